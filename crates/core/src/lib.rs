@@ -1,0 +1,23 @@
+//! The vocabulary of fleet: unit names, unit files, `[X-Fleet]` requirements, hashes, machines,
+//! states, eligibility. No I/O, no async, no clock.
+
+pub mod eligibility;
+mod glob;
+mod hash;
+mod lexer;
+mod machine;
+mod requirements;
+mod state;
+mod unit_file;
+mod unit_name;
+mod validate;
+
+pub use glob::Pattern;
+pub use hash::{InvalidHash, UnitHash};
+pub use lexer::LexError;
+pub use machine::{InvalidMachineId, Machine, MachineId};
+pub use requirements::{FleetOptions, Requirements, Warning};
+pub use state::{InvalidJobState, JobState, UnitState};
+pub use unit_file::{UnitFile, UnitOption};
+pub use unit_name::{InvalidUnitName, UnitName, UNIT_TYPES};
+pub use validate::{InvalidUnit, validate};

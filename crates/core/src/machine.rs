@@ -1,0 +1,81 @@
+//! Machines of the cluster.
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The id of a machine: what its `/etc/machine-id` says.
+///
+/// Held to what is safe in a key, so that ids of the original's clusters and of tests pass:
+/// not empty, no `/`, no blanks or control characters, neither `.` nor `..`.
+/// fleetd itself is stricter about its own (`fleetd.md` 5).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MachineId(Arc<str>);
+
+/// A text that is no machine id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid machine id {0:?}")]
+pub struct InvalidMachineId(pub String);
+
+/// The number of characters of a short machine id.
+const SHORT: usize = 8;
+
+impl MachineId {
+    /// The whole id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 8 characters, or all when there are fewer.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.char_indices().nth(SHORT).map_or(&*self.0, |(end, _)| &self.0[..end])
+    }
+
+    /// Whether `wanted` is the whole id or its short form (`units.md` 5.8).
+    #[must_use]
+    pub fn is_called(&self, wanted: &str) -> bool {
+        wanted == self.as_str() || wanted == self.short()
+    }
+}
+
+impl FromStr for MachineId {
+    type Err = InvalidMachineId;
+    fn from_str(id: &str) -> Result<Self, InvalidMachineId> {
+        let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        if id.is_empty() || id == "." || id == ".." || id.contains(bad) {
+            return Err(InvalidMachineId(id.to_owned()));
+        }
+        Ok(Self(id.into()))
+    }
+}
+
+impl TryFrom<String> for MachineId {
+    type Error = InvalidMachineId;
+    fn try_from(id: String) -> Result<Self, InvalidMachineId> {
+        id.parse()
+    }
+}
+
+impl From<MachineId> for String {
+    fn from(id: MachineId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A machine as the scheduler sees it: its id and effective metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its id.
+    pub id: MachineId,
+    /// Configured metadata overlaid with dynamic metadata.
+    pub metadata: BTreeMap<String, String>,
+}

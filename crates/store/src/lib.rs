@@ -1,0 +1,14 @@
+//! The seam to etcd: the [`Store`] trait with etcd's own semantics, [`MemoryStore`], and the
+//! contract that every implementation keeps.
+
+pub mod contract;
+mod memory;
+mod store;
+mod types;
+
+pub use memory::MemoryStore;
+pub use store::{Store, StoreError};
+pub use types::{
+    Change, Changes, Compare, Key, KeyValue, Lease, LeaseId, Op, Outcome, Range, RangeResult,
+    Revision, Snapshot, Txn, WatchEvent, watch_channel, ChangeSink, MAX_TXN_OPS,
+};

@@ -1,0 +1,288 @@
+//! What goes in and out of a store.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use crate::StoreError;
+
+/// etcd's default limit of operations in one transaction (`--max-txn-ops`).
+pub const MAX_TXN_OPS: usize = 128;
+
+/// A revision of the whole store; every change raises it by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub i64);
+
+impl Revision {
+    /// The revision after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// The number of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(pub i64);
+
+/// A lease as granted. The store may grant more time than was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Its number.
+    pub id: LeaseId,
+    /// The time to live that was granted.
+    pub ttl: Duration,
+}
+
+/// A key: UTF-8, ordered by bytes, cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What follows `prefix` in this key, if it starts with it.
+    #[must_use]
+    pub fn strip_prefix(&self, prefix: &Self) -> Option<&str> {
+        self.0.strip_prefix(&*prefix.0)
+    }
+}
+
+impl From<String> for Key {
+    fn from(key: String) -> Self {
+        Self(key.into())
+    }
+}
+
+impl From<&str> for Key {
+    fn from(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A stored value with its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The key.
+    pub key: Key,
+    /// The value.
+    pub value: Vec<u8>,
+    /// The revision that created the key.
+    pub create_revision: Revision,
+    /// The revision of its last change.
+    pub mod_revision: Revision,
+    /// The lease it hangs on.
+    pub lease: Option<LeaseId>,
+}
+
+/// A half-open range of keys, `[start, end)`; a single key when `end` is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first key.
+    pub start: Key,
+    /// The key before which the range ends.
+    pub end: Option<Key>,
+    /// The number of keys at most; 0 for all.
+    pub limit: usize,
+}
+
+impl Range {
+    /// One key.
+    #[must_use]
+    pub fn key(key: Key) -> Self {
+        Self { start: key, end: None, limit: 0 }
+    }
+
+    /// All keys that start with `prefix`, which must not be empty.
+    #[must_use]
+    pub fn prefix(prefix: &Key) -> Self {
+        Self { start: prefix.clone(), end: Some(end_of_prefix(prefix)), limit: 0 }
+    }
+
+    /// The keys that start with `prefix` and are greater than `after`.
+    #[must_use]
+    pub fn prefix_after(prefix: &Key, after: &Key) -> Self {
+        Self {
+            start: format!("{after}\0").into(),
+            end: Some(end_of_prefix(prefix)),
+            limit: 0,
+        }
+    }
+
+    /// The same range, cut after `limit` keys; 0 for no cut.
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Whether `key` lies in the range.
+    #[must_use]
+    pub fn contains(&self, key: &Key) -> bool {
+        match &self.end {
+            None => *key == self.start,
+            Some(end) => *key >= self.start && key < end,
+        }
+    }
+}
+
+/// The first key after all that start with `prefix`.
+///
+/// Prefixes end in an ASCII character (`/` as a rule), so its successor is one byte as well.
+fn end_of_prefix(prefix: &Key) -> Key {
+    let mut bytes = prefix.as_str().as_bytes().to_vec();
+    let last = bytes.last_mut().expect("a prefix is not empty");
+    *last += 1;
+    String::from_utf8(bytes).expect("a prefix ends in an ASCII character").into()
+}
+
+/// What one range held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeResult {
+    /// The keys in ascending order.
+    pub kvs: Vec<KeyValue>,
+    /// Whether the limit cut off more.
+    pub more: bool,
+}
+
+/// Several ranges at one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The revision they were read at.
+    pub revision: Revision,
+    /// One result per range, in the order asked.
+    pub ranges: Vec<RangeResult>,
+}
+
+/// What a transaction rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// The key exists.
+    Exists(Key),
+    /// The key does not exist.
+    Absent(Key),
+    /// The key's last change was at this revision.
+    ModRevision(Key, Revision),
+    /// The key was created at this revision and exists since.
+    CreateRevision(Key, Revision),
+}
+
+/// What a transaction writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Sets a key.
+    Put {
+        /// The key.
+        key: Key,
+        /// The value.
+        value: Vec<u8>,
+        /// The lease it hangs on; one that does not exist fails the whole transaction.
+        lease: Option<LeaseId>,
+    },
+    /// Deletes a key; no error when there is none.
+    Delete(Key),
+    /// Deletes every key that starts with this prefix.
+    DeletePrefix(Key),
+}
+
+/// A transaction: `then` is applied if all of `compare` hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Txn {
+    /// The comparisons.
+    pub compare: Vec<Compare>,
+    /// The writes.
+    pub then: Vec<Op>,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether every comparison held, and so the writes were applied.
+    pub applied: bool,
+    /// The revision of the writes, or of the store when nothing was written.
+    pub revision: Revision,
+}
+
+/// One change of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The key was set.
+    Put(KeyValue),
+    /// The key was deleted, or its lease ended.
+    Delete {
+        /// The key.
+        key: Key,
+        /// The revision of the deletion.
+        revision: Revision,
+    },
+}
+
+impl Change {
+    /// The key that changed.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(kv) => &kv.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// The revision of the change.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put(kv) => kv.mod_revision,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
+}
+
+/// One or more whole revisions of changes, oldest first.
+pub type WatchEvent = Vec<Change>;
+
+/// The number of events that wait for a slow reader before the store is held back.
+const WATCH_BUFFER: usize = 256;
+
+/// The sending end of a watch, for implementations of [`Store`](crate::Store).
+pub type ChangeSink = mpsc::Sender<Result<WatchEvent, StoreError>>;
+
+/// A running watch. Dropping it ends it.
+#[derive(Debug)]
+pub struct Changes(mpsc::Receiver<Result<WatchEvent, StoreError>>);
+
+/// A watch and the sink that feeds it.
+#[must_use]
+pub fn watch_channel() -> (ChangeSink, Changes) {
+    let (sink, source) = mpsc::channel(WATCH_BUFFER);
+    (sink, Changes(source))
+}
+
+impl Changes {
+    /// Waits for the next changes. Cancel-safe.
+    ///
+    /// # Errors
+    /// After an error the watch is over; a broken stream is [`StoreError::Unavailable`].
+    pub async fn next(&mut self) -> Result<WatchEvent, StoreError> {
+        self.0.recv().await.unwrap_or_else(|| Err(StoreError::Unavailable("the watch ended".into())))
+    }
+
+    /// Changes that are here already, if any.
+    pub fn try_next(&mut self) -> Option<Result<WatchEvent, StoreError>> {
+        self.0.try_recv().ok()
+    }
+}
