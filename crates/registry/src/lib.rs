@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What the cluster knows, on any [`Store`](fleet_store::Store): keys, records, the transactions
+//! that change them, and the [`Mirror`] that follows them.
+
+mod decide;
+mod error;
+mod event;
+mod keys;
+mod lead;
+mod metadata;
+mod mirror;
+mod pages;
+mod presence;
+mod records;
+mod registry;
+mod states;
+mod units;
+
+pub use decide::{Decided, Decision};
+pub use error::RegistryError;
+pub use event::Event;
+pub use keys::{InvalidPrefix, Keys};
+pub use lead::{LeaderRecord, Leadership};
+pub use metadata::MetadataChange;
+pub use mirror::{Mirror, Model, Scope};
+pub use pages::{MachineView, Page, StateFilter, StateView};
+pub use presence::{Instance, Presence};
+pub use records::{Assignment, Capabilities, MachineRecord, PublishedState, UnitRecord, Versioned};
+pub use registry::Registry;
+pub use units::Unit;

@@ -1,0 +1,121 @@
+//! The local service manager as the agent needs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
+use tokio::sync::oneshot;
+
+/// Drives the units of fleet on this machine (`units.md` 7).
+///
+/// Every method is idempotent and bounded in time. Methods that take many units answer for each:
+/// a failure costs only its own unit.
+#[async_trait]
+pub trait UnitManager: Send + Sync + 'static {
+    /// Fleet's unit files on this machine with the hash of what is on disk; `None` for a file
+    /// that can't be read or doesn't lex.
+    async fn units(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError>;
+
+    /// Writes the files, links them into systemd, and enables those with `[Install]` options.
+    async fn load(
+        &self,
+        units: &BTreeMap<UnitName, UnitFile>,
+    ) -> BTreeMap<UnitName, Result<(), ManagerError>>;
+
+    /// Disables, unlinks and forgets units and removes their files. The units have stopped.
+    async fn unload(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> BTreeMap<UnitName, Result<(), ManagerError>>;
+
+    /// Lets systemd read its unit files again if one of `units` needs it, and says whether it did.
+    async fn reload_if_needed(&self, units: &BTreeSet<UnitName>) -> Result<bool, ManagerError>;
+
+    /// Asks systemd to start a unit; returns once the job is queued.
+    async fn start(&self, unit: &UnitName) -> Result<Job, ManagerError>;
+
+    /// Asks systemd to stop a unit; returns once the job is queued. A unit that systemd doesn't
+    /// know, or that isn't running, is a job that is done.
+    async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError>;
+
+    /// What systemd says of each of `units`; units it doesn't know are `not-found`.
+    async fn states(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<BTreeMap<UnitName, UnitState>, ManagerError>;
+
+    /// Waits until the state of some unit may have changed since the last call. Cancel-safe;
+    /// for one caller. Bursts of signals are gathered for a few milliseconds.
+    async fn changed(&self) -> Changed;
+}
+
+/// Whose state may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// These units'. They need not be fleet's.
+    Units(BTreeSet<UnitName>),
+    /// Anybody's: signals were lost, or the connection is new.
+    All,
+}
+
+/// A queued job of the service manager.
+#[derive(Debug)]
+pub struct Job {
+    /// Its number; 0 when there was nothing to do.
+    pub id: u32,
+    done: oneshot::Receiver<JobResult>,
+}
+
+impl Job {
+    /// A job and the end that says how it ended.
+    #[must_use]
+    pub fn new(id: u32) -> (oneshot::Sender<JobResult>, Self) {
+        let (tell, done) = oneshot::channel();
+        (tell, Self { id, done })
+    }
+
+    /// A job that is done already.
+    #[must_use]
+    pub fn done() -> Self {
+        let (tell, job) = Self::new(0);
+        let _ = tell.send(JobResult::Done);
+        job
+    }
+
+    /// Waits for the job to end. The caller bounds the time.
+    pub async fn wait(self) -> JobResult {
+        self.done.await.unwrap_or(JobResult::Lost)
+    }
+}
+
+/// How a job ended (`JobRemoved`, org.freedesktop.systemd1(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobResult {
+    /// As asked.
+    Done,
+    /// The unit failed.
+    Failed,
+    /// Cancelled, timed out, skipped, or failed for a dependency.
+    NotRun,
+    /// The connection broke before the end was seen.
+    Lost,
+}
+
+/// What can go wrong with the service manager.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// It can't be reached, or didn't answer in time.
+    #[error("systemd is unavailable: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It refused; the text is its own.
+    #[error("{0}")]
+    Refused(String),
+    /// A unit file could not be written, read or removed.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,115 @@
+//! The values under the registry's keys, all JSON (`design.md` 3).
+
+use std::collections::BTreeMap;
+
+use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitState};
+use fleet_store::Revision;
+use serde::{Deserialize, Serialize};
+
+/// A record with the revisions it was read at, so that a later write can insist on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// The record.
+    pub value: T,
+    /// The revision of its last change.
+    pub revision: Revision,
+    /// The revision that created its key.
+    pub created: Revision,
+}
+
+/// `unit/<name>`: everything that is decided about a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnitRecord {
+    /// The hash of the text under `file/<name>`.
+    pub hash: UnitHash,
+    /// What the user wants.
+    pub desired_state: JobState,
+    /// The machine it is scheduled to; never set for global units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
+    /// Whether every eligible machine runs it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub global: bool,
+    /// Whether it is a template, which never runs itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub template: bool,
+    /// Its `[X-Fleet]` options, so that whoever judges it needs no file.
+    #[serde(default, skip_serializing_if = "FleetOptions::is_empty")]
+    pub x_fleet: FleetOptions,
+}
+
+impl UnitRecord {
+    /// What a machine that has the unit must do.
+    #[must_use]
+    pub fn assignment(&self) -> Assignment {
+        Assignment {
+            hash: self.hash,
+            desired_state: self.desired_state,
+            x_fleet: self.x_fleet.clone(),
+        }
+    }
+}
+
+/// `schedule/<machine>/<name>` and `global/<name>`: what a machine must do with a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assignment {
+    /// The content to run, under `file/<name>`.
+    pub hash: UnitHash,
+    /// What the user wants.
+    pub desired_state: JobState,
+    /// The unit's `[X-Fleet]` options.
+    #[serde(default, skip_serializing_if = "FleetOptions::is_empty")]
+    pub x_fleet: FleetOptions,
+}
+
+/// `state/<name>/<machine>`: what a machine says of a unit it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedState {
+    /// What systemd says.
+    #[serde(flatten)]
+    pub systemd: UnitState,
+    /// The hash of the content it runs.
+    pub hash: UnitHash,
+    /// What the agent has done: `loaded`, or `launched` once it has called start.
+    pub claim: JobState,
+}
+
+/// `machine/<id>`: a machine that is present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineRecord {
+    /// The published address; empty when there is none.
+    #[serde(default, rename = "publicIP")]
+    pub public_ip: String,
+    /// The configured metadata.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    /// What this fleetd can do.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// The version of its fleetd.
+    #[serde(default)]
+    pub version: String,
+    /// The instance nonce: tells this machine from another that has the same id.
+    #[serde(default)]
+    pub nonce: String,
+}
+
+/// What a fleetd can do (`fleetd.md` 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// It never runs the engine.
+    #[serde(default, rename = "DISABLE_ENGINE")]
+    pub disable_engine: bool,
+    /// Always false (`spec/README.md` 10).
+    #[serde(default, rename = "GRPC")]
+    pub grpc: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
