@@ -9,6 +9,6 @@ mod types;
 pub use memory::MemoryStore;
 pub use store::{Store, StoreError};
 pub use types::{
-    Change, Changes, Compare, Key, KeyValue, Lease, LeaseId, Op, Outcome, Range, RangeResult,
-    Revision, Snapshot, Txn, WatchEvent, watch_channel, ChangeSink, MAX_TXN_OPS,
+    Change, ChangeSink, Changes, Compare, Key, KeyValue, Lease, LeaseId, MAX_TXN_OPS, Op, Outcome,
+    Range, RangeResult, Revision, Snapshot, Txn, WatchEvent, watch_channel,
 };

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::StoreError;
 
@@ -118,11 +118,7 @@ impl Range {
     /// The keys that start with `prefix` and are greater than `after`.
     #[must_use]
     pub fn prefix_after(prefix: &Key, after: &Key) -> Self {
-        Self {
-            start: format!("{after}\0").into(),
-            end: Some(end_of_prefix(prefix)),
-            limit: 0,
-        }
+        Self { start: format!("{after}\0").into(), end: Some(end_of_prefix(prefix)), limit: 0 }
     }
 
     /// The same range, cut after `limit` keys; 0 for no cut.
@@ -263,26 +259,41 @@ pub type ChangeSink = mpsc::Sender<Result<WatchEvent, StoreError>>;
 
 /// A running watch. Dropping it ends it.
 #[derive(Debug)]
-pub struct Changes(mpsc::Receiver<Result<WatchEvent, StoreError>>);
+pub struct Changes {
+    source: mpsc::Receiver<Result<WatchEvent, StoreError>>,
+    /// What feeds `source`: aborted when the watch is dropped.
+    _tasks: JoinSet<()>,
+}
 
 /// A watch and the sink that feeds it.
+///
+/// The sink is bounded: whoever feeds it waits for a slow reader.
 #[must_use]
 pub fn watch_channel() -> (ChangeSink, Changes) {
     let (sink, source) = mpsc::channel(WATCH_BUFFER);
-    (sink, Changes(source))
+    (sink, Changes { source, _tasks: JoinSet::new() })
 }
 
 impl Changes {
+    /// Makes the watch the owner of the tasks that feed it: they end with it.
+    #[must_use]
+    pub fn fed_by(self, tasks: JoinSet<()>) -> Self {
+        Self { _tasks: tasks, ..self }
+    }
+
     /// Waits for the next changes. Cancel-safe.
     ///
     /// # Errors
     /// After an error the watch is over; a broken stream is [`StoreError::Unavailable`].
     pub async fn next(&mut self) -> Result<WatchEvent, StoreError> {
-        self.0.recv().await.unwrap_or_else(|| Err(StoreError::Unavailable("the watch ended".into())))
+        self.source
+            .recv()
+            .await
+            .unwrap_or_else(|| Err(StoreError::Unavailable("the watch ended".into())))
     }
 
     /// Changes that are here already, if any.
     pub fn try_next(&mut self) -> Option<Result<WatchEvent, StoreError>> {
-        self.0.try_recv().ok()
+        self.source.try_recv().ok()
     }
 }
