@@ -1,0 +1,45 @@
+//! What machines report of their units (`api.md` 3, 5).
+
+entity! {
+    /// The state of one unit on one machine, as systemd gives it.
+    pub struct UnitState or null {
+        /// The SHA-1 of the unit file the machine holds: 40 lower-case hex digits.
+        pub hash: String = "hash",
+        /// The machine that reports it.
+        pub machine_id: String = "machineID",
+        /// The unit.
+        pub name: String = "name",
+        /// `ActiveState`, such as `active`.
+        pub systemd_active_state: String = "systemdActiveState",
+        /// `LoadState`, such as `loaded`.
+        pub systemd_load_state: String = "systemdLoadState",
+        /// `SubState`, such as `running`.
+        pub systemd_sub_state: String = "systemdSubState",
+    }
+
+    /// One page of the list of states, by unit, then machine.
+    pub struct UnitStatePage or null {
+        /// Asks for the next page; absent on the last one.
+        pub next_page_token: String = "nextPageToken",
+        /// The states.
+        pub states: Vec<UnitState> = "states",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{from_json, to_json};
+
+    #[test]
+    fn a_state_is_emitted_in_alphabetical_order() {
+        let text = r#"{"states":[{"hash":"abcd","machineID":"YYY","name":"AAA.service","systemdActiveState":"active","systemdLoadState":"loaded","systemdSubState":"running"}]}"#;
+        assert_eq!(to_json(&from_json::<UnitStatePage>(text.as_bytes()).unwrap()), text);
+    }
+
+    #[test]
+    fn a_null_row_is_an_empty_one() {
+        let page: UnitStatePage = from_json(br#"{"states":[null]}"#).unwrap();
+        assert_eq!(page.states, [UnitState::default()]);
+    }
+}
