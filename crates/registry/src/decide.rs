@@ -1,9 +1,15 @@
-//! What the engine writes.
+//! What the engine writes: placements, each insisting on what it was decided on, and all on the
+//! engine lease.
+
+use std::collections::BTreeSet;
 
 use fleet_core::{MachineId, UnitName};
-use fleet_store::Revision;
+use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, Txn};
 
 use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned};
+
+/// Operations of one decision at most: the record, the old schedule entry, the new one.
+const OPS_OF_DECISION: usize = 3;
 
 /// A unit's new target, and what the decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +21,13 @@ pub struct Decision {
     /// The machine it goes to with the revision that created that machine's entry, or `None` to
     /// take it off its machine. A machine that left or came anew since refuses the decision.
     pub target: Option<(MachineId, Revision)>,
+}
+
+impl Decision {
+    fn record(&self) -> UnitRecord {
+        let machine = self.target.as_ref().map(|(machine, _)| machine.clone());
+        UnitRecord { machine, ..self.seen.value.clone() }
+    }
 }
 
 /// What became of one decision: the record as it is now, or why it was refused.
@@ -29,11 +42,64 @@ impl Registry {
     /// before stays, and shows up in the mirror.
     pub async fn decide(
         &self,
-        _lead: &Leadership,
-        _decisions: &[Decision],
+        lead: &Leadership,
+        decisions: &[Decision],
     ) -> Result<Vec<Decided>, RegistryError> {
-        todo!()
+        let mut decided = Vec::with_capacity(decisions.len());
+        for batch in decisions.chunks(MAX_TXN_OPS / OPS_OF_DECISION) {
+            if let Some(revision) = self.commit_decisions(lead, batch).await? {
+                decided.extend(batch.iter().map(|decision| Ok(written(decision, revision))));
+                continue;
+            }
+            for decision in batch {
+                let alone =
+                    match self.commit_decisions(lead, std::slice::from_ref(decision)).await? {
+                        Some(revision) => Ok(written(decision, revision)),
+                        None => Err(self.refusal(lead, decision).await?),
+                    };
+                decided.push(alone);
+            }
+        }
+        Ok(decided)
+    }
+
+    /// Commits decisions together; `None` when something they rest on doesn't hold.
+    async fn commit_decisions(
+        &self,
+        lead: &Leadership,
+        decisions: &[Decision],
+    ) -> Result<Option<Revision>, RegistryError> {
+        let mut compare = vec![Compare::ModRevision(self.keys.leader(), lead.revision)];
+        let targets: BTreeSet<_> = decisions.iter().filter_map(|d| d.target.as_ref()).collect();
+        compare.extend(targets.into_iter().map(|(machine, created)| {
+            Compare::CreateRevision(self.keys.machine(machine.as_str()), *created)
+        }));
+        compare.extend(decisions.iter().map(|decision| {
+            Compare::ModRevision(self.keys.unit(decision.unit.as_str()), decision.seen.revision)
+        }));
+        let then: Vec<Op> = decisions
+            .iter()
+            .flat_map(|d| self.unit_ops(&d.unit, Some(&d.seen.value), &d.record()))
+            .collect();
+        let outcome = self.store.commit(Txn { compare, then }).await?;
+        Ok(outcome.applied.then_some(outcome.revision))
+    }
+
+    /// Why a decision was refused: our lease, or what it was based on.
+    async fn refusal(
+        &self,
+        lead: &Leadership,
+        decision: &Decision,
+    ) -> Result<RegistryError, RegistryError> {
+        match self.get(self.keys.leader()).await? {
+            Some(kv) if kv.mod_revision == lead.revision => {
+                Ok(RegistryError::Conflict(format!("unit {} or its machine", decision.unit)))
+            }
+            _ => Err(RegistryError::LeadershipLost),
+        }
     }
 }
-#[expect(unused, reason = "skeleton")]
-type U = UnitName;
+
+fn written(decision: &Decision, revision: Revision) -> Versioned<UnitRecord> {
+    Versioned { value: decision.record(), revision, created: decision.seen.created }
+}

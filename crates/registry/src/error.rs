@@ -17,7 +17,9 @@ pub enum RegistryError {
     #[error("engine leadership lost")]
     LeadershipLost,
     /// Another machine with the same id is present.
-    #[error("machine {id} is present already, at {address:?}: two machines have the same id, or an earlier fleetd's entry has not expired yet")]
+    #[error(
+        "machine {id} is present already, at {address:?}: two machines have the same id, or an earlier fleetd's entry has not expired yet"
+    )]
     DuplicateMachine {
         /// The id.
         id: MachineId,

@@ -1,8 +1,14 @@
 //! Changes of the registry in its own words.
 
-use fleet_core::{JobState, MachineId, UnitName};
+use fleet_core::{MachineId, UnitName};
+use fleet_store::{Change, KeyValue};
+use serde::de::DeserializeOwned;
+use tracing::error;
 
-use crate::{Assignment, LeaderRecord, MachineRecord, UnitRecord, Versioned};
+use crate::{
+    Assignment, Keys, LeaderRecord, MachineRecord, UnitRecord, Versioned, keys::Entry,
+    lead::parse_version, registry::decode,
+};
 
 /// One change, or one entry of a snapshot. `None` means that it is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,5 +29,41 @@ pub enum Event {
     EngineVersion(u64),
 }
 
-#[expect(unused, reason = "removed with the first model that keeps states")]
-type Unused = JobState;
+impl Event {
+    /// What a change of the store means; `None` for keys that no model keeps.
+    pub(crate) fn of(keys: &Keys, change: &Change) -> Option<Self> {
+        let kv = match change {
+            Change::Put(kv) => Some(kv),
+            Change::Delete { .. } => None,
+        };
+        Some(match keys.parse(change.key())? {
+            Entry::Unit(name) => Self::Unit(name, kv.and_then(understood)),
+            Entry::Machine(id) => Self::Machine(id, kv.and_then(understood)),
+            Entry::Metadata(id, key) => {
+                let value = kv.map(|kv| String::from_utf8_lossy(&kv.value).into_owned());
+                Self::Metadata(id, key, value)
+            }
+            Entry::Schedule(id, name) => {
+                Self::Schedule(id, name, kv.and_then(understood).map(|found| found.value))
+            }
+            Entry::Global(name) => {
+                Self::Global(name, kv.and_then(understood).map(|found| found.value))
+            }
+            Entry::Leader => Self::Leader(kv.and_then(leader)),
+            Entry::EngineVersion => {
+                Self::EngineVersion(kv.map_or(0, |kv| parse_version(&kv.value)))
+            }
+            Entry::File(_) | Entry::State(..) => return None,
+        })
+    }
+}
+
+fn leader(kv: &KeyValue) -> Option<Versioned<LeaderRecord>> {
+    let value = LeaderRecord::parse(&kv.value)?;
+    Some(Versioned { value, revision: kv.mod_revision, created: kv.create_revision })
+}
+
+/// A corrupt record counts as absent, loudly.
+fn understood<T: DeserializeOwned>(kv: &KeyValue) -> Option<Versioned<T>> {
+    decode(kv).map_err(|error| error!(%error, "treated as absent")).ok()
+}

@@ -1,9 +1,15 @@
 //! Where everything is: the one place that knows the keys (`design.md` 3).
 
+use std::sync::Arc;
+
+use fleet_core::{MachineId, UnitName};
+use fleet_store::Key;
+
 /// The keys under one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
-    prefix: std::sync::Arc<str>,
+    /// Starts and ends in one slash.
+    prefix: Arc<str>,
 }
 
 /// A text that can't be a prefix.
@@ -11,12 +17,188 @@ pub struct Keys {
 #[error("invalid key prefix {0:?}")]
 pub struct InvalidPrefix(pub String);
 
+/// What a key is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Unit(UnitName),
+    File(UnitName),
+    Schedule(MachineId, UnitName),
+    Global(UnitName),
+    State(UnitName, MachineId),
+    Machine(MachineId),
+    Metadata(MachineId, String),
+    Leader,
+    EngineVersion,
+}
+
 impl Keys {
-    /// The keys under `prefix`, normalised to one leading and one trailing slash and none doubled.
+    /// The keys under `prefix`, normalised to one leading and one trailing slash and none doubled
+    /// (`fleetd.md` 2.3, `etcd_key_prefix`).
     ///
     /// # Errors
     /// A prefix with `.` or `..` elements, or control characters.
-    pub fn new(_prefix: &str) -> Result<Self, InvalidPrefix> {
-        todo!()
+    pub fn new(prefix: &str) -> Result<Self, InvalidPrefix> {
+        let mut normal = String::from("/");
+        for element in prefix.split('/').filter(|element| !element.is_empty()) {
+            if element == "." || element == ".." || element.contains(char::is_control) {
+                return Err(InvalidPrefix(prefix.to_owned()));
+            }
+            normal.push_str(element);
+            normal.push('/');
+        }
+        Ok(Self { prefix: normal.into() })
+    }
+
+    fn key(&self, rest: &[&str]) -> Key {
+        let mut key = String::with_capacity(
+            self.prefix.len() + rest.iter().map(|part| part.len()).sum::<usize>(),
+        );
+        key.push_str(&self.prefix);
+        rest.iter().for_each(|part| key.push_str(part));
+        key.into()
+    }
+
+    pub(crate) fn units(&self) -> Key {
+        self.key(&["unit/"])
+    }
+
+    pub(crate) fn unit(&self, name: &str) -> Key {
+        self.key(&["unit/", name])
+    }
+
+    pub(crate) fn file(&self, name: &str) -> Key {
+        self.key(&["file/", name])
+    }
+
+    pub(crate) fn schedules(&self) -> Key {
+        self.key(&["schedule/"])
+    }
+
+    pub(crate) fn schedules_of(&self, machine: &MachineId) -> Key {
+        self.key(&["schedule/", machine.as_str(), "/"])
+    }
+
+    pub(crate) fn schedule(&self, machine: &MachineId, name: &UnitName) -> Key {
+        self.key(&["schedule/", machine.as_str(), "/", name.as_str()])
+    }
+
+    pub(crate) fn globals(&self) -> Key {
+        self.key(&["global/"])
+    }
+
+    pub(crate) fn global(&self, name: &UnitName) -> Key {
+        self.key(&["global/", name.as_str()])
+    }
+
+    pub(crate) fn states(&self) -> Key {
+        self.key(&["state/"])
+    }
+
+    pub(crate) fn states_of(&self, name: &str) -> Key {
+        self.key(&["state/", name, "/"])
+    }
+
+    pub(crate) fn state(&self, name: &str, machine: &str) -> Key {
+        self.key(&["state/", name, "/", machine])
+    }
+
+    pub(crate) fn machines(&self) -> Key {
+        self.key(&["machine/"])
+    }
+
+    pub(crate) fn machine(&self, id: &str) -> Key {
+        self.key(&["machine/", id])
+    }
+
+    pub(crate) fn all_metadata(&self) -> Key {
+        self.key(&["metadata/"])
+    }
+
+    pub(crate) fn metadata_of(&self, id: &MachineId) -> Key {
+        self.key(&["metadata/", id.as_str(), "/"])
+    }
+
+    pub(crate) fn metadata(&self, id: &MachineId, key: &str) -> Key {
+        self.key(&["metadata/", id.as_str(), "/", key])
+    }
+
+    pub(crate) fn leader(&self) -> Key {
+        self.key(&["lease/engine-leader"])
+    }
+
+    pub(crate) fn engine_version(&self) -> Key {
+        self.key(&["engine/version"])
+    }
+
+    /// What a key is about; `None` for one that isn't fleet's or holds an impossible name.
+    pub(crate) fn parse(&self, key: &Key) -> Option<Entry> {
+        let (kind, rest) = key.as_str().strip_prefix(&*self.prefix)?.split_once('/')?;
+        let pair = || rest.split_once('/');
+        Some(match kind {
+            "unit" => Entry::Unit(rest.parse().ok()?),
+            "file" => Entry::File(rest.parse().ok()?),
+            "schedule" => {
+                let (machine, name) = pair()?;
+                Entry::Schedule(machine.parse().ok()?, name.parse().ok()?)
+            }
+            "global" => Entry::Global(rest.parse().ok()?),
+            "state" => {
+                let (name, machine) = pair()?;
+                Entry::State(name.parse().ok()?, machine.parse().ok()?)
+            }
+            "machine" => Entry::Machine(rest.parse().ok()?),
+            "metadata" => {
+                let (machine, key) = pair()?;
+                Entry::Metadata(machine.parse().ok()?, key.to_owned())
+            }
+            "lease" if rest == "engine-leader" => Entry::Leader,
+            "engine" if rest == "version" => Entry::EngineVersion,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_normalised() {
+        for (given, unit) in [
+            ("/_coreos.com/fleet/", "/_coreos.com/fleet/unit/a.service"),
+            ("foo", "/foo/unit/a.service"),
+            ("//foo//bar", "/foo/bar/unit/a.service"),
+            ("", "/unit/a.service"),
+        ] {
+            assert_eq!(Keys::new(given).unwrap().unit("a.service").as_str(), unit, "{given:?}");
+        }
+        for bad in ["/a/../b", "./a", "a\nb"] {
+            assert_eq!(Keys::new(bad), Err(InvalidPrefix(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn every_key_is_recognised_again() {
+        let keys = Keys::new("/x").unwrap();
+        let name: UnitName = "a@1.service".parse().unwrap();
+        let id: MachineId = "m1".parse().unwrap();
+        for (key, entry) in [
+            (keys.unit(name.as_str()), Entry::Unit(name.clone())),
+            (keys.file(name.as_str()), Entry::File(name.clone())),
+            (keys.schedule(&id, &name), Entry::Schedule(id.clone(), name.clone())),
+            (keys.global(&name), Entry::Global(name.clone())),
+            (keys.state(name.as_str(), id.as_str()), Entry::State(name.clone(), id.clone())),
+            (keys.machine(id.as_str()), Entry::Machine(id.clone())),
+            (keys.metadata(&id, "region"), Entry::Metadata(id.clone(), "region".to_owned())),
+            (keys.leader(), Entry::Leader),
+            (keys.engine_version(), Entry::EngineVersion),
+        ] {
+            assert_eq!(keys.parse(&key), Some(entry), "{key}");
+        }
+        for stranger in
+            ["/y/unit/a.service", "/x/unit/", "/x/unit/a", "/x/state/a.service", "/x/z/q"]
+        {
+            assert_eq!(keys.parse(&stranger.into()), None, "{stranger}");
+        }
     }
 }

@@ -20,7 +20,7 @@ pub use error::RegistryError;
 pub use event::Event;
 pub use keys::{InvalidPrefix, Keys};
 pub use lead::{LeaderRecord, Leadership};
-pub use metadata::MetadataChange;
+pub use metadata::{MetadataChange, effective_metadata};
 pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};

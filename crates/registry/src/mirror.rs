@@ -1,8 +1,13 @@
 //! Follows a part of the registry: one consistent snapshot, then watches from the next revision.
+//!
+//! A mirror has one owner, usually a reconciler, which awaits [`Mirror::changed`] among its other
+//! wake-ups and plans on [`Mirror::model`]. No task, no lock.
 
 use fleet_core::MachineId;
+use fleet_store::{Change, Changes, Range, StoreError};
+use tracing::debug;
 
-use crate::{Event, Registry, RegistryError};
+use crate::{Event, Keys, Registry, RegistryError};
 
 /// What a mirror keeps. The default is an empty registry.
 pub trait Model: Default + Send {
@@ -22,21 +27,39 @@ pub enum Scope {
     Lead,
 }
 
+impl Scope {
+    fn ranges(&self, keys: &Keys) -> Vec<Range> {
+        match self {
+            Self::Cluster => [keys.machines(), keys.all_metadata(), keys.units()]
+                .iter()
+                .map(Range::prefix)
+                .collect(),
+            Self::Machine(me) => vec![
+                Range::key(keys.machine(me.as_str())),
+                Range::prefix(&keys.metadata_of(me)),
+                Range::prefix(&keys.schedules_of(me)),
+                Range::prefix(&keys.globals()),
+            ],
+            Self::Lead => vec![Range::key(keys.leader()), Range::key(keys.engine_version())],
+        }
+    }
+}
+
 /// A part of the registry, kept up to date in place by its one owner.
 #[derive(Debug)]
 pub struct Mirror<M> {
-    #[expect(unused, reason = "skeleton")]
     registry: Registry,
-    #[expect(unused, reason = "skeleton")]
-    scope: Scope,
+    ranges: Vec<Range>,
     model: M,
+    watch: Option<Changes>,
 }
 
 impl<M: Model> Mirror<M> {
     /// An empty mirror. Nothing is read yet.
     #[must_use]
     pub fn new(registry: Registry, scope: Scope) -> Self {
-        Self { registry, scope, model: M::default() }
+        let ranges = scope.ranges(&registry.keys);
+        Self { registry, ranges, model: M::default(), watch: None }
     }
 
     /// Waits until something has changed, and has taken in all that is here. The first call, and
@@ -46,13 +69,48 @@ impl<M: Model> Mirror<M> {
     /// The store can't be reached, or the watch broke. Until a later call succeeds the model is
     /// what was known last, and [`is_current`](Self::is_current) is false.
     pub async fn changed(&mut self) -> Result<(), RegistryError> {
-        todo!()
+        if let Some(watch) = &mut self.watch {
+            let mut next = Some(watch.next().await);
+            loop {
+                match next {
+                    Some(Ok(changes)) => self.take(&changes),
+                    Some(Err(StoreError::Compacted(revision))) => {
+                        debug!(revision = revision.0, "watch is behind compaction, reading anew");
+                        break;
+                    }
+                    Some(Err(error)) => {
+                        self.watch = None;
+                        return Err(error.into());
+                    }
+                    None => return Ok(()),
+                }
+                next = self.watch.as_mut().and_then(Changes::try_next);
+            }
+            self.watch = None;
+        }
+        self.read_anew().await
+    }
+
+    async fn read_anew(&mut self) -> Result<(), RegistryError> {
+        let (kvs, revision) = self.registry.scan(&self.ranges).await?;
+        let watch = self.registry.store.watch(&self.ranges, revision.next()).await?;
+        self.model = M::default();
+        let changes: Vec<Change> = kvs.into_iter().map(Change::Put).collect();
+        self.take(&changes);
+        self.watch = Some(watch);
+        Ok(())
+    }
+
+    fn take(&mut self, changes: &[Change]) {
+        for event in changes.iter().filter_map(|change| Event::of(&self.registry.keys, change)) {
+            self.model.apply(event);
+        }
     }
 
     /// Whether a snapshot has been taken and its watches still run.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        todo!()
+        self.watch.is_some()
     }
 
     /// What is known.

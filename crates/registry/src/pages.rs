@@ -3,8 +3,16 @@
 use std::collections::BTreeMap;
 
 use fleet_core::{MachineId, UnitName};
+use fleet_store::{Key, KeyValue, Range, Revision};
+use tracing::error;
 
-use crate::{PublishedState, Registry, RegistryError, Unit};
+use crate::{
+    MachineRecord, PublishedState, Registry, RegistryError, Unit, UnitRecord, Versioned,
+    effective_metadata, keys::Entry, registry::decode,
+};
+
+/// States looked at in one read while filtering.
+const CHUNK: usize = 1000;
 
 /// A page of a list in key order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +54,62 @@ pub struct MachineView {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// The keys of one page, and where the next starts.
+struct Slice {
+    kvs: Vec<KeyValue>,
+    revision: Revision,
+    next: Option<String>,
+}
+
 impl Registry {
-    /// Units after `after` (a page's `next`), at most `limit`. Corrupt ones are left out and logged.
+    /// Units after `after` (a page's `next`), at most `limit`. Corrupt ones are left out and
+    /// logged.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn units_page(&self, _after: Option<&str>, _limit: usize) -> Result<Page<Unit>, RegistryError> {
-        todo!()
+    pub async fn units_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Unit>, RegistryError> {
+        let Slice { kvs, revision, next } = self.slice(&self.keys.units(), after, limit).await?;
+        let records: Vec<(UnitName, Versioned<UnitRecord>)> = kvs
+            .iter()
+            .filter_map(|kv| match self.keys.parse(&kv.key) {
+                Some(Entry::Unit(name)) => Some((name, logged(decode(kv))?)),
+                _ => None,
+            })
+            .collect();
+        let names: Vec<&UnitName> = records.iter().map(|(name, _)| name).collect();
+        let files = self.files(&names, Some(revision)).await?;
+        let states = self.target_states(&records, revision).await?;
+        let items = records
+            .into_iter()
+            .zip(files)
+            .filter_map(|((name, record), file)| {
+                let state = states.get(&name);
+                logged(self.assemble(name, record, file.as_ref(), state))
+            })
+            .collect();
+        Ok(Page { items, next })
+    }
+
+    /// What the targets of units have published about them.
+    async fn target_states(
+        &self,
+        records: &[(UnitName, Versioned<UnitRecord>)],
+        at: Revision,
+    ) -> Result<BTreeMap<UnitName, KeyValue>, RegistryError> {
+        let (names, keys): (Vec<&UnitName>, Vec<Key>) = records
+            .iter()
+            .filter_map(|(name, record)| {
+                let machine = record.value.machine.as_ref()?;
+                Some((name, self.keys.state(name.as_str(), machine.as_str())))
+            })
+            .unzip();
+        let kvs = self.get_all(&keys, Some(at)).await?;
+        let found = names.into_iter().zip(kvs);
+        Ok(found.filter_map(|(name, kv)| Some((name.clone(), kv?))).collect())
     }
 
     /// States that pass `filter`, ordered by unit, then machine.
@@ -61,11 +118,45 @@ impl Registry {
     /// The store failed.
     pub async fn states_page(
         &self,
-        _filter: &StateFilter,
-        _after: Option<&str>,
-        _limit: usize,
+        filter: &StateFilter,
+        after: Option<&str>,
+        limit: usize,
     ) -> Result<Page<StateView>, RegistryError> {
-        todo!()
+        let all = self.keys.states();
+        let prefix = match &filter.unit {
+            Some(unit) if unit.contains('/') => return Ok(Page { items: Vec::new(), next: None }),
+            Some(unit) => self.keys.states_of(unit),
+            None => all.clone(),
+        };
+        let mut start = after.map_or_else(|| prefix.clone(), |after| join(&all, after));
+        let mut at = None;
+        let mut items: Vec<StateView> = Vec::new();
+        loop {
+            let range = Range::prefix_after(&prefix, &start).limit(CHUNK.min(limit + 1));
+            let snapshot = self.store.read(&[range], at).await?;
+            at = Some(snapshot.revision);
+            let read = snapshot.ranges.into_iter().next().unwrap_or_default();
+            if let Some(last) = read.kvs.last() {
+                start = last.key.clone();
+            }
+            items.extend(read.kvs.iter().filter_map(|kv| self.state_view(kv)).filter(|view| {
+                filter.machine.as_ref().is_none_or(|machine| machine == view.machine.as_str())
+            }));
+            if items.len() > limit {
+                items.truncate(limit);
+                let next = items.last().map(|view| format!("{}/{}", view.unit, view.machine));
+                return Ok(Page { items, next });
+            }
+            if !read.more {
+                return Ok(Page { items, next: None });
+            }
+        }
+    }
+
+    fn state_view(&self, kv: &KeyValue) -> Option<StateView> {
+        let Some(Entry::State(unit, machine)) = self.keys.parse(&kv.key) else { return None };
+        let state = logged(decode::<PublishedState>(kv))?.value;
+        Some(StateView { unit, machine, state })
     }
 
     /// Present machines by id.
@@ -74,9 +165,74 @@ impl Registry {
     /// The store failed.
     pub async fn machines_page(
         &self,
-        _after: Option<&str>,
-        _limit: usize,
+        after: Option<&str>,
+        limit: usize,
     ) -> Result<Page<MachineView>, RegistryError> {
-        todo!()
+        let Slice { kvs, revision, next } = self.slice(&self.keys.machines(), after, limit).await?;
+        let machines: Vec<(MachineId, MachineRecord)> = kvs
+            .iter()
+            .filter_map(|kv| match self.keys.parse(&kv.key) {
+                Some(Entry::Machine(id)) => Some((id, logged(decode(kv))?.value)),
+                _ => None,
+            })
+            .collect();
+        let mut dynamic = self.dynamic_metadata(&machines, revision).await?;
+        let items = machines
+            .into_iter()
+            .map(|(id, record)| {
+                let dynamic = dynamic.remove(&id).unwrap_or_default();
+                let metadata = effective_metadata(&record.metadata, &dynamic);
+                MachineView { id, public_ip: record.public_ip, metadata }
+            })
+            .collect();
+        Ok(Page { items, next })
     }
+
+    /// Dynamic metadata of the machines from the first to the last of a page.
+    async fn dynamic_metadata(
+        &self,
+        machines: &[(MachineId, MachineRecord)],
+        at: Revision,
+    ) -> Result<BTreeMap<MachineId, BTreeMap<String, String>>, RegistryError> {
+        let mut dynamic: BTreeMap<MachineId, BTreeMap<String, String>> = BTreeMap::new();
+        let (Some((first, _)), Some((last, _))) = (machines.first(), machines.last()) else {
+            return Ok(dynamic);
+        };
+        let end = Range::prefix(&self.keys.metadata_of(last)).end;
+        let range = Range { start: self.keys.metadata_of(first), end, limit: 0 };
+        let snapshot = self.store.read(&[range], Some(at)).await?;
+        for kv in snapshot.ranges.into_iter().flat_map(|range| range.kvs) {
+            if let Some(Entry::Metadata(id, key)) = self.keys.parse(&kv.key) {
+                let value = String::from_utf8_lossy(&kv.value).into_owned();
+                dynamic.entry(id).or_default().insert(key, value);
+            }
+        }
+        Ok(dynamic)
+    }
+
+    /// The keys of a page under `prefix`.
+    async fn slice(
+        &self,
+        prefix: &Key,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Slice, RegistryError> {
+        let start = join(prefix, after.unwrap_or_default());
+        let range = Range::prefix_after(prefix, &start).limit(limit);
+        let snapshot = self.store.read(&[range], None).await?;
+        let revision = snapshot.revision;
+        let read = snapshot.ranges.into_iter().next().unwrap_or_default();
+        let last = read.kvs.last().and_then(|kv| kv.key.strip_prefix(prefix));
+        let next = last.filter(|_| read.more).map(str::to_owned);
+        Ok(Slice { kvs: read.kvs, revision, next })
+    }
+}
+
+fn join(prefix: &Key, rest: &str) -> Key {
+    format!("{prefix}{rest}").into()
+}
+
+/// A corrupt entry costs only itself: it is logged and left out of lists (`api.md` 3.1).
+fn logged<T>(entry: Result<T, RegistryError>) -> Option<T> {
+    entry.map_err(|error| error!(%error, "left out of a list")).ok()
 }

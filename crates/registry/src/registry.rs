@@ -1,10 +1,14 @@
-//! The handle everything else is a method of.
+//! The handle everything else is a method of, and how it reads and decodes.
 
 use std::{fmt, sync::Arc};
 
-use fleet_store::Store;
+use fleet_store::{Key, KeyValue, MAX_TXN_OPS, Range, Revision, Store};
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Keys;
+use crate::{Keys, RegistryError, Versioned};
+
+/// Keys read at a time from a long range: etcd answers of more than 4 MiB fail (`design.md` 3).
+const CHUNK: usize = 1000;
 
 /// The registry of a cluster. Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +23,65 @@ impl Registry {
     pub fn new(store: Arc<dyn Store>, keys: Keys) -> Self {
         Self { store, keys }
     }
+
+    /// Reads one key.
+    pub(crate) async fn get(&self, key: Key) -> Result<Option<KeyValue>, RegistryError> {
+        let snapshot = self.store.read(&[Range::key(key)], None).await?;
+        Ok(snapshot.ranges.into_iter().next().and_then(|range| range.kvs.into_iter().next()))
+    }
+
+    /// Reads single keys at one revision, however many; `None` where there is none.
+    pub(crate) async fn get_all(
+        &self,
+        keys: &[Key],
+        at: Option<Revision>,
+    ) -> Result<Vec<Option<KeyValue>>, RegistryError> {
+        let mut at = at;
+        let mut found = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(MAX_TXN_OPS) {
+            let ranges: Vec<Range> = chunk.iter().cloned().map(Range::key).collect();
+            let snapshot = self.store.read(&ranges, at).await?;
+            at = Some(snapshot.revision);
+            found.extend(snapshot.ranges.into_iter().map(|range| range.kvs.into_iter().next()));
+        }
+        Ok(found)
+    }
+
+    /// Reads whole ranges at one revision, in chunks, in the order given.
+    pub(crate) async fn scan(
+        &self,
+        ranges: &[Range],
+    ) -> Result<(Vec<KeyValue>, Revision), RegistryError> {
+        let first: Vec<Range> = ranges.iter().map(|range| range.clone().limit(CHUNK)).collect();
+        let snapshot = self.store.read(&first, None).await?;
+        let mut all = Vec::new();
+        for (range, mut result) in ranges.iter().zip(snapshot.ranges) {
+            loop {
+                let more = result.more;
+                let last = result.kvs.last().map(|kv| kv.key.clone());
+                all.append(&mut result.kvs);
+                let (true, Some(last)) = (more, last) else { break };
+                let rest = Range { start: format!("{last}\0").into(), ..range.clone() };
+                let next = self.store.read(&[rest.limit(CHUNK)], Some(snapshot.revision)).await?;
+                result = next.ranges.into_iter().next().unwrap_or_default();
+            }
+        }
+        Ok((all, snapshot.revision))
+    }
+}
+
+/// Encodes a record; ours always encode.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    serde_json::to_vec(record).expect("records have string keys and no fallible serialisers")
+}
+
+/// Decodes the record under a key.
+pub(crate) fn decode<T: DeserializeOwned>(kv: &KeyValue) -> Result<Versioned<T>, RegistryError> {
+    let value = serde_json::from_slice(&kv.value).map_err(|error| RegistryError::Corrupt {
+        key: kv.key.to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(Versioned { value, revision: kv.mod_revision, created: kv.create_revision })
 }
 
 impl fmt::Debug for Registry {

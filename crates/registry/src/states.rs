@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use fleet_core::{MachineId, UnitName};
+use fleet_store::{Key, MAX_TXN_OPS, Op, StoreError, Txn};
 
-use crate::{Presence, PublishedState, Registry, RegistryError};
+use crate::{
+    Presence, PublishedState, Registry, RegistryError,
+    registry::{decode, encode},
+};
 
 impl Registry {
     /// Publishes states of units (or withdraws them: `None`), as many in a transaction as fit.
@@ -14,10 +18,28 @@ impl Registry {
     /// was published.
     pub async fn publish(
         &self,
-        _presence: &Presence,
-        _states: &BTreeMap<UnitName, Option<PublishedState>>,
+        presence: &Presence,
+        states: &BTreeMap<UnitName, Option<PublishedState>>,
     ) -> Result<(), RegistryError> {
-        todo!()
+        let op = |(name, state): (&UnitName, &Option<PublishedState>)| {
+            let key = self.keys.state(name.as_str(), presence.machine.as_str());
+            match state {
+                Some(state) => Op::Put { key, value: encode(state), lease: Some(presence.lease) },
+                None => Op::Delete(key),
+            }
+        };
+        let ops: Vec<Op> = states.iter().map(op).collect();
+        for batch in ops.chunks(MAX_TXN_OPS) {
+            let txn = Txn { compare: Vec::new(), then: batch.to_vec() };
+            match self.store.commit(txn).await {
+                Ok(_) => {}
+                Err(StoreError::NoSuchLease(_)) => {
+                    return Err(RegistryError::PresenceLost(presence.machine.clone()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// What this machine has published and is still there, by unit: for a fleetd that adopts an
@@ -27,9 +49,17 @@ impl Registry {
     /// The store failed.
     pub async fn published<'a>(
         &self,
-        _machine: &MachineId,
-        _candidates: impl IntoIterator<Item = &'a UnitName> + Send,
+        machine: &MachineId,
+        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
     ) -> Result<BTreeMap<UnitName, PublishedState>, RegistryError> {
-        todo!()
+        let names: Vec<&UnitName> = candidates.into_iter().collect();
+        let keys: Vec<Key> =
+            names.iter().map(|name| self.keys.state(name.as_str(), machine.as_str())).collect();
+        let kvs = self.get_all(&keys, None).await?;
+        // One that can't be understood counts as not published, so it is written again.
+        let known = |(name, kv): (&UnitName, Option<_>)| {
+            Some((name.clone(), decode::<PublishedState>(&kv?).ok()?.value))
+        };
+        Ok(names.into_iter().zip(kvs).filter_map(known).collect())
     }
 }

@@ -1,8 +1,18 @@
 //! Units: submit, replace, set the desired state, destroy. Each is one transaction.
 
-use fleet_core::{JobState, UnitFile, UnitName};
+use std::collections::BTreeMap;
 
-use crate::{Registry, RegistryError, UnitRecord, Versioned};
+use fleet_core::{JobState, MachineId, UnitFile, UnitName};
+use fleet_store::{Compare, Key, KeyValue, Op, Range, Revision, Txn};
+
+use crate::{
+    PublishedState, Registry, RegistryError, UnitRecord, Versioned,
+    keys::Entry,
+    registry::{decode, encode},
+};
+
+/// How often a destroy starts over when the unit keeps changing under it.
+const DESTROY_ATTEMPTS: usize = 10;
 
 /// A unit as the API shows it, all of one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +32,45 @@ impl Registry {
     ///
     /// # Errors
     /// The store failed, or the stored unit is corrupt.
-    pub async fn unit(&self, _name: &UnitName) -> Result<Option<Unit>, RegistryError> {
-        todo!()
+    pub async fn unit(&self, name: &UnitName) -> Result<Option<Unit>, RegistryError> {
+        let ranges = [self.keys.unit(name.as_str()), self.keys.file(name.as_str())].map(Range::key);
+        let snapshot = self.store.read(&ranges, None).await?;
+        let revision = snapshot.revision;
+        let mut kvs = snapshot.ranges.into_iter().map(|range| range.kvs.into_iter().next());
+        let (record, file) = (kvs.next().flatten(), kvs.next().flatten());
+        let Some(record) = record else { return Ok(None) };
+        let record: Versioned<UnitRecord> = decode(&record)?;
+        let state = match &record.value.machine {
+            Some(machine) => {
+                let key = self.keys.state(name.as_str(), machine.as_str());
+                self.get_all(&[key], Some(revision)).await?.pop().flatten()
+            }
+            None => None,
+        };
+        self.assemble(name.clone(), record, file.as_ref(), state.as_ref()).map(Some)
+    }
+
+    /// Joins what is stored about a unit.
+    pub(crate) fn assemble(
+        &self,
+        name: UnitName,
+        record: Versioned<UnitRecord>,
+        file: Option<&KeyValue>,
+        state: Option<&KeyValue>,
+    ) -> Result<Unit, RegistryError> {
+        let corrupt = |reason: String| RegistryError::Corrupt {
+            key: self.keys.file(name.as_str()).to_string(),
+            reason,
+        };
+        let text = file.ok_or_else(|| corrupt("there is a record but no content".to_owned()))?;
+        let file =
+            UnitFile::parse_stored(&text.value).map_err(|error| corrupt(error.to_string()))?;
+        let current_state = match state.map(decode::<PublishedState>).transpose()? {
+            Some(state) if state.value.claim == JobState::Launched => JobState::Launched,
+            Some(_) => JobState::Loaded,
+            None => JobState::Inactive,
+        };
+        Ok(Unit { name, record, file, current_state })
     }
 
     /// Creates a unit.
@@ -32,11 +79,13 @@ impl Registry {
     /// `Conflict` when there is one of that name.
     pub async fn create_unit(
         &self,
-        _name: &UnitName,
-        _file: &UnitFile,
-        _desired: JobState,
+        name: &UnitName,
+        file: &UnitFile,
+        desired: JobState,
     ) -> Result<(), RegistryError> {
-        todo!()
+        let record = record_of(name, file, desired, None);
+        let absent = Compare::Absent(self.keys.unit(name.as_str()));
+        self.write_unit(name, absent, None, &record, Some(file)).await
     }
 
     /// Replaces content and desired state of a unit; it stays on its machine.
@@ -45,35 +94,123 @@ impl Registry {
     /// `Conflict` when it changed since `seen`.
     pub async fn replace_unit(
         &self,
-        _seen: &Unit,
-        _file: &UnitFile,
-        _desired: JobState,
+        seen: &Unit,
+        file: &UnitFile,
+        desired: JobState,
     ) -> Result<(), RegistryError> {
-        todo!()
+        let old = &seen.record.value;
+        let record = record_of(&seen.name, file, desired, old.machine.clone());
+        self.write_unit(&seen.name, self.unchanged(seen), Some(old), &record, Some(file)).await
     }
 
     /// Sets the desired state of a unit. Setting what is set already writes nothing.
     ///
     /// # Errors
     /// `Conflict` when it changed since `seen`.
-    pub async fn set_desired_state(&self, _seen: &Unit, _desired: JobState) -> Result<(), RegistryError> {
-        todo!()
+    pub async fn set_desired_state(
+        &self,
+        seen: &Unit,
+        desired: JobState,
+    ) -> Result<(), RegistryError> {
+        let old = &seen.record.value;
+        if old.desired_state == desired {
+            return Ok(());
+        }
+        let record = UnitRecord { desired_state: desired, ..old.clone() };
+        self.write_unit(&seen.name, self.unchanged(seen), Some(old), &record, None).await
+    }
+
+    fn unchanged(&self, seen: &Unit) -> Compare {
+        Compare::ModRevision(self.keys.unit(seen.name.as_str()), seen.record.revision)
+    }
+
+    /// Writes a record together with all that follows from it.
+    async fn write_unit(
+        &self,
+        name: &UnitName,
+        compare: Compare,
+        old: Option<&UnitRecord>,
+        new: &UnitRecord,
+        file: Option<&UnitFile>,
+    ) -> Result<(), RegistryError> {
+        let mut then = self.unit_ops(name, old, new);
+        if let Some(file) = file {
+            then.push(put(self.keys.file(name.as_str()), file.to_text().into_bytes()));
+        }
+        let outcome = self.store.commit(Txn { compare: vec![compare], then }).await?;
+        if outcome.applied { Ok(()) } else { Err(RegistryError::Conflict(format!("unit {name}"))) }
+    }
+
+    /// What turns `old` into `new`: the record, and the orders to machines that follow from it.
+    pub(crate) fn unit_ops(
+        &self,
+        name: &UnitName,
+        old: Option<&UnitRecord>,
+        new: &UnitRecord,
+    ) -> Vec<Op> {
+        let mut ops = vec![put(self.keys.unit(name.as_str()), encode(new))];
+        let orders = |record: &UnitRecord| -> Option<Key> {
+            match (&record.machine, record.global) {
+                (_, true) => Some(self.keys.global(name)),
+                (Some(machine), false) => Some(self.keys.schedule(machine, name)),
+                (None, false) => None,
+            }
+        };
+        let now = orders(new);
+        if let Some(before) = old.and_then(orders)
+            && now.as_ref() != Some(&before)
+        {
+            ops.push(Op::Delete(before));
+        }
+        if let Some(key) = now {
+            ops.push(put(key, encode(&new.assignment())));
+        }
+        ops
     }
 
     /// Destroys a unit: its record, content and schedule. Works on a corrupt record too.
     ///
     /// # Errors
-    /// `NoSuchUnit`.
-    pub async fn destroy_unit(&self, _name: &UnitName) -> Result<(), RegistryError> {
-        todo!()
+    /// `NoSuchUnit`; `Conflict` when it changes faster than it can be destroyed.
+    pub async fn destroy_unit(&self, name: &UnitName) -> Result<(), RegistryError> {
+        for _ in 0..DESTROY_ATTEMPTS {
+            let Some(kv) = self.get(self.keys.unit(name.as_str())).await? else {
+                return Err(RegistryError::NoSuchUnit(name.clone()));
+            };
+            let mut then = vec![
+                Op::Delete(kv.key.clone()),
+                Op::Delete(self.keys.file(name.as_str())),
+                Op::Delete(self.keys.global(name)),
+            ];
+            let schedules = match decode::<UnitRecord>(&kv) {
+                Ok(record) => {
+                    record.value.machine.iter().map(|id| self.keys.schedule(id, name)).collect()
+                }
+                Err(_) => self.schedules_anywhere(name).await?,
+            };
+            then.extend(schedules.into_iter().map(Op::Delete));
+            let compare = vec![Compare::ModRevision(kv.key, kv.mod_revision)];
+            if self.store.commit(Txn { compare, then }).await?.applied {
+                return Ok(());
+            }
+        }
+        Err(RegistryError::Conflict(format!("unit {name}")))
+    }
+
+    /// The schedule entries of a unit whose record doesn't say where it is.
+    async fn schedules_anywhere(&self, name: &UnitName) -> Result<Vec<Key>, RegistryError> {
+        let (kvs, _) = self.scan(&[Range::prefix(&self.keys.schedules())]).await?;
+        let its =
+            |key: &Key| matches!(self.keys.parse(key), Some(Entry::Schedule(_, of)) if of == *name);
+        Ok(kvs.into_iter().map(|kv| kv.key).filter(its).collect())
     }
 
     /// The content of a unit: its text as stored, not lexed. `None` when there is no such unit.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn unit_text(&self, _name: &UnitName) -> Result<Option<Vec<u8>>, RegistryError> {
-        todo!()
+    pub async fn unit_text(&self, name: &UnitName) -> Result<Option<Vec<u8>>, RegistryError> {
+        Ok(self.get(self.keys.file(name.as_str())).await?.map(|kv| kv.value))
     }
 
     /// The contents of several units, read at one revision; those that don't exist are left out.
@@ -82,8 +219,43 @@ impl Registry {
     /// The store failed.
     pub async fn unit_texts<'a>(
         &self,
-        _names: impl IntoIterator<Item = &'a UnitName> + Send,
-    ) -> Result<std::collections::BTreeMap<UnitName, Vec<u8>>, RegistryError> {
-        todo!()
+        names: impl IntoIterator<Item = &'a UnitName> + Send,
+    ) -> Result<BTreeMap<UnitName, Vec<u8>>, RegistryError> {
+        let names: Vec<&UnitName> = names.into_iter().collect();
+        let kvs = self.files(&names, None).await?;
+        let named = names.into_iter().zip(kvs);
+        Ok(named.filter_map(|(name, kv)| Some((name.clone(), kv?.value))).collect())
     }
+
+    /// The files of several units, at one revision.
+    pub(crate) async fn files(
+        &self,
+        names: &[&UnitName],
+        at: Option<Revision>,
+    ) -> Result<Vec<Option<KeyValue>>, RegistryError> {
+        let keys: Vec<Key> = names.iter().map(|name| self.keys.file(name.as_str())).collect();
+        self.get_all(&keys, at).await
+    }
+}
+
+fn record_of(
+    name: &UnitName,
+    file: &UnitFile,
+    desired: JobState,
+    machine: Option<MachineId>,
+) -> UnitRecord {
+    let x_fleet = file.fleet_options();
+    let global = x_fleet.requirements(name).global;
+    UnitRecord {
+        hash: file.hash(),
+        desired_state: desired,
+        machine: machine.filter(|_| !global),
+        global,
+        template: name.is_template(),
+        x_fleet,
+    }
+}
+
+pub(crate) fn put(key: Key, value: Vec<u8>) -> Op {
+    Op::Put { key, value, lease: None }
 }
