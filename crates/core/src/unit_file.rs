@@ -1,8 +1,14 @@
 //! Unit files: ordered options, their serialised text and hash (`units.md` 2, 3).
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::lexer::{LineLimit, RawOption, lex, line_number};
 use crate::{FleetOptions, LexError, UnitHash};
+
+/// The section that is fleet's.
+pub(crate) const FLEET_SECTION: &str = "X-Fleet";
 
 /// One option of a unit file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,6 +19,18 @@ pub struct UnitOption {
     pub name: String,
     /// The value as lexed.
     pub value: String,
+}
+
+impl UnitOption {
+    /// An option, unchecked.
+    #[must_use]
+    pub fn new(
+        section: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        Self { section: section.into(), name: name.into(), value: value.into() }
+    }
 }
 
 /// The options of a unit file in order.
@@ -27,49 +45,120 @@ impl UnitFile {
     pub fn new(options: Vec<UnitOption>) -> Self {
         Self { options }
     }
+
     /// Lexes a text that arrives from outside: UTF-8 only, and no line of 2048 bytes or more.
     ///
     /// # Errors
     /// The first thing that doesn't lex.
-    pub fn parse(_text: &[u8]) -> Result<Self, LexError> {
-        todo!()
+    pub fn parse(text: &[u8]) -> Result<Self, LexError> {
+        Self::parse_with(text, LineLimit::Enforced)
     }
+
     /// Lexes a text that was accepted before (from the registry or the units directory):
     /// as [`parse`](Self::parse), but without the limit on lines.
     ///
     /// # Errors
     /// The first thing that doesn't lex.
-    pub fn parse_stored(_text: &[u8]) -> Result<Self, LexError> {
-        todo!()
+    pub fn parse_stored(text: &[u8]) -> Result<Self, LexError> {
+        Self::parse_with(text, LineLimit::Ignored)
     }
+
+    fn parse_with(text: &[u8], limit: LineLimit) -> Result<Self, LexError> {
+        if let Err(error) = std::str::from_utf8(text) {
+            return Err(LexError::NotUtf8 { line: line_number(text, error.valid_up_to()) });
+        }
+        let options = lex(text, limit)?.into_iter().map(UnitOption::from_utf8).collect();
+        Ok(Self { options })
+    }
+
     /// The options in order.
     #[must_use]
     pub fn options(&self) -> &[UnitOption] {
         &self.options
     }
+
+    /// The options in order, by value.
+    #[must_use]
+    pub fn into_options(self) -> Vec<UnitOption> {
+        self.options
+    }
+
     /// The canonical text: what is stored, written to disk, printed and hashed.
     #[must_use]
     pub fn to_text(&self) -> String {
-        todo!()
+        let mut text = String::new();
+        for (section, options) in grouped(&self.options, |option| option.section.as_str()) {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.extend(["[", section, "]\n"]);
+            for option in options {
+                text.extend([option.name.as_str(), "=", option.value.as_str(), "\n"]);
+            }
+        }
+        text
     }
+
     /// The hash of the canonical text.
     #[must_use]
     pub fn hash(&self) -> UnitHash {
         UnitHash::of(self.to_text().as_bytes())
     }
+
     /// The first `[Unit] Description`.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
-        todo!()
+        let found = self.section("Unit").find(|option| option.name == "Description");
+        found.map(|option| option.value.as_str())
     }
+
     /// Whether there is at least one option in `[Install]`.
     #[must_use]
     pub fn has_install(&self) -> bool {
-        todo!()
+        self.section("Install").next().is_some()
     }
+
     /// The `[X-Fleet]` options, in order.
     #[must_use]
     pub fn fleet_options(&self) -> FleetOptions {
-        todo!()
+        let options = self.section(FLEET_SECTION);
+        FleetOptions(options.map(|option| (option.name.clone(), option.value.clone())).collect())
+    }
+
+    fn section<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a UnitOption> {
+        self.options.iter().filter(move |option| option.section == section)
     }
 }
+
+impl UnitOption {
+    /// Takes over an option lexed from UTF-8. Its parts were cut at ASCII bytes and blanks, so they
+    /// are UTF-8 too, and nothing is replaced here.
+    fn from_utf8(raw: RawOption) -> Self {
+        Self {
+            section: String::from_utf8_lossy(&raw.section).into_owned(),
+            name: raw.name,
+            value: String::from_utf8_lossy(&raw.value).into_owned(),
+        }
+    }
+}
+
+/// Groups options by section, sections in order of first appearance (`units.md` 2).
+pub(crate) fn grouped<'a, T, S: std::hash::Hash + Eq + Copy>(
+    options: &'a [T],
+    section: impl Fn(&'a T) -> S,
+) -> Vec<(S, Vec<&'a T>)> {
+    let mut groups: Vec<(S, Vec<&T>)> = Vec::new();
+    let mut index = HashMap::new();
+    for option in options {
+        let section = section(option);
+        let at = *index.entry(section).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((_, group)) => group.push(option),
+            None => groups.push((section, vec![option])),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;

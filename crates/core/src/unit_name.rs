@@ -1,24 +1,75 @@
 //! Unit names (`units.md` 4).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::quote::{Quoted, QuotedChar};
+
 /// The unit types that validation accepts (`units.md` 4.1, "valid").
-pub const UNIT_TYPES: [&str; 12] = [
-    "automount", "busname", "device", "mount", "path", "scope", "service", "slice", "snapshot",
-    "socket", "swap", "target",
+///
+/// Whatever lists unit files on disk uses this set too: a file that can be written must be found again.
+pub const UNIT_TYPES: [&str; 13] = [
+    "automount",
+    "busname",
+    "device",
+    "mount",
+    "path",
+    "scope",
+    "service",
+    "slice",
+    "snapshot",
+    "socket",
+    "swap",
+    "target",
+    "timer",
 ];
+
+/// The unit types that fleetctl recognises at the end of an argument; anything else gets `.service`
+/// appended (`units.md` 4.1, "recognised").
+pub const RECOGNISED_UNIT_TYPES: [&str; 7] =
+    ["service", "socket", "timer", "path", "device", "mount", "automount"];
+
+/// The unit types whose names may contain `@` (`units.md` 4.1, "valid with `@`").
+const TEMPLATE_TYPES: [&str; 5] = ["path", "service", "socket", "target", "timer"];
+
+/// The longest name in bytes (`units.md` 4.3).
+const MAX_LEN: usize = 256;
 
 /// The name of a unit, such as `web@1.service`. Checked once, here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct UnitName(std::sync::Arc<str>);
+pub struct UnitName(Arc<str>);
 
-/// Why a text is not a unit name (`units.md` 4.3).
+/// Why a text is not a unit name (`units.md` 4.3); displayed with the specification's texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("todo")]
-pub struct InvalidUnitName;
+pub enum InvalidUnitName {
+    /// The name, or what precedes its type, is empty; a stem of only dots counts as empty
+    /// (`spec/README.md` 17).
+    #[error("unit name cannot be empty")]
+    Empty,
+    /// More than 256 bytes.
+    #[error("unit name exceeds maximum length (256)")]
+    TooLong,
+    /// No dot, hence no type.
+    #[error("unit name must contain \".\"")]
+    NoDot,
+    /// The last character is a dot.
+    #[error("unit name cannot end in \".\"")]
+    EndsInDot,
+    /// What follows the last dot is no unit type.
+    #[error("invalid unit type: {}", Quoted(.0))]
+    UnknownType(String),
+    /// There is an `@`, but units of this type have no templates.
+    #[error("invalid unit type for template: {}", Quoted(.0))]
+    NoTemplateType(String),
+    /// A character that unit names can't have.
+    #[error("invalid character {} in unit name", QuotedChar(*.0))]
+    InvalidCharacter(char),
+    /// The first character is `@`.
+    #[error("unit name cannot start in \"@\"")]
+    StartsWithAt,
+}
 
 impl UnitName {
     /// The full name (`%n`).
@@ -26,43 +77,88 @@ impl UnitName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
     /// The name without the type suffix (`%N`).
     #[must_use]
     pub fn stem(&self) -> &str {
-        todo!()
+        self.split().0
     }
+
     /// The type: what follows the last dot.
     #[must_use]
     pub fn unit_type(&self) -> &str {
-        todo!()
+        self.split().1
     }
+
     /// The stem up to the first `@` (`%p`).
     #[must_use]
     pub fn prefix(&self) -> &str {
-        todo!()
+        let stem = self.stem();
+        stem.split_once('@').map_or(stem, |(prefix, _)| prefix)
     }
+
     /// The instance (`%i`), when there is a non-empty one.
     #[must_use]
     pub fn instance(&self) -> Option<&str> {
-        todo!()
+        self.stem().split_once('@').map(|(_, instance)| instance).filter(|text| !text.is_empty())
     }
+
     /// The template an instance or template belongs to: `foo@.service` for `foo@1.service`.
     #[must_use]
     pub fn template(&self) -> Option<Self> {
-        todo!()
+        let (prefix, _) = self.stem().split_once('@')?;
+        Some(Self(format!("{prefix}@.{}", self.unit_type()).into()))
     }
+
     /// Whether this names a template, such as `foo@.service`.
     #[must_use]
     pub fn is_template(&self) -> bool {
-        todo!()
+        self.stem().contains('@') && self.instance().is_none()
+    }
+
+    /// Splits at the last dot, which every name has.
+    fn split(&self) -> (&str, &str) {
+        self.0.rsplit_once('.').unwrap_or((&self.0, ""))
     }
 }
 
 impl FromStr for UnitName {
     type Err = InvalidUnitName;
-    fn from_str(_name: &str) -> Result<Self, InvalidUnitName> {
-        todo!()
+
+    /// Checks in the order of `units.md` 4.3; the first failure is reported.
+    fn from_str(name: &str) -> Result<Self, InvalidUnitName> {
+        if name.is_empty() {
+            return Err(InvalidUnitName::Empty);
+        }
+        if name.len() > MAX_LEN {
+            return Err(InvalidUnitName::TooLong);
+        }
+        let (stem, unit_type) = name.rsplit_once('.').ok_or(InvalidUnitName::NoDot)?;
+        if unit_type.is_empty() {
+            return Err(InvalidUnitName::EndsInDot);
+        }
+        if !UNIT_TYPES.contains(&unit_type) {
+            return Err(InvalidUnitName::UnknownType(unit_type.to_owned()));
+        }
+        if stem.contains('@') && !TEMPLATE_TYPES.contains(&unit_type) {
+            return Err(InvalidUnitName::NoTemplateType(unit_type.to_owned()));
+        }
+        if let Some(bad) = stem.chars().find(|&c| !is_allowed(c)) {
+            return Err(InvalidUnitName::InvalidCharacter(bad));
+        }
+        if stem.starts_with('@') {
+            return Err(InvalidUnitName::StartsWithAt);
+        }
+        if stem.bytes().all(|byte| byte == b'.') {
+            return Err(InvalidUnitName::Empty);
+        }
+        Ok(Self(name.into()))
     }
+}
+
+/// Whether a stem may contain `c`. `/` isn't among them, so that every name is a safe file name.
+fn is_allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@')
 }
 
 impl TryFrom<String> for UnitName {
@@ -89,3 +185,6 @@ impl fmt::Display for UnitName {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;
