@@ -13,24 +13,31 @@ use crate::{Changes, Lease, LeaseId, Outcome, Range, Revision, Snapshot, Txn};
 pub trait Store: Send + Sync + 'static {
     /// Reads all `ranges` at one revision: at `at` when given, else at the newest.
     ///
+    /// There may be [`MAX_TXN_OPS`](crate::MAX_TXN_OPS) ranges. Long ranges are best read in
+    /// pages of some thousand keys, all at the revision of the first.
+    ///
     /// # Errors
-    /// [`StoreError::Compacted`] when `at` is too old, [`StoreError::Unavailable`] otherwise.
+    /// [`StoreError::Compacted`] when `at` is too old, or newer than anything the store has (as
+    /// after it was restored from a backup): the answer to both is a new snapshot.
     async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError>;
 
     /// Applies `then` in one transaction if every comparison holds, and says whether they did.
     ///
-    /// A transaction may write a key once at most and hold at most
+    /// A transaction may put a key once at most and not delete it as well, and holds at most
     /// [`MAX_TXN_OPS`](crate::MAX_TXN_OPS) comparisons and as many operations.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchLease`] when a put names a lease that is gone. After
-    /// [`StoreError::Unavailable`] it is unknown whether the transaction was applied.
+    /// [`StoreError::NoSuchLease`] when a put names a lease that is gone: nothing is applied.
+    /// After [`StoreError::Unavailable`] it is unknown whether the transaction was applied.
     async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError>;
 
     /// Follows the changes of everything in `ranges` from revision `from` on (inclusive).
     ///
     /// Changes within one range arrive in order and a revision is never split; the order
-    /// between ranges is not promised. `limit` of a range is ignored.
+    /// between ranges is not promised. `limit` of a range is ignored, and ranges should not
+    /// overlap: a change may be told once for each.
+    ///
+    /// A reader that is too slow holds up its own watch, and no other.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] when `from` is too old: here or as the last item of `Changes`.
@@ -55,7 +62,7 @@ pub trait Store: Send + Sync + 'static {
 /// What can go wrong with a store, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The revision asked for has been compacted: take a new snapshot.
+    /// The revision asked for has been compacted, or isn't there: take a new snapshot.
     #[error("revision {} has been compacted", .0.0)]
     Compacted(Revision),
     /// The lease has expired or never was.

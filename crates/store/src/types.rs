@@ -9,7 +9,7 @@ use crate::StoreError;
 /// etcd's default limit of operations in one transaction (`--max-txn-ops`).
 pub const MAX_TXN_OPS: usize = 128;
 
-/// A revision of the whole store; every change raises it by one.
+/// A revision of the whole store; every transaction that writes something raises it by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub i64);
 
@@ -109,7 +109,7 @@ impl Range {
         Self { start: key, end: None, limit: 0 }
     }
 
-    /// All keys that start with `prefix`, which must not be empty.
+    /// All keys that start with `prefix`.
     #[must_use]
     pub fn prefix(prefix: &Key) -> Self {
         Self { start: prefix.clone(), end: Some(end_of_prefix(prefix)), limit: 0 }
@@ -137,14 +137,20 @@ impl Range {
     }
 }
 
-/// The first key after all that start with `prefix`.
+/// The first key after all that start with `prefix`: its last character's successor.
 ///
-/// Prefixes end in an ASCII character (`/` as a rule), so its successor is one byte as well.
+/// (The order of UTF-8 by bytes is its order by characters. What consists of last characters
+/// alone has no successor; the last of all then stands for it.)
 fn end_of_prefix(prefix: &Key) -> Key {
-    let mut bytes = prefix.as_str().as_bytes().to_vec();
-    let last = bytes.last_mut().expect("a prefix is not empty");
-    *last += 1;
-    String::from_utf8(bytes).expect("a prefix ends in an ASCII character").into()
+    let mut end = prefix.as_str().to_owned();
+    while let Some(last) = end.pop() {
+        // The range skips the surrogates and ends with the last character.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            return end.into();
+        }
+    }
+    char::MAX.to_string().into()
 }
 
 /// What one range held.
@@ -172,9 +178,9 @@ pub enum Compare {
     Exists(Key),
     /// The key does not exist.
     Absent(Key),
-    /// The key's last change was at this revision.
+    /// The key's last change was at this revision; 0 for a key that does not exist.
     ModRevision(Key, Revision),
-    /// The key was created at this revision and exists since.
+    /// The key was created at this revision and exists since; 0 for one that does not exist.
     CreateRevision(Key, Revision),
 }
 
@@ -295,5 +301,37 @@ impl Changes {
     /// Changes that are here already, if any.
     pub fn try_next(&mut self) -> Option<Result<WatchEvent, StoreError>> {
         self.source.try_recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_holds_what_starts_with_it() {
+        for prefix in ["a/", "a", "a\u{7f}", "ä", "\u{d7ff}", "a\u{10ffff}"] {
+            let range = Range::prefix(&prefix.into());
+            for inside in ["", "\0", "z", "\u{10ffff}"] {
+                assert!(
+                    range.contains(&format!("{prefix}{inside}").into()),
+                    "{prefix:?}{inside:?}"
+                );
+            }
+        }
+        let range = Range::prefix(&"a/".into());
+        for outside in ["", "a", "a.", "a0", "b", "\u{10ffff}"] {
+            assert!(!range.contains(&outside.into()), "{outside:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_key_begins_right_after_it() {
+        let range = Range::prefix_after(&"a/".into(), &"a/1".into());
+        for (key, inside) in
+            [("a/1", false), ("a/1\0", true), ("a/10", true), ("a/0", false), ("b", false)]
+        {
+            assert_eq!(range.contains(&key.into()), inside, "{key:?}");
+        }
     }
 }

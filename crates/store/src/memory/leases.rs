@@ -27,7 +27,7 @@ struct Record {
 
 impl Leases {
     pub(super) fn grant(&mut self, ttl: Duration, now: Instant) -> Result<Lease, StoreError> {
-        let rounded_up = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        let rounded_up = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
         if rounded_up > MAX_TTL {
             return Err(StoreError::Refused("too large lease TTL".into()));
         }

@@ -14,6 +14,9 @@ use crate::{
     Compare, Key, KeyValue, Lease, LeaseId, Op, Outcome, Range, Revision, Snapshot, StoreError, Txn,
 };
 
+/// What etcd compares in place of the revisions of a key that doesn't exist.
+const NEVER: Revision = Revision(0);
+
 pub(super) struct State {
     history: History,
     leases: Leases,
@@ -70,10 +73,10 @@ impl State {
             Compare::Exists(key) => self.history.get(key).is_some(),
             Compare::Absent(key) => self.history.get(key).is_none(),
             Compare::ModRevision(key, revision) => {
-                self.history.get(key).is_some_and(|kv| kv.mod_revision == *revision)
+                self.history.get(key).map_or(NEVER, |kv| kv.mod_revision) == *revision
             }
             Compare::CreateRevision(key, revision) => {
-                self.history.get(key).is_some_and(|kv| kv.create_revision == *revision)
+                self.history.get(key).map_or(NEVER, |kv| kv.create_revision) == *revision
             }
         }
     }
