@@ -1,0 +1,178 @@
+//! The calls of the API (`fleetctl.md` 3.2).
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use fleet_core::JobState;
+use fleet_schema::{
+    Machine, MachinePage, Unit, UnitOption, UnitPage, UnitState, UnitStatePage, from_json, to_json,
+};
+use hyper::{Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use crate::{ClientError, Dial, Direct, Endpoint, transport::Transport, transport::word};
+
+/// What is encoded in a path segment or a query value: everything but RFC 3986's unreserved.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A client of one server.
+pub struct Client {
+    transport: Transport,
+}
+
+/// How removing a unit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// There was no such unit.
+    Absent,
+}
+
+impl Client {
+    /// A client of `endpoint`. `timeout` bounds each request from connecting to the last byte of
+    /// the answer; `None` waits for ever. Nothing is sent yet.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, timeout: Option<Duration>) -> Self {
+        Self::with_dial(endpoint, Arc::new(Direct), timeout)
+    }
+
+    /// As [`new`](Self::new), over streams that `dial` opens.
+    #[must_use]
+    pub fn with_dial(endpoint: Endpoint, dial: Arc<dyn Dial>, timeout: Option<Duration>) -> Self {
+        Self { transport: Transport::new(endpoint, dial, timeout) }
+    }
+
+    /// All units, in the server's order.
+    ///
+    /// # Errors
+    /// Any page fails.
+    pub async fn units(&self) -> Result<Vec<Unit>, ClientError> {
+        let mut units: Vec<Unit> =
+            self.pages("units", |page: UnitPage| (page.units, page.next_page_token)).await?;
+        units.retain(|unit| *unit != Unit::default());
+        Ok(units)
+    }
+
+    /// The unit called `name`, if there is one.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn unit(&self, name: &str) -> Result<Option<Unit>, ClientError> {
+        self.item("units", name).await
+    }
+
+    /// The states of all units on all machines, in the server's order.
+    ///
+    /// # Errors
+    /// Any page fails.
+    pub async fn states(&self) -> Result<Vec<UnitState>, ClientError> {
+        self.pages("state", |page: UnitStatePage| (page.states, page.next_page_token)).await
+    }
+
+    /// The state of the unit called `name`, on one of its machines, if there is one.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn state(&self, name: &str) -> Result<Option<UnitState>, ClientError> {
+        self.item("state", name).await
+    }
+
+    /// All machines, in the server's order.
+    ///
+    /// # Errors
+    /// Any page fails.
+    pub async fn machines(&self) -> Result<Vec<Machine>, ClientError> {
+        let mut machines: Vec<Machine> = self
+            .pages("machines", |page: MachinePage| (page.machines, page.next_page_token))
+            .await?;
+        machines.retain(|machine| *machine != Machine::default());
+        Ok(machines)
+    }
+
+    /// Creates or replaces the unit called `name`; its desired state becomes `inactive`.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn put_unit(&self, name: &str, options: Vec<UnitOption>) -> Result<(), ClientError> {
+        self.put(Unit { name: name.to_owned(), options, ..Unit::default() }).await
+    }
+
+    /// Sets the desired state of the unit called `name`.
+    ///
+    /// # Errors
+    /// The call fails; there may be no such unit.
+    pub async fn set_state(&self, name: &str, state: JobState) -> Result<(), ClientError> {
+        let desired_state = state.as_str().to_owned();
+        self.put(Unit { name: name.to_owned(), desired_state, ..Unit::default() }).await
+    }
+
+    /// Removes the unit called `name`.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn destroy(&self, name: &str) -> Result<Removal, ClientError> {
+        let target = self.item_target("units", name);
+        match self.transport.send(Method::DELETE, &target, None).await {
+            Ok(_) => Ok(Removal::Removed),
+            Err(ClientError::Answer(answer)) if answer.status == StatusCode::NOT_FOUND => {
+                Ok(Removal::Absent)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put(&self, unit: Unit) -> Result<(), ClientError> {
+        let target = self.item_target("units", &unit.name);
+        self.transport.send(Method::PUT, &target, Some(to_json(&unit))).await?;
+        Ok(())
+    }
+
+    async fn item<T: DeserializeOwned + Default>(
+        &self,
+        collection: &str,
+        name: &str,
+    ) -> Result<Option<T>, ClientError> {
+        match self.get(&self.item_target(collection, name)).await {
+            Ok(item) => Ok(Some(item)),
+            Err(ClientError::Answer(answer)) if answer.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pages<P: DeserializeOwned + Default, T>(
+        &self,
+        collection: &str,
+        open: impl Fn(P) -> (Vec<T>, String),
+    ) -> Result<Vec<T>, ClientError> {
+        let first = self.transport.target(&format!("/fleet/v1/{collection}?alt=json"));
+        let mut seen = HashSet::new();
+        let mut target = first.clone();
+        let mut all = Vec::new();
+        loop {
+            let (items, token) = open(self.get(&target).await?);
+            all.extend(items);
+            if token.is_empty() {
+                return Ok(all);
+            }
+            target = format!("{first}&nextPageToken={}", utf8_percent_encode(&token, ENCODED));
+            if !seen.insert(token.clone()) {
+                return Err(ClientError::RepeatedToken { url: self.transport.url(&first), token });
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned + Default>(&self, target: &str) -> Result<T, ClientError> {
+        let body = self.transport.send(Method::GET, target, None).await?;
+        from_json(&body).map_err(|cause| ClientError::Decode {
+            method: word(&Method::GET),
+            url: self.transport.url(target),
+            cause,
+        })
+    }
+
+    fn item_target(&self, collection: &str, name: &str) -> String {
+        let name = utf8_percent_encode(name, ENCODED);
+        self.transport.target(&format!("/fleet/v1/{collection}/{name}?alt=json"))
+    }
+}

@@ -1,0 +1,205 @@
+//! Requests over a few kept-alive connections, each within its time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, StatusCode, header};
+use tokio::{sync::Semaphore, time};
+use tracing::debug;
+use url::Url;
+
+use crate::{
+    Answer, ClientError, Dial, Endpoint,
+    connection::{Connection, Reply},
+    error::TransportError,
+};
+
+/// How many requests run at a time, and so how many connections there are: enough to hide the
+/// way to the server, few enough for a server that limits its connections.
+const MAX_CONNECTIONS: usize = 4;
+/// How many redirects of a GET are followed.
+const MAX_REDIRECTS: usize = 5;
+/// How requests introduce themselves.
+const USER_AGENT: &str = concat!("fleetctl/v", env!("CARGO_PKG_VERSION"));
+
+/// Sends requests to one endpoint.
+pub(crate) struct Transport {
+    endpoint: Endpoint,
+    dial: Arc<dyn Dial>,
+    timeout: Option<Duration>,
+    slots: Semaphore,
+    /// Connections that wait for a request; never locked across an await.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Transport {
+    pub(crate) fn new(endpoint: Endpoint, dial: Arc<dyn Dial>, timeout: Option<Duration>) -> Self {
+        let slots = Semaphore::new(MAX_CONNECTIONS);
+        Self { endpoint, dial, timeout, slots, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// The address of a request target, for messages.
+    pub(crate) fn url(&self, target: &str) -> String {
+        self.endpoint.url(target)
+    }
+
+    /// The request target for a path below `/fleet/v1`.
+    pub(crate) fn target(&self, path: &str) -> String {
+        self.endpoint.path(path)
+    }
+
+    /// Sends a request and returns the body of a 2xx answer; GETs follow redirects.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<String>,
+    ) -> Result<Bytes, ClientError> {
+        let body = body.map(Bytes::from);
+        let mut target = target.to_owned();
+        let mut redirects = 0;
+        loop {
+            let reply = self.logged(&method, &target, body.as_ref()).await?;
+            if reply.status.is_success() {
+                return Ok(reply.body);
+            }
+            match self.redirected(&method, &target, &reply) {
+                Some(next) if redirects < MAX_REDIRECTS => target = next,
+                _ => {
+                    let answer = Answer::new(reply.status.as_u16(), &reply.body);
+                    return Err(ClientError::Answer(answer));
+                }
+            }
+            redirects += 1;
+        }
+    }
+
+    async fn logged(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&Bytes>,
+    ) -> Result<Reply, ClientError> {
+        let url = self.url(target);
+        debug!("HTTP {method} {url}");
+        let result = self.timed(method, target, body).await;
+        match result {
+            Ok(reply) => {
+                debug!("HTTP {method} {url} {}", reply.status);
+                Ok(reply)
+            }
+            Err(cause) => {
+                debug!("HTTP {method} {url} failed: {cause}");
+                Err(ClientError::Transport { method: word(method), url, cause })
+            }
+        }
+    }
+
+    async fn timed(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&Bytes>,
+    ) -> Result<Reply, TransportError> {
+        // The semaphore is never closed; without a slot there is just one more connection.
+        let _slot = self.slots.acquire().await.ok();
+        let request = || self.request(method, target, body);
+        let Some(limit) = self.timeout else {
+            return self.exchange(method, request).await;
+        };
+        time::timeout(limit, self.exchange(method, request)).await.unwrap_or_else(|_| {
+            Err(TransportError::Timeout { endpoint: self.endpoint.to_string(), limit })
+        })
+    }
+
+    /// Uses an idle connection, else a new one. When an idle one turns out to have been closed, a
+    /// GET is sent once more.
+    async fn exchange(
+        &self,
+        method: &Method,
+        request: impl Fn() -> Result<Request<Full<Bytes>>, TransportError>,
+    ) -> Result<Reply, TransportError> {
+        if let Some(mut connection) = self.reuse().await {
+            match connection.exchange(request()?).await {
+                Ok(reply) => return Ok(self.keep(connection, reply)),
+                Err(TransportError::Http(error)) if unsent(&error) || *method == Method::GET => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let stream = self.dial.dial(self.endpoint.target()).await?;
+        let mut connection = Connection::new(stream).await?;
+        let reply = connection.exchange(request()?).await?;
+        Ok(self.keep(connection, reply))
+    }
+
+    async fn reuse(&self) -> Option<Connection> {
+        loop {
+            let mut connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn keep(&self, connection: Connection, reply: Reply) -> Reply {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        reply
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&Bytes>,
+    ) -> Result<Request<Full<Bytes>>, TransportError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, self.endpoint.authority())
+            .header(header::USER_AGENT, USER_AGENT);
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        Ok(request.body(Full::new(body.cloned().unwrap_or_default()))?)
+    }
+
+    /// Where a GET goes on: elsewhere on the same server only.
+    fn redirected(&self, method: &Method, target: &str, reply: &Reply) -> Option<String> {
+        let moved = matches!(
+            reply.status,
+            StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT
+        );
+        if !moved || *method != Method::GET {
+            return None;
+        }
+        let here = Url::parse(&format!("http://{}{target}", self.endpoint.authority())).ok()?;
+        let there = here.join(reply.location.as_deref()?).ok()?;
+        if there.origin() != here.origin() {
+            return None;
+        }
+        let query = there.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Some(format!("{}{query}", there.path()))
+    }
+}
+
+/// Whether the server can't have seen the request.
+fn unsent(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed()
+}
+
+/// The method as messages spell it.
+pub(crate) fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::PUT => "Put",
+        Method::DELETE => "Delete",
+        _ => "Get",
+    }
+}

@@ -1,0 +1,196 @@
+//! The client against a scripted server: what it sends, what it makes of the answers, and what it
+//! does about servers that hang, hang up, or never end.
+
+mod support;
+
+use std::time::Duration;
+
+use fleet_client::{Client, ClientError, Removal};
+use fleet_core::JobState;
+use fleet_schema::UnitOption;
+use support::{Reply, Request, Server};
+
+const LONG: Option<Duration> = Some(Duration::from_secs(30));
+const SHORT: Option<Duration> = Some(Duration::from_millis(50));
+
+fn ok(body: &str) -> Reply {
+    Reply::Send(200, body.to_owned())
+}
+
+fn client(server: &Server) -> Client {
+    Client::new(server.endpoint().parse().unwrap(), LONG)
+}
+
+#[tokio::test]
+async fn requests_are_those_of_the_original() {
+    let server = Server::tcp(|request| match &*request.method {
+        "GET" => ok(r#"{"name":"a"}"#),
+        _ => Reply::Send(204, String::new()),
+    });
+    let client = Client::new(format!("{}/base/", server.endpoint()).parse().unwrap(), LONG);
+    client.unit("foo@1.service").await.unwrap();
+    client.state("*.service").await.unwrap();
+    let option =
+        UnitOption { section: "Unit".into(), name: "Description".into(), value: "<Hello>".into() };
+    client.put_unit("a.service", vec![option]).await.unwrap();
+    client.put_unit("empty.service", Vec::new()).await.unwrap();
+    client.set_state("a.service", JobState::Launched).await.unwrap();
+    assert_eq!(client.destroy("a.service").await.unwrap(), Removal::Removed);
+    let requests = server.requests();
+    let sent: Vec<_> =
+        requests.iter().map(|r| format!("{} {} {}", r.method, r.target, r.body)).collect();
+    assert_eq!(
+        sent,
+        [
+            "GET /base/fleet/v1/units/foo%401.service?alt=json ",
+            "GET /base/fleet/v1/state/%2A.service?alt=json ",
+            r#"PUT /base/fleet/v1/units/a.service?alt=json {"name":"a.service","options":[{"name":"Description","section":"Unit","value":"\u003cHello\u003e"}]}"#,
+            r#"PUT /base/fleet/v1/units/empty.service?alt=json {"name":"empty.service"}"#,
+            r#"PUT /base/fleet/v1/units/a.service?alt=json {"desiredState":"launched","name":"a.service"}"#,
+            "DELETE /base/fleet/v1/units/a.service?alt=json ",
+        ]
+    );
+    assert_eq!(requests[2].header("content-type"), Some("application/json"));
+    assert_eq!(requests[0].header("host"), server.endpoint().strip_prefix("http://"));
+    assert!(requests.iter().all(|r| r.connection == 0), "one connection does it all");
+}
+
+#[tokio::test]
+async fn unix_sockets_are_asked_as_domain_sock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fleet.sock");
+    let server = Server::unix(&path, |_| ok("{}"));
+    let client = Client::new(format!("unix://{}", path.display()).parse().unwrap(), LONG);
+    assert_eq!(client.machines().await.unwrap(), []);
+    assert_eq!(server.requests()[0].header("host"), Some("domain-sock"));
+}
+
+#[tokio::test]
+async fn pages_are_joined_in_order() {
+    let server = Server::tcp(|request| match &*request.line() {
+        "GET units" => ok(r#"{"nextPageToken":"a/b==","units":[{"name":"1"},null]}"#),
+        "GET units?nextPageToken=a%2Fb%3D%3D" => ok(r#"{"units":[{"name":"2"}]}"#),
+        _ => Reply::Send(400, String::new()),
+    });
+    let names: Vec<_> =
+        client(&server).units().await.unwrap().into_iter().map(|unit| unit.name).collect();
+    assert_eq!(names, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_repeated_token_ends_the_list_with_an_error() {
+    let server = Server::tcp(|_| ok(r#"{"nextPageToken":"again","states":[{"name":"1"}]}"#));
+    let error = client(&server).states().await.unwrap_err();
+    assert!(matches!(error, ClientError::RepeatedToken { .. }), "{error}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn absent_is_told_from_failed() {
+    let server = Server::tcp(|_| Reply::Send(404, "whatever".into()));
+    let client = client(&server);
+    assert_eq!(client.unit("a.service").await.unwrap(), None);
+    assert_eq!(client.state("a.service").await.unwrap(), None);
+    assert_eq!(client.destroy("a.service").await.unwrap(), Removal::Absent);
+    let error = client.set_state("a.service", JobState::Loaded).await.unwrap_err();
+    assert_eq!(error.to_string(), "googleapi: got HTTP response code 404 with body: whatever");
+}
+
+#[tokio::test]
+async fn answers_that_are_no_json_are_errors() {
+    for (body, text) in [("", "EOF"), ("{", "unexpected EOF"), ("<html>", "expected value")] {
+        let server = Server::tcp(move |_| ok(body));
+        let error = client(&server).unit("a.service").await.unwrap_err().to_string();
+        let url = format!(r#"Get "{}/fleet/v1/units/a.service?alt=json": "#, server.endpoint());
+        assert!(error.starts_with(&url) && error.contains(text), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_socket_is_named() {
+    let client = Client::new("unix:///nowhere/fleet.sock".parse().unwrap(), LONG);
+    let error = client.machines().await.unwrap_err().to_string();
+    let head = r#"Get "unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json": dial unix /nowhere/fleet.sock: "#;
+    assert!(error.starts_with(head), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_and_named() {
+    let server = Server::tcp(|_| Reply::Hang);
+    let client = Client::new(server.endpoint().parse().unwrap(), SHORT);
+    let error = client.machines().await.unwrap_err().to_string();
+    let tail = format!(": no answer from {} within 0.05s", server.endpoint());
+    assert!(error.ends_with(&tail), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_is_replaced() {
+    let server = Server::tcp(|_| Reply::SendAndClose(200, r#"{"name":"a"}"#.into()));
+    let client = client(&server);
+    for _ in 0..3 {
+        assert!(client.unit("a.service").await.unwrap().is_some());
+    }
+    let connections: Vec<_> = server.requests().iter().map(|r| r.connection).collect();
+    assert_eq!(connections, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_get_is_sent_again_when_its_old_connection_breaks_and_a_put_is_not() {
+    let breaks = |request: &Request| {
+        if request.connection == 0 && request.target.contains("second") {
+            Reply::Close
+        } else {
+            ok(r#"{"name":"a"}"#)
+        }
+    };
+    let server = Server::tcp(breaks);
+    let get = client(&server);
+    get.unit("first.service").await.unwrap();
+    assert!(get.unit("second.service").await.unwrap().is_some());
+    let connections: Vec<_> = server.requests().iter().map(|r| r.connection).collect();
+    assert_eq!(connections, [0, 0, 1]);
+
+    let server = Server::tcp(breaks);
+    let put = client(&server);
+    put.unit("first.service").await.unwrap();
+    let error = put.set_state("second.service", JobState::Loaded).await.unwrap_err();
+    assert!(matches!(error, ClientError::Transport { .. }), "{error}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn many_requests_at_once_share_few_connections() {
+    let server = Server::tcp(|_| ok(r#"{"name":"a"}"#));
+    let client = client(&server);
+    let (a, b, c, d, e, f) = tokio::join!(
+        client.unit("a"),
+        client.unit("b"),
+        client.unit("c"),
+        client.unit("d"),
+        client.unit("e"),
+        client.unit("f"),
+    );
+    for unit in [a, b, c, d, e, f] {
+        assert!(unit.unwrap().is_some());
+    }
+    let last = server.requests().iter().map(|r| r.connection).max();
+    assert!(last.is_some_and(|last| last < 4), "{last:?}");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_on_the_same_server_only() {
+    let server = Server::tcp(|request| match &*request.target {
+        "/fleet/v1/units/moved.service?alt=json" => {
+            Reply::With(301, "Location: /elsewhere?x=1".into(), String::new())
+        }
+        "/elsewhere?x=1" => ok(r#"{"name":"a"}"#),
+        "/fleet/v1/units/loop.service?alt=json" => {
+            Reply::With(302, "Location: ?alt=json".into(), String::new())
+        }
+        _ => Reply::With(302, "Location: http://198.18.0.1/".into(), String::new()),
+    });
+    let client = client(&server);
+    assert!(client.unit("moved.service").await.unwrap().is_some());
+    assert!(client.unit("loop.service").await.is_err());
+    assert!(client.unit("away.service").await.is_err());
+}
