@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The HTTP API of fleetd (`api.md`).
+//!
+//! ```text
+//! Listener ── accept ── connection (hyper) ── Api::respond ── route ── handlers ── Registry
+//!              └ Slots: how many, and who goes when there are too many
+//! ```
+//!
+//! [`serve`] owns all tasks: one per listener, and each of those its connections. [`Api`] answers
+//! requests and knows nothing of sockets. What a client may take of the server is in [`Limits`].
+
+mod accept;
+mod api;
+mod availability;
+mod body;
+mod connection;
+mod error;
+mod handlers;
+mod limits;
+mod listener;
+mod query;
+mod reply;
+mod route;
+mod serve;
+mod slots;
+mod token;
+mod write_limit;
+
+pub use api::{Api, Settings};
+pub use availability::Availability;
+pub use limits::Limits;
+pub use listener::Listener;
+pub use serve::serve;

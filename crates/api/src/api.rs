@@ -1,0 +1,143 @@
+//! Answers requests: finds the resource, checks the method, calls its handler.
+
+use std::num::NonZeroU16;
+
+use bytes::Bytes;
+use fleet_registry::Registry;
+use hyper::{
+    Method, Request, StatusCode,
+    body::Body,
+    header::{HeaderValue, SERVER},
+};
+use tokio::time;
+use tracing::debug;
+
+use crate::{
+    Availability, Limits,
+    body::BodyReader,
+    error::ApiError,
+    handlers::{discovery, machines, put, states, units},
+    query::Query,
+    reply::{self, Reply},
+    route::Route,
+};
+
+/// What is configured of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The full version, as `fleetd --version` prints it.
+    pub version: String,
+    /// The number of items on a page of a list: the option `token_limit`.
+    pub token_limit: NonZeroU16,
+    /// What clients may take.
+    pub limits: Limits,
+}
+
+/// The API of one fleetd.
+#[derive(Debug)]
+pub struct Api {
+    pub(crate) registry: Registry,
+    pub(crate) bodies: BodyReader,
+    availability: Availability,
+    token_limit: NonZeroU16,
+    server: HeaderValue,
+    limits: Limits,
+}
+
+/// What a resource supports.
+struct Methods {
+    allow: &'static str,
+    /// What the others are refused with.
+    refusal: &'static str,
+}
+
+impl Api {
+    /// An API that shows and changes `registry` whenever `availability` is on.
+    #[must_use]
+    pub fn new(registry: Registry, availability: Availability, settings: Settings) -> Self {
+        let Settings { version, token_limit, limits } = settings;
+        let server = HeaderValue::from_str(&format!("fleetd/{version}"))
+            .unwrap_or(HeaderValue::from_static("fleetd"));
+        let bodies = BodyReader::new(&limits);
+        Self { registry, bodies, availability, token_limit, server, limits }
+    }
+
+    /// What clients may take.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The number of items on a page.
+    pub(crate) fn page_size(&self) -> usize {
+        self.token_limit.get().into()
+    }
+
+    /// Answers a request, whatever it is.
+    pub(crate) async fn respond<B>(&self, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        if !self.availability.get() {
+            return reply::unavailable();
+        }
+        debug!("HTTP {} {}", request.method(), request.uri());
+        // Bodies have a limit of their own, so it is the registry that is late.
+        let time = self.limits.body_time + self.limits.store_time;
+        let answer = time::timeout(time, self.answer(request)).await.unwrap_or(Err(ApiError::Late));
+        let mut reply = answer.unwrap_or_else(ApiError::into_reply);
+        if reply.status() != StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers_mut().insert(SERVER, self.server.clone());
+        }
+        reply
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Reply, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let route = Route::find(request.uri().path()).ok_or_else(|| ApiError::not_found(""))?;
+        let Methods { allow, refusal } = methods(&route);
+        let query = Query::parse(request.uri().query().unwrap_or(""));
+        // HEAD is GET: hyper leaves out the body.
+        let method = match *request.method() {
+            Method::HEAD => Method::GET,
+            Method::OPTIONS if route != Route::Root => return Ok(reply::options(allow)),
+            ref method => method.clone(),
+        };
+        match (&route, method) {
+            (Route::Discovery, Method::GET) => Ok(discovery::get()),
+            (Route::Discovery, _) => Err(ApiError::bad_request(refusal)),
+            (Route::Machines, Method::GET) => machines::list(self, &query).await,
+            (Route::Machines, Method::PATCH) => machines::patch(self, request.into_body()).await,
+            (Route::Units, Method::GET) => units::list(self, &query).await,
+            (Route::Unit(name), Method::GET) => units::get(self, name).await,
+            (Route::Unit(name), Method::DELETE) => units::delete(self, name).await,
+            (Route::Unit(name), Method::PUT) => put::put(self, name, request).await,
+            (Route::States, Method::GET) => states::list(self, &query).await,
+            (Route::State(name), Method::GET) => states::get(self, name).await,
+            _ => Err(ApiError::MethodNotAllowed { message: refusal, allow }),
+        }
+    }
+}
+
+/// The methods of `api.md` 2, and those that HTTP adds (`spec/README.md` 17).
+fn methods(route: &Route) -> Methods {
+    let (allow, refusal) = match route {
+        Route::Server => ("DELETE, GET, HEAD, OPTIONS, PATCH, PUT", ""),
+        Route::Root => ("", ""),
+        Route::Discovery => ("GET, HEAD, OPTIONS", "only HTTP GET supported against this resource"),
+        Route::Machines => {
+            ("GET, HEAD, OPTIONS, PATCH", "only GET and PATCH supported against this resource")
+        }
+        Route::Units | Route::States | Route::State(_) => {
+            ("GET, HEAD, OPTIONS", "only GET supported against this resource")
+        }
+        Route::Unit(_) => (
+            "DELETE, GET, HEAD, OPTIONS, PUT",
+            "only GET, PUT and DELETE supported against this resource",
+        ),
+    };
+    Methods { allow, refusal }
+}

@@ -1,0 +1,8 @@
+//! One file a resource.
+
+pub(crate) mod discovery;
+pub(crate) mod machines;
+mod paging;
+pub(crate) mod put;
+pub(crate) mod states;
+pub(crate) mod units;

@@ -1,0 +1,180 @@
+//! PUT of a unit: create, replace, set the desired state (`api.md` 4.4).
+//!
+//! The checks are in the order of the table there. Whatever is decided rests on the unit as it
+//! was looked up; when it changed meanwhile everything is decided again.
+
+use bytes::Bytes;
+use fleet_core::{JobState, Quoted, UnitFile, UnitName, UnitOption, validate};
+use fleet_registry::{Registry, RegistryError, Unit};
+use fleet_schema::{self as schema, from_json};
+use hyper::{
+    Request, StatusCode,
+    body::Body,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use tracing::info;
+
+use crate::{
+    Api,
+    error::ApiError,
+    limits::{MAX_UNIT_OPTIONS, MAX_UNIT_TEXT},
+    reply::{self, Reply},
+};
+
+/// How often a decision is made anew. Each new one means that somebody else got their change
+/// in, so running out takes that many changes of one unit within a few milliseconds.
+const ATTEMPTS: usize = 16;
+
+/// What a request asks for.
+struct Wanted {
+    name: UnitName,
+    options: Vec<UnitOption>,
+    /// As sent; empty when absent.
+    state: String,
+}
+
+/// What is done about it.
+enum Decision {
+    Create(UnitFile, JobState),
+    Replace(Box<Unit>, UnitFile, JobState),
+    SetState(Box<Unit>, JobState),
+}
+
+/// Creates, replaces or updates the unit called `name` in the path.
+pub(crate) async fn put<B>(api: &Api, name: &str, request: Request<B>) -> Result<Reply, ApiError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    check_content_type(request.headers())?;
+    let decode = |body: &[u8]| {
+        from_json::<schema::Unit>(body)
+            .map_err(|error| ApiError::bad_request(format!("unable to decode body: {error}")))
+    };
+    let unit = api.bodies.read(request.into_body(), decode).await?;
+    let wanted = wanted(name, unit)?;
+    let mut attempts = 1;
+    loop {
+        let found = api.registry.unit(&wanted.name).await?;
+        let decision = decide(&wanted, found)?;
+        match carry_out(&api.registry, &wanted.name, decision).await {
+            Ok(status) => return Ok(reply::empty(status)),
+            Err(RegistryError::Conflict(_)) if attempts < ATTEMPTS => attempts += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refuse = |message| ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+    let count = headers.get_all(CONTENT_TYPE).iter().count();
+    if count != 1 {
+        return Err(refuse(format!("expected 1 Content-Type, got {count}")));
+    }
+    let value = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    if media_type.trim_ascii() != b"application/json" {
+        return Err(refuse("only acceptable Content-Type is application/json".to_owned()));
+    }
+    Ok(())
+}
+
+/// Checks that body and path agree on a valid name.
+fn wanted(path: &str, unit: schema::Unit) -> Result<Wanted, ApiError> {
+    if !unit.name.is_empty() && unit.name != path {
+        return Err(ApiError::bad_request(format!(
+            "name in URL {} differs from unit name in request body {}",
+            Quoted(path),
+            Quoted(&unit.name)
+        )));
+    }
+    let name: UnitName = path.parse().map_err(bad_request)?;
+    let options = unit.options.into_iter().map(Into::into).collect();
+    Ok(Wanted { name, options, state: unit.desired_state })
+}
+
+/// Decides what to do, given the unit as it is.
+fn decide(wanted: &Wanted, found: Option<Unit>) -> Result<Decision, ApiError> {
+    let Some(found) = found else {
+        if wanted.options.is_empty() {
+            return Err(ApiError::conflict("unit does not exist and options field empty"));
+        }
+        let file = accepted(wanted)?;
+        return Ok(Decision::Create(file, new_state(wanted)?));
+    };
+    match new_content(wanted, &found)? {
+        Some(file) => Ok(Decision::Replace(Box::new(found), file, new_state(wanted)?)),
+        None if wanted.state.is_empty() => {
+            Err(ApiError::conflict("must provide DesiredState to update existing unit"))
+        }
+        None => Ok(Decision::SetState(Box::new(found), new_state(wanted)?)),
+    }
+}
+
+/// The content to store, if it isn't what is stored already.
+fn new_content(wanted: &Wanted, found: &Unit) -> Result<Option<UnitFile>, ApiError> {
+    // What is stored may be sent again even where it would not be accepted today.
+    let stored = found.file.hash();
+    if wanted.options.is_empty() || UnitFile::new(wanted.options.clone()).hash() == stored {
+        return Ok(None);
+    }
+    let file = accepted(wanted)?;
+    Ok((file.hash() != stored).then_some(file))
+}
+
+/// The content, when it may be stored.
+fn accepted(wanted: &Wanted) -> Result<UnitFile, ApiError> {
+    let file = validate(&wanted.name, wanted.options.clone()).map_err(bad_request)?;
+    let too_large = |limit| ApiError::too_large(format!("unit is too large: {limit}"));
+    if file.to_text().len() > MAX_UNIT_TEXT {
+        return Err(too_large(format!("its file has more than {MAX_UNIT_TEXT} bytes")));
+    }
+    let options = serde_json::to_vec(&file.fleet_options()).map_err(bad_request)?;
+    if options.len() > MAX_UNIT_OPTIONS {
+        return Err(too_large(format!(
+            "its X-Fleet options have more than {MAX_UNIT_OPTIONS} bytes"
+        )));
+    }
+    Ok(file)
+}
+
+/// The state that is asked for; `inactive` when none is.
+fn new_state(wanted: &Wanted) -> Result<JobState, ApiError> {
+    if wanted.state.is_empty() {
+        return Ok(JobState::Inactive);
+    }
+    let state = wanted.state.parse().map_err(bad_request)?;
+    if state != JobState::Inactive && wanted.name.is_template() {
+        let name = Quoted(wanted.name.as_str());
+        return Err(ApiError::bad_request(format!("cannot activate template {name}")));
+    }
+    Ok(state)
+}
+
+async fn carry_out(
+    registry: &Registry,
+    name: &UnitName,
+    decision: Decision,
+) -> Result<StatusCode, RegistryError> {
+    match decision {
+        Decision::Create(file, state) => {
+            registry.create_unit(name, &file, state).await?;
+            info!(unit = %name, %state, "unit created");
+            Ok(StatusCode::CREATED)
+        }
+        Decision::Replace(seen, file, state) => {
+            registry.replace_unit(&seen, &file, state).await?;
+            info!(unit = %name, %state, "unit replaced");
+            Ok(StatusCode::CREATED)
+        }
+        Decision::SetState(seen, state) => {
+            registry.set_desired_state(&seen, state).await?;
+            info!(unit = %name, %state, "desired state set");
+            Ok(StatusCode::NO_CONTENT)
+        }
+    }
+}
+
+fn bad_request(error: impl std::fmt::Display) -> ApiError {
+    ApiError::bad_request(error.to_string())
+}

@@ -1,0 +1,69 @@
+//! Answers (`api.md` 1.3).
+
+use bytes::Bytes;
+use fleet_schema::{Entity, ErrorEntity, to_json};
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+};
+
+/// An answer to a request.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What clients match on (`api.md` 1.2).
+const UNAVAILABLE: &str = "fleet server unable to communicate with etcd";
+
+/// 200 with an entity.
+pub(crate) fn entity<T: Entity>(entity: &T) -> Reply {
+    json(StatusCode::OK, to_json(entity))
+}
+
+/// 200 with a JSON text that never changes.
+pub(crate) fn text(text: &'static str) -> Reply {
+    json(StatusCode::OK, text)
+}
+
+/// An error entity.
+pub(crate) fn error(status: StatusCode, message: &str) -> Reply {
+    json(status, to_json(&ErrorEntity::new(status.as_u16(), message)))
+}
+
+/// The 503 of a server without etcd.
+pub(crate) fn unavailable() -> Reply {
+    error(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
+}
+
+/// A status and nothing else.
+pub(crate) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Reply::default();
+    *reply.status_mut() = status;
+    reply
+}
+
+/// 204 with a content type, as PATCH answers.
+pub(crate) fn empty_json() -> Reply {
+    let mut reply = empty(StatusCode::NO_CONTENT);
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
+    reply
+}
+
+/// The answer to OPTIONS.
+pub(crate) fn options(allow: &'static str) -> Reply {
+    allowing(empty(StatusCode::NO_CONTENT), allow)
+}
+
+/// Adds the methods that a resource allows.
+pub(crate) fn allowing(mut reply: Reply, allow: &'static str) -> Reply {
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    reply
+}
+
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    let mut reply = empty(status);
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
+    *reply.body_mut() = Full::new(body.into());
+    reply
+}
