@@ -1,1 +1,5 @@
 //! Placeholder.
+
+mod etcd;
+
+pub use etcd::EtcdServer;
