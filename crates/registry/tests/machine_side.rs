@@ -1,0 +1,106 @@
+//! What machines write: presence, states, metadata.
+
+mod common;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use common::*;
+use fleet_core::JobState::{Launched, Loaded};
+use fleet_registry::{MetadataChange, RegistryError};
+
+#[tokio::test(start_paused = true)]
+async fn presence_lasts_as_long_as_it_is_renewed() {
+    let world = World::new();
+    let presence = world.register("m1").await;
+    world.publish(&presence, "a.service", Launched).await;
+    for _ in 0..5 {
+        tokio::time::sleep(TTL * 2 / 3).await;
+        world.registry.beat(&presence).await.unwrap();
+    }
+    assert_eq!(world.keys().await, ["/f/machine/m1", "/f/state/a.service/m1"]);
+    tokio::time::sleep(TTL + Duration::from_secs(1)).await;
+    assert_eq!(world.keys().await, [""; 0]);
+    let late = world.registry.beat(&presence).await;
+    assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
+    let late = world
+        .registry
+        .publish(&presence, &BTreeMap::from([(unit("a.service"), Some(published(Loaded)))]))
+        .await;
+    assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
+}
+
+#[tokio::test]
+async fn another_machine_with_the_same_id_is_refused_by_address() {
+    let world = World::new();
+    world.register("m1").await;
+    let twin = world.registry.register(&machine("m1"), &record("other"), TTL).await;
+    let text = twin.unwrap_err().to_string();
+    assert!(text.contains("machine m1 is present already, at \"198.18.0.1\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_successor_adopts_entry_lease_and_states() {
+    let world = World::new();
+    let first = world.register("m1").await;
+    world.publish(&first, "a.service", Launched).await;
+    let before = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
+    let second = world.register("m1").await;
+    assert_eq!(second, first);
+    let after = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
+    assert_eq!(after, before, "nothing is written to say nothing new");
+
+    let mut changed = record("m1");
+    changed.version = "v3".to_owned();
+    let third = world.registry.register(&machine("m1"), &changed, TTL).await.unwrap();
+    assert_eq!(third, first);
+    let after = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
+    assert_eq!((after.value, after.created), (changed, before.created));
+    let candidates = [unit("a.service"), unit("b.service")];
+    let published = world.registry.published(&machine("m1"), &candidates).await.unwrap();
+    assert_eq!(published.into_keys().collect::<Vec<_>>(), [unit("a.service")]);
+}
+
+#[tokio::test]
+async fn a_successor_with_another_ttl_starts_a_lease_of_its_own() {
+    let world = World::new();
+    let first = world.register("m1").await;
+    world.publish(&first, "a.service", Launched).await;
+    let second = world.registry.register(&machine("m1"), &record("m1"), TTL * 2).await.unwrap();
+    assert!(second.lease != first.lease && second.ttl == TTL * 2);
+    assert_eq!(world.keys().await, ["/f/machine/m1"], "its states are published anew");
+}
+
+#[tokio::test]
+async fn only_this_machines_state_is_withdrawn() {
+    let world = World::new();
+    let (one, two) = (world.register("m1").await, world.register("m2").await);
+    for presence in [&one, &two] {
+        world.publish(presence, "g.service", Launched).await;
+    }
+    let withdrawn = BTreeMap::from([(unit("g.service"), None)]);
+    world.registry.publish(&one, &withdrawn).await.unwrap();
+    assert_eq!(world.text("/f/state/g.service/m1").await, None);
+    assert_eq!(
+        world.text("/f/state/g.service/m2").await.unwrap(),
+        r#"{"load":"loaded","active":"active","sub":"running","hash":"1c6fb6f3684bafb0c173d8b8b957ceff031180c1","claim":"launched"}"#
+    );
+}
+
+#[tokio::test]
+async fn metadata_outlives_the_machine_and_empty_hides() {
+    let world = World::new();
+    let change = |key: &str, value: &str| MetadataChange {
+        machine: machine("m1"),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    let changes = [change("disk", "hdd"), change("disk", "ssd"), change("region", "")];
+    world.registry.change_metadata(&changes).await.unwrap();
+    world.registry.change_metadata(&[]).await.unwrap();
+    let presence = world.register("m1").await;
+    let page = world.registry.machines_page(None, 10).await.unwrap();
+    assert_eq!(page.items[0].metadata, BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]));
+    world.registry.leave(&presence).await.unwrap();
+    assert!(world.registry.machines_page(None, 10).await.unwrap().items.is_empty());
+    assert_eq!(world.keys().await, ["/f/metadata/m1/disk", "/f/metadata/m1/region"]);
+}

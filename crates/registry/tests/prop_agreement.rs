@@ -1,0 +1,119 @@
+//! Whatever is done to the registry, in whatever order, record, content and orders agree.
+
+mod common;
+
+use common::*;
+use fleet_core::JobState;
+use fleet_registry::{Decision, Registry};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Act {
+    Create(u8, bool, JobState),
+    Replace(u8, bool, JobState),
+    Set(u8, JobState),
+    Destroy(u8),
+    Target(u8, Option<u8>),
+    Leave(u8),
+}
+
+fn any_state() -> impl Strategy<Value = JobState> {
+    prop_oneof![Just(JobState::Inactive), Just(JobState::Loaded), Just(JobState::Launched)]
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        (0..3u8, any::<bool>(), any_state()).prop_map(|(u, g, s)| Act::Create(u, g, s)),
+        (0..3u8, any::<bool>(), any_state()).prop_map(|(u, g, s)| Act::Replace(u, g, s)),
+        (0..3u8, any_state()).prop_map(|(u, s)| Act::Set(u, s)),
+        (0..3u8).prop_map(Act::Destroy),
+        (0..3u8, proptest::option::of(0..2u8)).prop_map(|(u, m)| Act::Target(u, m)),
+        (0..2u8).prop_map(Act::Leave),
+    ]
+}
+
+async fn perform(world: &World, lead: &fleet_registry::Leadership, act: &Act) {
+    let registry: &Registry = &world.registry;
+    let name = |u: &u8| unit(&format!("u{u}.service"));
+    let content = |global: &bool| file(if *global { GLOBAL } else { SLEEP });
+    // Refusals are part of the game: only what is left behind counts.
+    match act {
+        Act::Create(u, global, state) => {
+            let _ = registry.create_unit(&name(u), &content(global), *state).await;
+        }
+        Act::Replace(u, global, state) => {
+            if let Some(seen) = registry.unit(&name(u)).await.unwrap() {
+                registry.replace_unit(&seen, &content(global), *state).await.unwrap();
+            }
+        }
+        Act::Set(u, state) => {
+            if let Some(seen) = registry.unit(&name(u)).await.unwrap() {
+                registry.set_desired_state(&seen, *state).await.unwrap();
+            }
+        }
+        Act::Destroy(u) => {
+            let _ = registry.destroy_unit(&name(u)).await;
+        }
+        Act::Target(u, to) => {
+            let Some(seen) = registry.unit(&name(u)).await.unwrap() else { return };
+            if seen.record.value.global {
+                return; // the engine never places these
+            }
+            let target = match to {
+                Some(m) => {
+                    let id = format!("m{m}");
+                    world.register(&id).await;
+                    let record = registry.machine(&machine(&id)).await.unwrap().unwrap();
+                    Some((machine(&id), record.created))
+                }
+                None => None,
+            };
+            let decision = Decision { unit: seen.name, seen: seen.record, target };
+            registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
+        }
+        Act::Leave(m) => {
+            let presence = world.register(&format!("m{m}")).await;
+            registry.leave(&presence).await.unwrap();
+        }
+    }
+}
+
+async fn check(world: &World) {
+    let mut expected = Vec::new();
+    for unit in world.registry.units_page(None, 100).await.unwrap().items {
+        let record = unit.record.value;
+        assert_eq!(record.hash, unit.file.hash());
+        assert!(!(record.global && record.machine.is_some()));
+        let orders = match &record.machine {
+            Some(machine) => Some(format!("/f/schedule/{machine}/{}", unit.name)),
+            None => record.global.then(|| format!("/f/global/{}", unit.name)),
+        };
+        if let Some(key) = orders {
+            let order = serde_json::to_string(&record.assignment()).unwrap();
+            assert_eq!(world.text(&key).await.as_deref(), Some(order.as_str()), "{key}");
+            expected.push(key);
+        }
+        expected.push(format!("/f/file/{}", unit.name));
+        expected.push(format!("/f/unit/{}", unit.name));
+    }
+    expected.sort();
+    let ours = |key: &String| !key.contains("/machine/") && !key.contains("/lease/");
+    let found: Vec<String> = world.keys().await.into_iter().filter(ours).collect();
+    assert_eq!(found, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn records_contents_and_orders_agree(acts in proptest::collection::vec(any_act(), 1..30)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let world = World::new();
+            let lead = world.lead().await;
+            for act in &acts {
+                perform(&world, &lead, act).await;
+                check(&world).await;
+            }
+        });
+    }
+}

@@ -1,0 +1,145 @@
+//! Units: each change is one transaction, and record, content and orders never disagree.
+
+mod common;
+
+use common::*;
+use fleet_core::JobState::{Inactive, Launched, Loaded};
+use fleet_registry::{Decision, RegistryError};
+use fleet_store::{Key, Op, Store, Txn};
+
+#[tokio::test]
+async fn a_created_unit_is_read_back_and_refused_twice() {
+    let world = World::new();
+    let seen = world.create("a.service", SLEEP, Launched).await;
+    assert_eq!((seen.file.to_text().as_str(), seen.current_state), (SLEEP, Inactive));
+    assert_eq!(world.keys().await, ["/f/file/a.service", "/f/unit/a.service"]);
+    assert_eq!(
+        world.text("/f/unit/a.service").await.unwrap(),
+        r#"{"hash":"1c6fb6f3684bafb0c173d8b8b957ceff031180c1","desiredState":"launched"}"#
+    );
+    let twice = world.registry.create_unit(&unit("a.service"), &file(SLEEP), Inactive).await;
+    assert!(matches!(twice, Err(RegistryError::Conflict(_))), "{twice:?}");
+    assert_eq!(world.registry.unit(&unit("b.service")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stale_view_changes_nothing() {
+    let world = World::new();
+    let seen = world.create("a.service", SLEEP, Inactive).await;
+    world.registry.set_desired_state(&seen, Launched).await.unwrap();
+    let stale = world.registry.set_desired_state(&seen, Loaded).await;
+    assert!(matches!(stale, Err(RegistryError::Conflict(_))), "{stale:?}");
+    let stale = world.registry.replace_unit(&seen, &file(GLOBAL), Loaded).await;
+    assert!(matches!(stale, Err(RegistryError::Conflict(_))), "{stale:?}");
+    assert_eq!(world.unit("a.service").await.record.value.desired_state, Launched);
+}
+
+#[tokio::test]
+async fn setting_what_is_set_writes_nothing() {
+    let world = World::new();
+    let seen = world.create("a.service", SLEEP, Launched).await;
+    world.registry.set_desired_state(&seen, Launched).await.unwrap();
+    assert_eq!(world.unit("a.service").await, seen);
+}
+
+#[tokio::test]
+async fn a_scheduled_unit_takes_its_orders_along() {
+    let world = World::new();
+    world.register("m1").await;
+    let lead = world.lead().await;
+    let seen = world.create("a.service", SLEEP, Launched).await;
+    let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
+    let decision = Decision {
+        unit: seen.name.clone(),
+        seen: seen.record,
+        target: Some((machine("m1"), created)),
+    };
+    let decided = world.registry.decide(&lead, &[decision]).await.unwrap();
+    assert!(decided[0].is_ok(), "{decided:?}");
+    let order = "/f/schedule/m1/a.service";
+    assert!(world.text(order).await.unwrap().contains("launched"));
+
+    let seen = world.unit("a.service").await;
+    world.registry.set_desired_state(&seen, Inactive).await.unwrap();
+    assert!(world.text(order).await.unwrap().contains("inactive"));
+
+    let seen = world.unit("a.service").await;
+    let other = "[Service]\nExecStart=/bin/sleep 1\n";
+    world.registry.replace_unit(&seen, &file(other), Loaded).await.unwrap();
+    assert!(world.text(order).await.unwrap().contains(&file(other).hash().to_string()));
+    assert_eq!(world.unit("a.service").await.record.value.machine, Some(machine("m1")));
+
+    let seen = world.unit("a.service").await;
+    world.registry.replace_unit(&seen, &file(GLOBAL), Launched).await.unwrap();
+    assert_eq!(world.text(order).await, None);
+    assert!(world.text("/f/global/a.service").await.is_some());
+    assert_eq!(world.unit("a.service").await.record.value.machine, None);
+
+    let seen = world.unit("a.service").await;
+    world.registry.replace_unit(&seen, &file(SLEEP), Launched).await.unwrap();
+    assert_eq!(world.text("/f/global/a.service").await, None);
+}
+
+#[tokio::test]
+async fn destroying_leaves_nothing_behind() {
+    let world = World::new();
+    let presence = world.register("m1").await;
+    let lead = world.lead().await;
+    world.create("a.service", SLEEP, Launched).await;
+    world.create("g.service", GLOBAL, Launched).await;
+    let seen = world.unit("a.service").await;
+    let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
+    let target = Some((machine("m1"), created));
+    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
+    world.registry.destroy_unit(&unit("a.service")).await.unwrap();
+    world.registry.destroy_unit(&unit("g.service")).await.unwrap();
+    world.registry.release_lead(lead).await.unwrap();
+    world.registry.leave(&presence).await.unwrap();
+    assert_eq!(world.keys().await, [""; 0]);
+    let again = world.registry.destroy_unit(&unit("a.service")).await;
+    assert!(matches!(again, Err(RegistryError::NoSuchUnit(_))), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_corrupt_record_is_an_error_to_read_and_can_be_destroyed() {
+    let world = World::new();
+    world.create("a.service", SLEEP, Launched).await;
+    let write = |key: &str| Op::Put { key: Key::from(key), value: b"{".to_vec(), lease: None };
+    let then = vec![write("/f/unit/a.service"), write("/f/schedule/m7/a.service")];
+    world.store.commit(Txn { compare: vec![], then }).await.unwrap();
+    let read = world.registry.unit(&unit("a.service")).await;
+    assert!(matches!(read, Err(RegistryError::Corrupt { .. })), "{read:?}");
+    world.registry.destroy_unit(&unit("a.service")).await.unwrap();
+    assert_eq!(world.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn current_state_is_what_the_target_claims() {
+    let world = World::new();
+    let (here, there) = (world.register("m1").await, world.register("m2").await);
+    let lead = world.lead().await;
+    let seen = world.create("a.service", SLEEP, Launched).await;
+    world.publish(&there, "a.service", Launched).await;
+    let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
+    let target = Some((machine("m1"), created));
+    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
+    assert_eq!(world.unit("a.service").await.current_state, Inactive, "only m2 has said anything");
+    world.publish(&here, "a.service", Loaded).await;
+    assert_eq!(world.unit("a.service").await.current_state, Loaded);
+    world.publish(&here, "a.service", Launched).await;
+    assert_eq!(world.unit("a.service").await.current_state, Launched);
+}
+
+#[tokio::test]
+async fn texts_come_for_those_that_exist() {
+    let world = World::new();
+    let names: Vec<_> = (0..300).map(|n| unit(&format!("u{n}.service"))).collect();
+    for name in names.iter().step_by(2) {
+        world.registry.create_unit(name, &file(SLEEP), Inactive).await.unwrap();
+    }
+    let texts = world.registry.unit_texts(&names).await.unwrap();
+    assert_eq!(texts.len(), 150);
+    assert!(texts.values().all(|text| text == SLEEP.as_bytes()));
+}
