@@ -1,6 +1,6 @@
 //! May this machine take this unit? (`cluster.md` 2, `units.md` 5.8)
 
-use crate::{Machine, Requirements, UnitName};
+use crate::{Machine, Pattern, Quoted, Requirements, UnitName};
 
 /// A unit with its requirements, as one of those on a machine or asking for one.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,25 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
+impl Verdict {
+    /// Why the unit is not simply scheduled: the specification's text (`units.md` 5.8).
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Eligible => None,
+            Self::Replaces(name) => {
+                Some(format!("found replace with locally-scheduled Unit({name})"))
+            }
+            Self::Refused(refusal) => Some(refusal.to_string()),
+        }
+    }
+}
+
 /// Why a machine may not take a unit; displayed with the specification's texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another machine is required.
-    #[error("agent ID {:?} does not match required {:?}", .machine, .required)]
+    #[error("agent ID {} does not match required {}", Quoted(.machine), Quoted(.required))]
     OtherMachine {
         /// This machine.
         machine: String,
@@ -45,13 +59,20 @@ pub enum Refusal {
 }
 
 /// Judges whether `machine` may take `unit`, given the units on it (in name order; an entry of
-/// the same name is skipped).
+/// the same name is skipped, except that a unit may be its own peer).
 pub fn judge<'a>(
-    _unit: Candidate<'_>,
-    _machine: &Machine,
-    _residents: impl Iterator<Item = Candidate<'a>> + Clone,
+    unit: Candidate<'_>,
+    machine: &Machine,
+    residents: impl Iterator<Item = Candidate<'a>> + Clone,
 ) -> Verdict {
-    todo!()
+    let refusal = check_machine(unit, machine)
+        .and_then(|()| check_metadata(unit, machine))
+        .and_then(|()| check_peers(unit, residents.clone()))
+        .and_then(|()| check_conflicts(unit, residents.clone()));
+    match refusal {
+        Err(refusal) => Verdict::Refused(refusal),
+        Ok(()) => find_replaced(unit, residents).map_or(Verdict::Eligible, Verdict::Replaces),
+    }
 }
 
 /// Judges a global unit: metadata and conflicts only.
@@ -59,9 +80,75 @@ pub fn judge<'a>(
 /// # Errors
 /// The reason why the machine may not take it.
 pub fn judge_global<'a>(
-    _unit: Candidate<'_>,
-    _machine: &Machine,
-    _residents: impl Iterator<Item = Candidate<'a>>,
+    unit: Candidate<'_>,
+    machine: &Machine,
+    residents: impl Iterator<Item = Candidate<'a>>,
 ) -> Result<(), Refusal> {
-    todo!()
+    check_metadata(unit, machine)?;
+    check_conflicts(unit, residents)
 }
+
+/// The required machine is this one.
+fn check_machine(unit: Candidate<'_>, machine: &Machine) -> Result<(), Refusal> {
+    match &unit.requirements.machine {
+        Some(required) if !machine.id.is_called(required) => Err(Refusal::OtherMachine {
+            machine: machine.id.to_string(),
+            required: required.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The machine has every required key with one of its values.
+fn check_metadata(unit: Candidate<'_>, machine: &Machine) -> Result<(), Refusal> {
+    let met = unit.requirements.metadata.iter().all(|(key, accepted)| {
+        machine.metadata.get(key).is_some_and(|value| accepted.contains(value))
+    });
+    met.then_some(()).ok_or(Refusal::Metadata)
+}
+
+/// Every peer is here.
+fn check_peers<'a>(
+    unit: Candidate<'_>,
+    residents: impl Iterator<Item = Candidate<'a>> + Clone,
+) -> Result<(), Refusal> {
+    let is_here = |peer: &str| residents.clone().any(|resident| resident.name.as_str() == peer);
+    match unit.requirements.peers.iter().find(|peer| !is_here(peer)) {
+        Some(peer) => Err(Refusal::PeerAbsent(peer.clone())),
+        None => Ok(()),
+    }
+}
+
+/// No other unit here conflicts, from whichever side.
+fn check_conflicts<'a>(
+    unit: Candidate<'_>,
+    mut residents: impl Iterator<Item = Candidate<'a>>,
+) -> Result<(), Refusal> {
+    let found = residents.find(|resident| {
+        resident.name != unit.name
+            && (any_matches(&resident.requirements.conflicts, unit.name)
+                || any_matches(&unit.requirements.conflicts, resident.name))
+    });
+    found.map_or(Ok(()), |resident| Err(Refusal::Conflict(resident.name.clone())))
+}
+
+/// The first other unit here where exactly one of the two replaces the other; where both do, it is
+/// circular and neither goes.
+fn find_replaced<'a>(
+    unit: Candidate<'_>,
+    mut residents: impl Iterator<Item = Candidate<'a>>,
+) -> Option<UnitName> {
+    let found = residents.find(|resident| {
+        resident.name != unit.name
+            && any_matches(&unit.requirements.replaces, resident.name)
+                != any_matches(&resident.requirements.replaces, unit.name)
+    });
+    found.map(|resident| resident.name.clone())
+}
+
+fn any_matches(patterns: &[Pattern], name: &UnitName) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name.as_str()))
+}
+
+#[cfg(test)]
+mod tests;

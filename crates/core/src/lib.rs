@@ -22,4 +22,4 @@ pub use requirements::{FleetOptions, Requirements, Warning};
 pub use state::{InvalidJobState, JobState, UnitState};
 pub use unit_file::{UnitFile, UnitOption};
 pub use unit_name::{InvalidUnitName, RECOGNISED_UNIT_TYPES, UNIT_TYPES, UnitName};
-pub use validate::{InvalidUnit, validate};
+pub use validate::{InvalidUnit, OptionFault, validate};

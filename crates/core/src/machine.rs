@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Quoted;
+
 /// The id of a machine: what its `/etc/machine-id` says.
 ///
 /// Held to what is safe in a key, so that ids of the original's clusters and of tests pass:
@@ -15,7 +17,7 @@ pub struct MachineId(Arc<str>);
 
 /// A text that is no machine id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid machine id {0:?}")]
+#[error("invalid machine id {}", Quoted(.0))]
 pub struct InvalidMachineId(pub String);
 
 /// The number of characters of a short machine id.
@@ -78,4 +80,57 @@ pub struct Machine {
     pub id: MachineId,
     /// Configured metadata overlaid with dynamic metadata.
     pub metadata: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_safe_in_a_key_are_accepted() {
+        for (text, short) in [
+            ("ad210dc0ffee4b0d3255bfef95601890", "ad210dc0"),
+            ("m1", "m1"),
+            ("12345678", "12345678"),
+            ("ééééééééé", "éééééééé"),
+            ("...", "..."),
+        ] {
+            let id: MachineId = text.parse().expect(text);
+            assert_eq!((id.as_str(), id.short(), id.to_string()), (text, short, text.to_owned()));
+            let json = serde_json::to_string(&id).expect("a string");
+            assert_eq!(serde_json::from_str::<MachineId>(&json).expect("an id"), id);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_ids() {
+        for (text, quoted) in [
+            ("", r#""""#),
+            (".", r#"".""#),
+            ("..", r#""..""#),
+            ("a/b", r#""a/b""#),
+            ("a b", r#""a b""#),
+            ("a\n", r#""a\n""#),
+            ("a\u{a0}", r#""a\u00a0""#),
+            ("\0", r#""\x00""#),
+        ] {
+            let error = text.parse::<MachineId>().expect_err(text);
+            assert_eq!(error.to_string(), format!("invalid machine id {quoted}"));
+            assert!(serde_json::from_value::<MachineId>(text.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn machine_is_called_by_its_full_or_short_id_only() {
+        let id: MachineId = "ad210dc0ffee".parse().expect("an id");
+        for (wanted, expected) in [
+            ("ad210dc0ffee", true),
+            ("ad210dc0", true),
+            ("ad210dc", false),
+            ("ad210dc0f", false),
+            ("", false),
+        ] {
+            assert_eq!(id.is_called(wanted), expected, "{wanted}");
+        }
+    }
 }

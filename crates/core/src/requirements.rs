@@ -4,7 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+mod values;
+mod warnings;
+
+pub use warnings::Warning;
+
 use crate::{Pattern, UnitName};
+use values::{elements, expand, words};
+
+const MACHINE: &str = "MachineID";
+const MACHINE_LEGACY: &str = "X-ConditionMachineID";
+const MACHINE_BOOT_LEGACY: &str = "X-ConditionMachineBootID";
+const PEERS: &str = "MachineOf";
+const PEERS_LEGACY: &str = "X-ConditionMachineOf";
+const METADATA: &str = "MachineMetadata";
+const METADATA_LEGACY: &str = "X-ConditionMachineMetadata";
+const CONFLICTS: &str = "Conflicts";
+const CONFLICTS_LEGACY: &str = "X-Conflicts";
+const REPLACES: &str = "Replaces";
+const GLOBAL: &str = "Global";
 
 /// The raw `[X-Fleet]` options of a unit, `(name, value)` in file order.
 ///
@@ -19,10 +37,46 @@ impl FleetOptions {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-    /// Evaluates them for the unit called `name` (specifiers are expanded).
+
+    /// Evaluates them for the unit called `name` (specifiers are expanded, `units.md` 5.3).
     #[must_use]
-    pub fn requirements(&self, _name: &UnitName) -> Requirements {
-        todo!()
+    pub fn requirements(&self, name: &UnitName) -> Requirements {
+        self.evaluate(|element| expand(&element, name))
+    }
+
+    /// Evaluates them as written, without expanding specifiers: what validation compares
+    /// (`units.md` 5.9).
+    #[must_use]
+    pub fn requirements_as_written(&self) -> Requirements {
+        self.evaluate(|element| element)
+    }
+
+    /// What a client should mention about them, sorted and each once (`units.md` 5.1, 5.6).
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        warnings::of(self)
+    }
+
+    fn evaluate(&self, expand: impl Fn(String) -> String) -> Requirements {
+        let all = |option| self.elements(option).map(&expand);
+        let split = |legacy, option| -> Vec<String> {
+            all(legacy).chain(all(option)).flat_map(|element| words(&element)).collect()
+        };
+        let patterns = |words: Vec<String>| words.into_iter().map(Pattern::new).collect();
+        let machine = [MACHINE, MACHINE_LEGACY, MACHINE_BOOT_LEGACY].into_iter();
+        Requirements {
+            machine: machine.flat_map(all).find(|element| !element.is_empty()),
+            peers: split(PEERS_LEGACY, PEERS),
+            conflicts: patterns(split(CONFLICTS_LEGACY, CONFLICTS)),
+            replaces: patterns(all(REPLACES).flat_map(|element| words(&element)).collect()),
+            metadata: metadata(all(METADATA_LEGACY).chain(all(METADATA))),
+            global: all(GLOBAL).last().is_some_and(|element| is_true(&element)),
+        }
+    }
+
+    /// The elements of all options called `name`, in file order.
+    fn elements(&self, name: &str) -> impl Iterator<Item = String> {
+        self.0.iter().filter(move |(n, _)| n == name).flat_map(|(_, value)| elements(value))
     }
 }
 
@@ -43,11 +97,27 @@ pub struct Requirements {
     pub global: bool,
 }
 
-/// Something odd in `[X-Fleet]` that a client should mention; the unit is accepted all the same.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Warning {
-    /// An option name that means nothing to fleet.
-    UnknownOption(String),
-    /// A `MachineMetadata` element that isn't `key=value`.
-    MalformedMetadata(String),
+/// Whether a value of `Global` means yes (`units.md` 5.5).
+fn is_true(value: &str) -> bool {
+    ["true", "yes", "1", "on", "t"].contains(&value.to_lowercase().as_str())
 }
+
+/// Collects `key=value` pairs; what is none is dropped (`units.md` 5.6).
+fn metadata(elements: impl Iterator<Item = String>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut metadata = BTreeMap::<String, BTreeSet<String>>::new();
+    for element in elements {
+        if let Some((key, value)) = pair(&element) {
+            metadata.entry(key.to_owned()).or_default().insert(value.to_owned());
+        }
+    }
+    metadata
+}
+
+/// Splits at the only `=`, unless a side is empty.
+fn pair(element: &str) -> Option<(&str, &str)> {
+    let (key, value) = element.split_once('=')?;
+    (!key.is_empty() && !value.is_empty() && !value.contains('=')).then_some((key, value))
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Quoted;
+
 /// Desired and current state of a unit as a whole (`cluster.md` 1).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -21,7 +23,7 @@ pub enum JobState {
 
 /// A text that is no [`JobState`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid value {0:?} for JobState")]
+#[error("invalid value {} for JobState", Quoted(.0))]
 pub struct InvalidJobState(pub String);
 
 impl JobState {
@@ -63,4 +65,39 @@ pub struct UnitState {
     pub active: String,
     /// `SubState`, such as `running`.
     pub sub: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [(JobState, &str); 3] = [
+        (JobState::Inactive, "inactive"),
+        (JobState::Loaded, "loaded"),
+        (JobState::Launched, "launched"),
+    ];
+
+    #[test]
+    fn states_are_written_the_same_everywhere() {
+        for (state, text) in ALL {
+            assert_eq!(text.parse(), Ok(state));
+            assert_eq!(state.to_string(), text);
+            let json = format!("\"{text}\"");
+            assert_eq!(serde_json::to_string(&state).expect("a string"), json);
+            assert_eq!(serde_json::from_str::<JobState>(&json).expect("a state"), state);
+        }
+        assert_eq!(JobState::default(), JobState::Inactive);
+        assert!(ALL.is_sorted());
+    }
+
+    #[test]
+    fn other_texts_are_no_states() {
+        for (text, quoted) in
+            [("active", "active"), ("Launched", "Launched"), ("", ""), ("a\"", "a\\\"")]
+        {
+            let error = text.parse::<JobState>().expect_err(text);
+            assert_eq!(error.to_string(), format!("invalid value \"{quoted}\" for JobState"));
+            assert!(serde_json::from_value::<JobState>(text.into()).is_err());
+        }
+    }
 }

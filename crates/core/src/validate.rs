@@ -1,16 +1,209 @@
 //! The checks a unit must pass before it is stored (`units.md` 5.9, `api.md` 4.6).
+//!
+//! What is checked is what will be stored: the options are serialised and lexed again, and that
+//! must give them back (`spec/README.md` 17). So nothing can be smuggled in behind a newline, and
+//! what is stored keeps its hash however often it is read and written.
 
-use crate::{UnitFile, UnitName, UnitOption};
+use std::collections::BTreeSet;
 
-/// Why a unit is refused. The texts are the specification's.
+use crate::unit_file::grouped;
+use crate::{LexError, Pattern, Quoted, Requirements, UnitFile, UnitName, UnitOption};
+
+/// Why a unit is refused. The texts are the specification's, where it gives one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("todo")]
-pub struct InvalidUnit;
+pub enum InvalidUnit {
+    /// The serialised options don't lex.
+    #[error(transparent)]
+    Lex(#[from] LexError),
+    /// An option can't be stored as it is.
+    #[error("option {} in section {}: {fault}", Quoted(.name), Quoted(.section))]
+    Option {
+        /// The section.
+        section: String,
+        /// The option.
+        name: String,
+        /// What is wrong with it.
+        fault: OptionFault,
+    },
+    /// A peer is also one that must not be there.
+    #[error(
+        "unresolvable requirements: peer {} matches conflict {}",
+        Quoted(.peer),
+        Quoted(.pattern)
+    )]
+    PeerConflicts {
+        /// The peer.
+        peer: String,
+        /// The pattern of `Conflicts`.
+        pattern: String,
+    },
+    /// A peer is also one to push off.
+    #[error("unresolvable requirements: peer {} matches replace {}", Quoted(.peer), Quoted(.pattern))]
+    PeerReplaced {
+        /// The peer.
+        peer: String,
+        /// The pattern of `Replaces`.
+        pattern: String,
+    },
+    /// Two kinds of requirements exclude each other.
+    #[error("{0} cannot be used with {1}")]
+    Exclusive(&'static str, &'static str),
+}
+
+/// What is wrong with an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionFault {
+    /// It has no section.
+    #[error("the section is empty")]
+    EmptySection,
+    /// Its section spans lines.
+    #[error("the section contains a newline")]
+    NewlineInSection,
+    /// It has no name.
+    #[error("the name is empty")]
+    EmptyName,
+    /// Its name spans lines.
+    #[error("the name contains a newline")]
+    NewlineInName,
+    /// Its value goes on in a new line, but no backslash precedes it.
+    #[error("the value contains a newline without a backslash before it")]
+    NewlineInValue,
+    /// Its value ends in a backslash, which would take in the line that follows.
+    #[error("the value ends in a backslash")]
+    BackslashAtEnd,
+    /// It isn't the same when it is read back, such as one whose name begins with `#`.
+    #[error("it would not be the same when read back from a unit file")]
+    NotReadBack,
+}
 
 /// Checks submitted options as they will be stored and returns the file as it re-lexes.
 ///
+/// No options at all are accepted: whether they may be absent is the caller's to know.
+///
 /// # Errors
 /// The first rule broken; see `spec/README.md` 17 for what must survive re-lexing.
-pub fn validate(_name: &UnitName, _options: Vec<UnitOption>) -> Result<UnitFile, InvalidUnit> {
-    todo!()
+pub fn validate(name: &UnitName, options: Vec<UnitOption>) -> Result<UnitFile, InvalidUnit> {
+    let submitted = UnitFile::new(options);
+    let stored = UnitFile::parse(submitted.to_text().as_bytes())?;
+    submitted.options().iter().try_for_each(check_option)?;
+    check_read_back(&submitted, &stored)?;
+    check_requirements(name, &stored)?;
+    Ok(stored)
 }
+
+/// Checks what can be said of an option by itself (`api.md` 4.4, `units.md` 2).
+fn check_option(option: &UnitOption) -> Result<(), InvalidUnit> {
+    match fault_of(option) {
+        Some(fault) => Err(refusal(option, fault)),
+        None => Ok(()),
+    }
+}
+
+fn fault_of(UnitOption { section, name, value }: &UnitOption) -> Option<OptionFault> {
+    let spans_lines = |text: &str| text.contains(['\n', '\r']);
+    let is_bare = |(newline, _): (usize, &str)| !value[..newline].ends_with('\\');
+    if section.is_empty() {
+        Some(OptionFault::EmptySection)
+    } else if spans_lines(section) {
+        Some(OptionFault::NewlineInSection)
+    } else if name.trim().is_empty() {
+        Some(OptionFault::EmptyName)
+    } else if spans_lines(name) {
+        Some(OptionFault::NewlineInName)
+    } else if value.match_indices('\n').any(is_bare) {
+        Some(OptionFault::NewlineInValue)
+    } else if value_read_back(value).ends_with('\\') {
+        Some(OptionFault::BackslashAtEnd)
+    } else {
+        None
+    }
+}
+
+fn refusal(option: &UnitOption, fault: OptionFault) -> InvalidUnit {
+    InvalidUnit::Option { section: option.section.clone(), name: option.name.clone(), fault }
+}
+
+/// Checks that the options come back, in the order that serialising gives them, with nothing but
+/// the blanks at their edges lost.
+fn check_read_back(submitted: &UnitFile, stored: &UnitFile) -> Result<(), InvalidUnit> {
+    let groups = grouped(submitted.options(), |option| option.section.as_str());
+    let mut read_back = stored.options().iter();
+    let mut last = None;
+    for option in groups.iter().flat_map(|(_, options)| options.iter().copied()) {
+        if !read_back.next().is_some_and(|found| is_read_back(option, found)) {
+            return Err(refusal(option, OptionFault::NotReadBack));
+        }
+        last = Some(option);
+    }
+    match (read_back.next(), last) {
+        (Some(extra), last) => Err(refusal(last.unwrap_or(extra), OptionFault::NotReadBack)),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Whether `found` is what `option` should come back as.
+fn is_read_back(option: &UnitOption, found: &UnitOption) -> bool {
+    found.section == option.section
+        && found.name == option.name.trim()
+        && found.value == value_read_back(&option.value)
+}
+
+/// A value as the lexer trims it: blanks at the edges go, but one newline at the end stays
+/// (`units.md` 1.2).
+fn value_read_back(value: &str) -> String {
+    let newline = if value.ends_with('\n') { "\n" } else { "" };
+    format!("{}{newline}", value.trim())
+}
+
+/// Checks that the requirements don't contradict each other (`units.md` 5.9, rows 2 to 10).
+///
+/// Names and patterns are compared as written, specifiers and all. Only whether the unit is global
+/// is asked for the unit's name, as everywhere (`units.md` 5.3).
+fn check_requirements(name: &UnitName, file: &UnitFile) -> Result<(), InvalidUnit> {
+    let options = file.fleet_options();
+    let global = options.requirements(name).global;
+    let asked = options.requirements_as_written();
+    check_peers(&asked)?;
+    let machine = ("MachineID", asked.machine.is_some());
+    let peers = ("Peers", !asked.peers.is_empty());
+    let conflicts = ("Conflicts", !asked.conflicts.is_empty());
+    let global = ("Global", global);
+    let replaces = ("Replaces", !asked.replaces.is_empty());
+    let pairs = [
+        (machine, peers),
+        (machine, conflicts),
+        (machine, global),
+        (machine, replaces),
+        (global, peers),
+        (global, replaces),
+        (conflicts, replaces),
+    ];
+    match pairs.into_iter().find(|(one, other)| one.1 && other.1) {
+        Some((one, other)) => Err(InvalidUnit::Exclusive(one.0, other.0)),
+        None => Ok(()),
+    }
+}
+
+/// Checks that no peer is one to stay away from or to push off; sorted, so that the same one is
+/// named each time.
+fn check_peers(asked: &Requirements) -> Result<(), InvalidUnit> {
+    let peers: BTreeSet<&String> = asked.peers.iter().collect();
+    let conflicts: BTreeSet<&Pattern> = asked.conflicts.iter().collect();
+    let replaces: BTreeSet<&Pattern> = asked.replaces.iter().collect();
+    for peer in peers {
+        let matched = |patterns: &BTreeSet<&Pattern>| {
+            let found = patterns.iter().find(|pattern| pattern.matches(peer));
+            found.map(|pattern| (peer.clone(), pattern.as_str().to_owned()))
+        };
+        if let Some((peer, pattern)) = matched(&conflicts) {
+            return Err(InvalidUnit::PeerConflicts { peer, pattern });
+        }
+        if let Some((peer, pattern)) = matched(&replaces) {
+            return Err(InvalidUnit::PeerReplaced { peer, pattern });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

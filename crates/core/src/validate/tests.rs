@@ -1,0 +1,211 @@
+//! The vectors of `units.md` 2 and 5.9, and the bugs listed in `api.md` 4.4.
+
+use super::*;
+
+fn validated(options: &[(&str, &str, &str)]) -> Result<UnitFile, InvalidUnit> {
+    let options = options.iter().map(|&(s, n, v)| UnitOption::new(s, n, v)).collect();
+    validate(&"foo.service".parse().expect("a name"), options)
+}
+
+fn error(options: &[(&str, &str, &str)]) -> String {
+    validated(options).expect_err("refused").to_string()
+}
+
+/// Validates a unit `name` with `lines` of `[X-Fleet]`; the empty text when accepted.
+fn requirements_of(name: &str, lines: &str) -> String {
+    let text = format!("[X-Fleet]\n{lines}\n");
+    let options = UnitFile::parse(text.as_bytes()).expect(lines).into_options();
+    let validated = validate(&name.parse().expect(name), options);
+    validated.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+fn requirements(lines: &str) -> String {
+    requirements_of("foo.service", lines)
+}
+
+#[test]
+fn ordinary_options_come_back_as_they_are() {
+    let options = [
+        ("Unit", "Description", "Hello World"),
+        ("Service", "ExecStart", "echo \\\n  \"pi\\\n  ng\""),
+        ("Service", "ExecStartPre", ""),
+        ("Service", "Environment", "A=1 # no comment"),
+        ("Service", "ExecStop", "a\\\n"),
+    ];
+    let file = validated(&options).expect("accepted");
+    let expected = options.map(|(s, n, v)| UnitOption::new(s, n, v));
+    assert_eq!(file.options(), expected);
+    assert_eq!(validated(&[]), Ok(UnitFile::default()));
+}
+
+#[test]
+fn blanks_at_edges_are_trimmed_and_sections_grouped() {
+    let file = validated(&[("Service", "A", " b ")]).expect("accepted");
+    assert_eq!(file.hash().to_string(), "09bc49de4b62ab233087161d26cc9162bbb5fd36");
+    let file = validated(&[("Service", " A\t", "\u{a0}b\r")]).expect("accepted");
+    assert_eq!(file.hash().to_string(), "09bc49de4b62ab233087161d26cc9162bbb5fd36");
+    let file = validated(&[("Unit", "A", "1"), ("Service", "B", "2"), ("Unit", "C", "3")]);
+    let names: Vec<_> =
+        file.expect("accepted").into_options().into_iter().map(|option| option.name).collect();
+    assert_eq!(names, ["A", "C", "B"]);
+}
+
+#[test]
+fn options_that_do_not_lex_are_refused_with_the_lexer_error() {
+    for (option, start) in [
+        (("Service", "A", "b\nC"), "unexpected newline encountered while parsing option name"),
+        (("Service", "A\nB", "c"), "unexpected newline encountered while parsing option name"),
+        (("Service", "A\rB", "c"), "unexpected newline encountered while parsing option name"),
+        (("Service]", "A", "b"), "found garbage after section name"),
+        (("Service", "A", "\nb"), "unexpected newline encountered while parsing option name"),
+        (("Service", "[A]", "b"), "found garbage after section name"),
+        (("Service", "[A", "b"), "unable to find end of section"),
+        (("Service", "A", &"b".repeat(2046)), "line too long (max 2048 bytes)"),
+    ] {
+        let error = error(&[option]);
+        assert!(error.starts_with(start), "{error}");
+    }
+    assert!(error(&[("Service]", "A", "b")]).contains("[93]"));
+    assert!(validated(&[("Service", "A", &"b".repeat(2045))]).is_ok());
+}
+
+#[test]
+fn nothing_is_smuggled_in_behind_a_newline() {
+    for value in [
+        "b\nC=d",
+        "b\n[X-Fleet]\nGlobal=true",
+        "b\n",
+        "b\\\n\n",
+        "b\\\r\nc",
+        "b\\ \nc=d",
+        "b\n#",
+        "\n",
+    ] {
+        let expected = "option \"A\" in section \"Service\": the value contains a newline without a \
+                        backslash before it";
+        assert_eq!(error(&[("Service", "A", value)]), expected, "{value:?}");
+    }
+    assert_eq!(
+        error(&[("A\nB", "C", "d")]),
+        r#"option "C" in section "A\nB": the section contains a newline"#
+    );
+    assert_eq!(
+        error(&[("A\r", "C", "d")]),
+        r#"option "C" in section "A\r": the section contains a newline"#
+    );
+    assert_eq!(
+        error(&[("A", "#C\nD", "e")]),
+        r##"option "#C\nD" in section "A": the name contains a newline"##
+    );
+}
+
+#[test]
+fn empty_sections_and_names_are_refused() {
+    assert_eq!(error(&[("", "A", "b")]), r#"option "A" in section "": the section is empty"#);
+    for name in ["", " "] {
+        let expected = format!("option \"{name}\" in section \"Service\": the name is empty");
+        assert_eq!(error(&[("Service", name, "b")]), expected);
+    }
+}
+
+#[test]
+fn values_that_end_in_a_backslash_are_refused() {
+    let expected = r#"option "A" in section "Service": the value ends in a backslash"#;
+    for value in ["b\\", "b \\ ", "\\", "b\\\\", "b\\\nc\\", "b\\\n  ", "b\\\r"] {
+        assert_eq!(error(&[("Service", "A", value), ("Service", "C", "d")]), expected, "{value:?}");
+    }
+}
+
+#[test]
+fn options_that_do_not_come_back_are_named() {
+    for name in ["#A", ";A", " #A", "A=B"] {
+        let expected = format!(
+            "option \"{name}\" in section \"Service\": it would not be the same when read back \
+             from a unit file"
+        );
+        assert_eq!(error(&[("Service", name, "b")]), expected);
+        let among_others = [("Service", "X", "y"), ("Service", name, "b"), ("Unit", "Z", "1")];
+        assert_eq!(error(&among_others), expected);
+    }
+}
+
+#[test]
+fn contradictory_requirements_are_refused() {
+    for (lines, expected) in [
+        (
+            "MachineOf=bar.service\nConflicts=b*",
+            r#"unresolvable requirements: peer "bar.service" matches conflict "b*""#,
+        ),
+        ("MachineOf=a\nReplaces=a", r#"unresolvable requirements: peer "a" matches replace "a""#),
+        ("MachineID=m\nMachineOf=a", "MachineID cannot be used with Peers"),
+        ("MachineID=m\nConflicts=a", "MachineID cannot be used with Conflicts"),
+        ("MachineID=m\nGlobal=true", "MachineID cannot be used with Global"),
+        ("MachineID=m\nReplaces=a", "MachineID cannot be used with Replaces"),
+        ("Global=true\nMachineOf=a", "Global cannot be used with Peers"),
+        ("Global=true\nReplaces=a", "Global cannot be used with Replaces"),
+        ("Conflicts=b\nReplaces=a", "Conflicts cannot be used with Replaces"),
+        (
+            "X-ConditionMachineBootID=m\nX-ConditionMachineOf=a",
+            "MachineID cannot be used with Peers",
+        ),
+        ("X-ConditionMachineID=m\nX-Conflicts=a", "MachineID cannot be used with Conflicts"),
+        (
+            "MachineOf=%n\nConflicts=%n",
+            r#"unresolvable requirements: peer "%n" matches conflict "%n""#,
+        ),
+    ] {
+        assert_eq!(requirements(lines), expected, "{lines}");
+    }
+}
+
+#[test]
+fn first_contradiction_is_the_one_reported() {
+    let all = "MachineID=m\nMachineOf=b a\nConflicts=a x b\nReplaces=a\nGlobal=true";
+    let expected = r#"unresolvable requirements: peer "a" matches conflict "a""#;
+    assert_eq!(requirements(all), expected);
+    let peer_by_peer = "MachineOf=b a\nConflicts=b\nReplaces=a";
+    let expected = r#"unresolvable requirements: peer "a" matches replace "a""#;
+    assert_eq!(requirements(peer_by_peer), expected);
+    let rest = "MachineID=m\nMachineOf=z\nConflicts=a\nReplaces=a\nGlobal=true";
+    assert_eq!(requirements(rest), "MachineID cannot be used with Peers");
+    let rest = "MachineOf=z\nConflicts=a\nReplaces=a\nGlobal=true";
+    assert_eq!(requirements(rest), "Global cannot be used with Peers");
+}
+
+#[test]
+fn requirements_that_go_together_are_accepted() {
+    for lines in [
+        "",
+        "Global=true\nConflicts=a\nMachineMetadata=a=b",
+        "MachineID=m\nMachineMetadata=a=b",
+        "MachineOf=a\nMachineMetadata=a=b\nConflicts=b",
+        "MachineOf=a\nReplaces=b",
+        "MachineOf=a\nConflicts=[",
+        "MachineID=m\nGlobal=false",
+        "Global=true\nGlobal=false\nMachineOf=a",
+        "Foo=bar\nMachineMetadata=garbage",
+    ] {
+        assert_eq!(requirements(lines), "", "{lines}");
+    }
+}
+
+#[test]
+fn empty_elements_count_as_absent() {
+    for lines in [
+        "MachineID=\nMachineOf=b",
+        "MachineOf=\nGlobal=true",
+        "Replaces=\nConflicts=b",
+        "MachineOf=\nReplaces=",
+        "MachineID=m\nConflicts=",
+        "MachineID=m\nConflicts=\"\"",
+    ] {
+        assert_eq!(requirements(lines), "", "{lines}");
+    }
+}
+
+#[test]
+fn global_is_asked_for_the_name_of_the_unit() {
+    let lines = "Global=%p\nMachineOf=a";
+    assert_eq!(requirements_of("true@1.service", lines), "Global cannot be used with Peers");
+    assert_eq!(requirements_of("foo@1.service", lines), "");
+}
