@@ -1,6 +1,7 @@
 //! Makes this machine run what was decided: follows its part of the registry, plans, drives
 //! systemd through [`UnitManager`], publishes what systemd says, and keeps the machine present.
 
+pub mod fake;
 pub mod manager;
 
 pub use manager::{Changed, Job, JobResult, ManagerError, UnitManager};

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::sync::oneshot;
 
+pub mod contract;
+
 /// Drives the units of fleet on this machine (`units.md` 7).
 ///
 /// Every method is idempotent and bounded in time. Methods that take many units answer for each:

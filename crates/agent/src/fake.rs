@@ -1,0 +1,252 @@
+//! A scripted service manager: what a unit does is read from its content, and calls can be
+//! refused. It ships beside the trait, like `MemoryStore`, for the tests of whoever uses one.
+//!
+//! Of a unit's content it understands: `ExecStart=/bin/sleep …` (runs, or when `Type=oneshot`
+//! takes as long to start), `/bin/true` (finishes), `/bin/false` (fails), `RemainAfterExit=yes`,
+//! `ExecStop=/bin/sleep …` (takes as long to stop). Time is tokio's, so tests may pause it.
+//!
+//! As systemd does, it keeps the content of a unit that is active or failed in memory, and runs
+//! that, until it is told to reload.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
+use tokio::{sync::Notify, task::JoinSet, time};
+
+use crate::{Changed, Job, ManagerError, UnitManager};
+
+mod behaviour;
+mod host;
+
+use host::{Host, Later};
+
+/// A call that was made, whether it was refused or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// [`UnitManager::units`].
+    Units,
+    /// [`UnitManager::load`].
+    Load(BTreeSet<UnitName>),
+    /// [`UnitManager::unload`].
+    Unload(BTreeSet<UnitName>),
+    /// [`UnitManager::reload_if_needed`].
+    ReloadIfNeeded(BTreeSet<UnitName>),
+    /// [`UnitManager::start`].
+    Start(UnitName),
+    /// [`UnitManager::stop`].
+    Stop(UnitName),
+    /// [`UnitManager::states`].
+    States(BTreeSet<UnitName>),
+}
+
+/// What can be refused to a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// [`UnitManager::load`].
+    Load,
+    /// [`UnitManager::unload`].
+    Unload,
+    /// [`UnitManager::start`].
+    Start,
+    /// [`UnitManager::stop`].
+    Stop,
+}
+
+/// A host with a service manager, in memory. It outlives the fleetds that use it.
+#[derive(Default)]
+pub struct FakeManager {
+    shared: Arc<Shared>,
+    /// Ends jobs that take time.
+    timers: Mutex<JoinSet<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    host: Mutex<Host>,
+    told: Notify,
+}
+
+impl Shared {
+    fn host(&self) -> MutexGuard<'_, Host> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FakeManager {
+    /// A host without any unit.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses `operation` for `unit` from now on, with this text.
+    pub fn refuse(&self, unit: &UnitName, operation: Operation, text: &str) {
+        self.shared.host().refusals.insert((unit.clone(), operation), text.to_owned());
+    }
+
+    /// Refuses nothing to `unit` any more.
+    pub fn allow(&self, unit: &UnitName) {
+        self.shared.host().refusals.retain(|(name, _), _| name != unit);
+    }
+
+    /// Plays a connection that is lost (`false`) or back (`true`).
+    pub fn set_available(&self, available: bool) {
+        let mut host = self.shared.host();
+        host.unavailable = !available;
+        host.tell_all();
+        drop(host);
+        self.shared.told.notify_one();
+    }
+
+    /// Lets systemd say something else of a unit, as after a crash of its process.
+    pub fn set_state(&self, unit: &UnitName, active: &str, sub: &str) {
+        self.shared.host().set_state(unit, active, sub);
+        self.shared.told.notify_one();
+    }
+
+    /// Puts a file in place that can't be read.
+    pub fn spoil_file(&self, unit: &UnitName) {
+        self.shared.host().spoil_file(unit);
+    }
+
+    /// The calls made since this was asked last, oldest first.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.shared.host().calls).into()
+    }
+
+    /// What systemd says of a unit now.
+    #[must_use]
+    pub fn state_of(&self, unit: &UnitName) -> UnitState {
+        self.shared.host().state_of(unit)
+    }
+
+    /// The content of a unit that is active: what really runs, not what is on disk.
+    #[must_use]
+    pub fn running(&self, unit: &UnitName) -> Option<UnitHash> {
+        self.shared.host().running(unit)
+    }
+
+    /// How often a unit was really started.
+    #[must_use]
+    pub fn starts_of(&self, unit: &UnitName) -> usize {
+        self.shared.host().starts.get(unit).copied().unwrap_or_default()
+    }
+
+    /// Notes a call; an error when the connection is lost.
+    fn called(&self, call: Call) -> Result<MutexGuard<'_, Host>, ManagerError> {
+        let mut host = self.shared.host();
+        host.note(call);
+        if host.unavailable { Err(unavailable()) } else { Ok(host) }
+    }
+
+    /// Sees to what a change started, and wakes the one who waits for changes.
+    fn follow_up(&self, later: Option<Later>) {
+        self.shared.told.notify_one();
+        let Some(later) = later else { return };
+        let shared = Arc::clone(&self.shared);
+        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        while timers.try_join_next().is_some() {}
+        timers.spawn(async move {
+            time::sleep(later.after).await;
+            shared.host().end(&later);
+            shared.told.notify_one();
+        });
+    }
+}
+
+impl fmt::Debug for FakeManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeManager").finish_non_exhaustive()
+    }
+}
+
+fn unavailable() -> ManagerError {
+    ManagerError::Unavailable("the fake plays a lost connection".into())
+}
+
+/// The same error for each unit: what a batch answers when the connection is lost.
+fn for_each<'a>(
+    names: impl Iterator<Item = &'a UnitName>,
+) -> BTreeMap<UnitName, Result<(), ManagerError>> {
+    names.map(|name| (name.clone(), Err(unavailable()))).collect()
+}
+
+#[async_trait]
+impl UnitManager for FakeManager {
+    async fn units(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError> {
+        Ok(self.called(Call::Units)?.listing())
+    }
+
+    async fn load(
+        &self,
+        units: &BTreeMap<UnitName, UnitFile>,
+    ) -> BTreeMap<UnitName, Result<(), ManagerError>> {
+        match self.called(Call::Load(units.keys().cloned().collect())) {
+            Ok(mut host) => {
+                units.iter().map(|(name, file)| (name.clone(), host.load(name, file))).collect()
+            }
+            Err(_) => for_each(units.keys()),
+        }
+    }
+
+    async fn unload(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> BTreeMap<UnitName, Result<(), ManagerError>> {
+        match self.called(Call::Unload(units.clone())) {
+            Ok(mut host) => units.iter().map(|name| (name.clone(), host.unload(name))).collect(),
+            Err(_) => for_each(units.iter()),
+        }
+    }
+
+    async fn reload_if_needed(&self, units: &BTreeSet<UnitName>) -> Result<bool, ManagerError> {
+        Ok(self.called(Call::ReloadIfNeeded(units.clone()))?.reload_if_needed(units))
+    }
+
+    async fn start(&self, unit: &UnitName) -> Result<Job, ManagerError> {
+        let (job, later) = self.called(Call::Start(unit.clone()))?.start(unit)?;
+        self.follow_up(later);
+        Ok(job)
+    }
+
+    async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError> {
+        let (job, later) = self.called(Call::Stop(unit.clone()))?.stop(unit)?;
+        self.follow_up(later);
+        Ok(job)
+    }
+
+    async fn states(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<BTreeMap<UnitName, UnitState>, ManagerError> {
+        let host = self.called(Call::States(units.clone()))?;
+        Ok(units.iter().map(|name| (name.clone(), host.state_of(name))).collect())
+    }
+
+    async fn changed(&self) -> Changed {
+        loop {
+            let pending = self.shared.host().pending.take();
+            if let Some(changed) = pending {
+                return changed;
+            }
+            self.shared.told.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manager::contract;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fake_keeps_the_contract() {
+        contract::all(&FakeManager::new(), "contract").await;
+    }
+}

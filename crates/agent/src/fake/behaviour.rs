@@ -1,0 +1,64 @@
+//! What a unit does, read from its content.
+
+use std::time::Duration;
+
+use fleet_core::UnitFile;
+
+/// What happens when a unit is started and stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Behaviour {
+    /// How long its start job takes; `None` is for ever.
+    pub(super) start_takes: Option<Duration>,
+    /// What it is when its start job has ended.
+    pub(super) then: Then,
+    /// How long its stop job takes.
+    pub(super) stop_takes: Duration,
+}
+
+/// What a unit is when its start job has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// `active`/`running`.
+    Runs,
+    /// `active`/`exited`.
+    Stays,
+    /// `inactive`/`dead`.
+    Finished,
+    /// `failed`/`failed`.
+    Failed,
+}
+
+impl Behaviour {
+    pub(super) fn of(file: &UnitFile) -> Self {
+        let value = |name: &str| {
+            let option = file.options().iter().find(|o| o.section == "Service" && o.name == name);
+            option.map_or("", |option| option.value.as_str())
+        };
+        let command = value("ExecStart");
+        let oneshot = value("Type") == "oneshot";
+        let start_takes = if oneshot { sleeps(command) } else { Some(Duration::ZERO) };
+        let then = match () {
+            () if command.ends_with("/false") => Then::Failed,
+            () if value("RemainAfterExit") == "yes" => Then::Stays,
+            () if oneshot || command.ends_with("/true") => Then::Finished,
+            () => Then::Runs,
+        };
+        let stop_takes = sleeps(value("ExecStop")).unwrap_or(Duration::MAX);
+        Self { start_takes, then, stop_takes }
+    }
+}
+
+/// How long a command sleeps: not at all when it is no `sleep`, for ever (`None`) when it
+/// names no number.
+fn sleeps(command: &str) -> Option<Duration> {
+    match command.split_once("sleep ") {
+        Some((_, time)) => time.trim().parse().ok().map(Duration::from_secs),
+        None => Some(Duration::ZERO),
+    }
+}
+
+/// Whether systemd would find something to install in `[Install]`.
+pub(super) fn carries_install_info(file: &UnitFile) -> bool {
+    const KNOWN: [&str; 5] = ["Alias", "WantedBy", "RequiredBy", "Also", "DefaultInstance"];
+    file.options().iter().any(|o| o.section == "Install" && KNOWN.contains(&o.name.as_str()))
+}

@@ -1,0 +1,240 @@
+//! The fake's files, memory and jobs. No time, no waiting.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
+use tokio::sync::oneshot;
+
+use super::{
+    Call, Operation,
+    behaviour::{Behaviour, Then, carries_install_info},
+};
+use crate::{Changed, Job, JobResult, ManagerError};
+
+/// The number of calls that are remembered, so that a long run doesn't grow without end.
+const MAX_CALLS: usize = 10_000;
+
+/// The host.
+#[derive(Default)]
+pub(super) struct Host {
+    /// `None` is a file that can't be read.
+    files: BTreeMap<UnitName, Option<UnitFile>>,
+    /// What systemd has in memory: units that are active, failed, or on their way.
+    memory: BTreeMap<UnitName, Known>,
+    jobs: BTreeMap<UnitName, Queued>,
+    last_job: u32,
+    pub(super) starts: BTreeMap<UnitName, usize>,
+    pub(super) refusals: BTreeMap<(UnitName, Operation), String>,
+    pub(super) unavailable: bool,
+    pub(super) calls: VecDeque<Call>,
+    pub(super) pending: Option<Changed>,
+}
+
+struct Known {
+    file: UnitFile,
+    active: String,
+    sub: String,
+}
+
+struct Queued {
+    id: u32,
+    done: oneshot::Sender<JobResult>,
+}
+
+/// A job that ends later.
+#[derive(Debug)]
+pub(super) struct Later {
+    unit: UnitName,
+    id: u32,
+    pub(super) after: Duration,
+    then: Option<Then>,
+}
+
+type Started = Result<(Job, Option<Later>), ManagerError>;
+
+impl Host {
+    pub(super) fn note(&mut self, call: Call) {
+        if self.calls.len() == MAX_CALLS {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(call);
+    }
+
+    fn check(&self, unit: &UnitName, operation: Operation) -> Result<(), ManagerError> {
+        match self.refusals.get(&(unit.clone(), operation)) {
+            Some(text) => Err(ManagerError::Refused(text.clone())),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn listing(&self) -> BTreeMap<UnitName, Option<UnitHash>> {
+        let hash = |file: &Option<UnitFile>| file.as_ref().map(UnitFile::hash);
+        self.files.iter().map(|(name, file)| (name.clone(), hash(file))).collect()
+    }
+
+    pub(super) fn load(&mut self, unit: &UnitName, file: &UnitFile) -> Result<(), ManagerError> {
+        self.check(unit, Operation::Load)?;
+        if file.has_install() && !carries_install_info(file) {
+            self.files.remove(unit);
+            return Err(ManagerError::Refused(format!(
+                "Failed to enable systemd unit {unit}: unit has no installation information"
+            )));
+        }
+        self.files.insert(unit.clone(), Some(file.clone()));
+        Ok(())
+    }
+
+    pub(super) fn unload(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
+        self.check(unit, Operation::Unload)?;
+        self.files.remove(unit);
+        if self.memory.get(unit).is_some_and(|known| known.active == "failed") {
+            self.memory.remove(unit);
+        }
+        Ok(())
+    }
+
+    pub(super) fn spoil_file(&mut self, unit: &UnitName) {
+        self.files.insert(unit.clone(), None);
+    }
+
+    pub(super) fn reload_if_needed(&mut self, units: &BTreeSet<UnitName>) -> bool {
+        let outdated = |name: &UnitName| match (self.memory.get(name), self.files.get(name)) {
+            (Some(known), Some(Some(file))) => known.file != *file,
+            _ => false,
+        };
+        if !units.iter().any(outdated) {
+            return false;
+        }
+        for (name, known) in &mut self.memory {
+            if let Some(Some(file)) = self.files.get(name) {
+                known.file = file.clone();
+            }
+        }
+        true
+    }
+
+    pub(super) fn state_of(&self, unit: &UnitName) -> UnitState {
+        let load = if self.files.contains_key(unit) || self.memory.contains_key(unit) {
+            "loaded"
+        } else {
+            "not-found"
+        };
+        let (active, sub) = self
+            .memory
+            .get(unit)
+            .map_or(("inactive", "dead"), |known| (known.active.as_str(), known.sub.as_str()));
+        UnitState { load: load.into(), active: active.into(), sub: sub.into() }
+    }
+
+    pub(super) fn running(&self, unit: &UnitName) -> Option<UnitHash> {
+        let known = self.memory.get(unit)?;
+        (known.active == "active").then(|| known.file.hash())
+    }
+
+    pub(super) fn set_state(&mut self, unit: &UnitName, active: &str, sub: &str) {
+        self.tell(unit);
+        if active == "inactive" {
+            self.memory.remove(unit); // systemd forgets what is idle
+            return;
+        }
+        let on_disk = || self.files.get(unit).cloned().flatten().unwrap_or_default();
+        let known = self.memory.entry(unit.clone()).or_insert_with(|| Known {
+            file: on_disk(),
+            active: String::new(),
+            sub: String::new(),
+        });
+        active.clone_into(&mut known.active);
+        sub.clone_into(&mut known.sub);
+    }
+
+    fn tell(&mut self, unit: &UnitName) {
+        match self.pending.get_or_insert_with(|| Changed::Units(BTreeSet::new())) {
+            Changed::Units(units) => {
+                units.insert(unit.clone());
+            }
+            Changed::All => {}
+        }
+    }
+
+    pub(super) fn tell_all(&mut self) {
+        self.pending = Some(Changed::All);
+    }
+
+    pub(super) fn start(&mut self, unit: &UnitName) -> Started {
+        self.check(unit, Operation::Start)?;
+        let in_memory = self.memory.get(unit).map(|known| known.file.clone());
+        let Some(file) = in_memory.or_else(|| self.files.get(unit).cloned().flatten()) else {
+            return Err(ManagerError::Refused(format!("Unit {unit} not found.")));
+        };
+        let (id, job) = self.queue(unit);
+        if self.state_of(unit).active == "active" {
+            self.finish(unit, id, JobResult::Done);
+            return Ok((job, None));
+        }
+        *self.starts.entry(unit.clone()).or_default() += 1;
+        let behaviour = Behaviour::of(&file);
+        self.set_state(unit, "activating", "start");
+        let later = |after| Later { unit: unit.clone(), id, after, then: Some(behaviour.then) };
+        match behaviour.start_takes {
+            Some(Duration::ZERO) => {
+                self.end(&later(Duration::ZERO));
+                Ok((job, None))
+            }
+            Some(after) => Ok((job, Some(later(after)))),
+            None => Ok((job, None)),
+        }
+    }
+
+    pub(super) fn stop(&mut self, unit: &UnitName) -> Started {
+        self.check(unit, Operation::Stop)?;
+        let Some(known) = self.memory.get(unit) else { return Ok((Job::done(), None)) };
+        let takes = match known.active.as_str() {
+            "active" | "deactivating" => Behaviour::of(&known.file).stop_takes,
+            "failed" => return Ok((Job::done(), None)),
+            _ => Duration::ZERO,
+        };
+        let (id, job) = self.queue(unit);
+        let later = Later { unit: unit.clone(), id, after: takes, then: None };
+        if takes.is_zero() {
+            self.end(&later);
+            return Ok((job, None));
+        }
+        self.set_state(unit, "deactivating", "stop");
+        Ok((job, Some(later)))
+    }
+
+    /// Queues a job in place of the one that is there.
+    fn queue(&mut self, unit: &UnitName) -> (u32, Job) {
+        self.last_job += 1;
+        let (done, job) = Job::new(self.last_job);
+        let replaced = self.jobs.insert(unit.clone(), Queued { id: self.last_job, done });
+        if let Some(old) = replaced {
+            let _ = old.done.send(JobResult::NotRun); // nobody may be waiting
+        }
+        (self.last_job, job)
+    }
+
+    /// Ends a job and puts its unit into the state that follows, unless another took its place.
+    pub(super) fn end(&mut self, later: &Later) {
+        if self.jobs.get(&later.unit).is_none_or(|queued| queued.id != later.id) {
+            return;
+        }
+        let (active, sub, result) = match later.then {
+            Some(Then::Runs) => ("active", "running", JobResult::Done),
+            Some(Then::Stays) => ("active", "exited", JobResult::Done),
+            Some(Then::Finished) | None => ("inactive", "dead", JobResult::Done),
+            Some(Then::Failed) => ("failed", "failed", JobResult::Failed),
+        };
+        self.set_state(&later.unit, active, sub);
+        self.finish(&later.unit, later.id, result);
+    }
+
+    fn finish(&mut self, unit: &UnitName, id: u32, result: JobResult) {
+        if let Some(queued) = self.jobs.remove(unit).filter(|queued| queued.id == id) {
+            let _ = queued.done.send(result); // nobody may be waiting
+        }
+    }
+}

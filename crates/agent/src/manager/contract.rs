@@ -1,0 +1,274 @@
+//! The promises every [`UnitManager`] keeps, one function each.
+//!
+//! [`FakeManager`](crate::fake::FakeManager) runs them in `cargo test`, the real one against a
+//! real systemd. Each takes a manager whose [`changed`](UnitManager::changed) nobody else waits
+//! for, and a `prefix` for the names of its units; each leaves none of them behind. A promise
+//! that isn't kept panics.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use fleet_core::{UnitFile, UnitName, UnitState};
+use tokio::time;
+
+use super::{Changed, JobResult, ManagerError, UnitManager};
+
+/// How long anything here may take. Generous: it only ends what would never end.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs until it is stopped.
+pub const RUNS: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
+/// Finishes at once and is inactive then.
+pub const FINISHES: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
+/// Fails at once.
+pub const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
+/// Its start never ends.
+pub const HANGS: &str =
+    "[Service]\nType=oneshot\nTimeoutStartSec=infinity\nExecStart=/bin/sleep infinity\n";
+/// Has an `[Install]` section that says nothing about installing.
+pub const BAD_INSTALL: &str = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nX-Nothing=1\n";
+
+/// Runs every function of this suite, one after the other.
+///
+/// # Panics
+/// A promise isn't kept.
+pub async fn all(manager: &dyn UnitManager, prefix: &str) {
+    what_is_loaded_is_listed(manager, prefix).await;
+    loading_again_replaces_the_content(manager, prefix).await;
+    unloading_what_is_not_here_is_no_error(manager, prefix).await;
+    a_bad_unit_costs_only_itself(manager, prefix).await;
+    a_unit_starts_and_stops(manager, prefix).await;
+    starting_what_runs_is_done(manager, prefix).await;
+    starting_an_unknown_unit_is_refused(manager, prefix).await;
+    stopping_what_does_not_run_is_done(manager, prefix).await;
+    a_finished_unit_is_inactive(manager, prefix).await;
+    a_failing_unit_ends_failed(manager, prefix).await;
+    a_stop_ends_a_start_that_hangs(manager, prefix).await;
+    every_unit_asked_for_has_a_state(manager, prefix).await;
+    changes_are_told(manager, prefix).await;
+}
+
+/// [`UnitManager::load`] puts a unit where [`UnitManager::units`] finds it, with its hash;
+/// [`UnitManager::unload`] takes it away.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn what_is_loaded_is_listed(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "listed");
+    load(manager, &unit, RUNS).await;
+    assert_eq!(manager.units().await.unwrap().get(&unit), Some(&Some(file(RUNS).hash())));
+    remove(manager, &unit).await;
+    assert_eq!(manager.units().await.unwrap().get(&unit), None);
+}
+
+/// Loading a unit that is here replaces its content.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn loading_again_replaces_the_content(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "again");
+    load(manager, &unit, RUNS).await;
+    load(manager, &unit, FINISHES).await;
+    assert_eq!(manager.units().await.unwrap().get(&unit), Some(&Some(file(FINISHES).hash())));
+    start(manager, &unit).await;
+    assert_eq!(active(manager, &unit).await, "inactive", "the old content was started");
+    remove(manager, &unit).await;
+}
+
+/// Unloading is idempotent.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn unloading_what_is_not_here_is_no_error(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "nowhere");
+    for _ in 0..2 {
+        remove(manager, &unit).await;
+    }
+}
+
+/// In one call a unit that can't be loaded leaves the others alone, and nothing of it stays.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_bad_unit_costs_only_itself(manager: &dyn UnitManager, prefix: &str) {
+    let (bad, good) = (name(prefix, "bad"), name(prefix, "good"));
+    let units = BTreeMap::from([(bad.clone(), file(BAD_INSTALL)), (good.clone(), file(RUNS))]);
+    let answers = manager.load(&units).await;
+    assert!(answers[&bad].is_err(), "{answers:?}");
+    assert!(answers[&good].is_ok(), "{answers:?}");
+    let here = manager.units().await.unwrap();
+    assert_eq!(here.get(&bad), None);
+    assert!(here.contains_key(&good));
+    remove(manager, &good).await;
+}
+
+/// A started unit is active when its job has ended, and a stopped one isn't.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_unit_starts_and_stops(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "runs");
+    load(manager, &unit, RUNS).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "active");
+    assert_eq!(stop(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "inactive");
+    remove(manager, &unit).await;
+}
+
+/// Starting a unit that runs does nothing to it.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn starting_what_runs_is_done(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "twice");
+    load(manager, &unit, RUNS).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Done);
+    assert_eq!(start(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "active");
+    stop(manager, &unit).await;
+    remove(manager, &unit).await;
+}
+
+/// Starting what doesn't exist is refused, not queued.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn starting_an_unknown_unit_is_refused(manager: &dyn UnitManager, prefix: &str) {
+    let answer = manager.start(&name(prefix, "unknown")).await;
+    assert!(matches!(answer, Err(ManagerError::Refused(_))), "{answer:?}");
+}
+
+/// Stopping a unit that doesn't run, or that systemd doesn't know, is done.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn stopping_what_does_not_run_is_done(manager: &dyn UnitManager, prefix: &str) {
+    assert_eq!(stop(manager, &name(prefix, "unknown")).await, JobResult::Done);
+    let unit = name(prefix, "idle");
+    load(manager, &unit, RUNS).await;
+    assert_eq!(stop(manager, &unit).await, JobResult::Done);
+    remove(manager, &unit).await;
+}
+
+/// A unit that has finished is inactive, and its job is done.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_finished_unit_is_inactive(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "finishes");
+    load(manager, &unit, FINISHES).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "inactive");
+    remove(manager, &unit).await;
+}
+
+/// A unit that fails ends its job as failed, is failed, and can be unloaded.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_failing_unit_ends_failed(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "fails");
+    load(manager, &unit, FAILS).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Failed);
+    assert_eq!(active(manager, &unit).await, "failed");
+    assert_eq!(stop(manager, &unit).await, JobResult::Done);
+    remove(manager, &unit).await;
+    assert_ne!(active(manager, &unit).await, "failed", "unloading forgets the failure");
+}
+
+/// A stop takes the place of a start that doesn't end.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_stop_ends_a_start_that_hangs(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "hangs");
+    load(manager, &unit, HANGS).await;
+    manager.reload_if_needed(&BTreeSet::from([unit.clone()])).await.unwrap();
+    let hanging = manager.start(&unit).await.unwrap();
+    assert_eq!(stop(manager, &unit).await, JobResult::Done);
+    let ended = time::timeout(LIMIT, hanging.wait()).await.expect("the start has ended");
+    assert_ne!(ended, JobResult::Done);
+    remove(manager, &unit).await;
+}
+
+/// [`UnitManager::states`] answers for each unit it is asked for, known or not, and no other.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn every_unit_asked_for_has_a_state(manager: &dyn UnitManager, prefix: &str) {
+    assert_eq!(manager.states(&BTreeSet::new()).await.unwrap(), BTreeMap::new());
+    let (loaded, unknown) = (name(prefix, "loaded"), name(prefix, "unknown"));
+    load(manager, &loaded, RUNS).await;
+    let asked = BTreeSet::from([loaded.clone(), unknown.clone()]);
+    let states = manager.states(&asked).await.unwrap();
+    assert_eq!(states.keys().cloned().collect::<BTreeSet<_>>(), asked);
+    assert_eq!(states[&loaded], state("loaded", "inactive", "dead"));
+    assert_eq!(states[&unknown], state("not-found", "inactive", "dead"));
+    remove(manager, &loaded).await;
+}
+
+/// A unit that starts is told of by [`UnitManager::changed`].
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn changes_are_told(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "told");
+    load(manager, &unit, RUNS).await;
+    start(manager, &unit).await;
+    // What was told before the unit was active may be about anything, itself included.
+    let told = async {
+        loop {
+            match manager.changed().await {
+                Changed::All => break,
+                Changed::Units(units) if units.contains(&unit) => break,
+                Changed::Units(_) => {}
+            }
+        }
+    };
+    time::timeout(LIMIT, told).await.expect("the start is told of");
+    assert_eq!(active(manager, &unit).await, "active");
+    stop(manager, &unit).await;
+    remove(manager, &unit).await;
+}
+
+fn name(prefix: &str, stem: &str) -> UnitName {
+    format!("{prefix}-{stem}.service").parse().expect("the prefix is part of a name")
+}
+
+fn file(text: &str) -> UnitFile {
+    UnitFile::parse(text.as_bytes()).expect("the texts above lex")
+}
+
+fn state(load: &str, active: &str, sub: &str) -> UnitState {
+    UnitState { load: load.into(), active: active.into(), sub: sub.into() }
+}
+
+async fn load(manager: &dyn UnitManager, unit: &UnitName, text: &str) {
+    let answers = manager.load(&BTreeMap::from([(unit.clone(), file(text))])).await;
+    assert!(answers[unit].is_ok(), "{answers:?}");
+}
+
+/// Unloads a unit and insists that it worked.
+async fn remove(manager: &dyn UnitManager, unit: &UnitName) {
+    let answers = manager.unload(&BTreeSet::from([unit.clone()])).await;
+    assert!(answers[unit].is_ok(), "{answers:?}");
+}
+
+async fn start(manager: &dyn UnitManager, unit: &UnitName) -> JobResult {
+    manager.reload_if_needed(&BTreeSet::from([unit.clone()])).await.expect("reload is possible");
+    let job = manager.start(unit).await.expect("the start is queued");
+    time::timeout(LIMIT, job.wait()).await.expect("the start ends")
+}
+
+async fn stop(manager: &dyn UnitManager, unit: &UnitName) -> JobResult {
+    let job = manager.stop(unit).await.expect("the stop is queued");
+    time::timeout(LIMIT, job.wait()).await.expect("the stop ends")
+}
+
+async fn active(manager: &dyn UnitManager, unit: &UnitName) -> String {
+    let states = manager.states(&BTreeSet::from([unit.clone()])).await.expect("there are states");
+    states[unit].active.clone()
+}
