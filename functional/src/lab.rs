@@ -1,0 +1,400 @@
+//! A lab: etcd and a number of hosts in namespaces of their own.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::api::State;
+use crate::etcd::Etcd;
+use crate::host::{Host, checked};
+use crate::process::Process;
+use crate::rootfs::{Plan, lay_out};
+use crate::sandbox::{Lifetime, Sandbox, tail};
+use crate::slot::Slot;
+use crate::wait::eventually;
+
+/// The file in a lab's folder that says what the lab is made of.
+pub(crate) const RECORD: &str = "lab.json";
+/// Last number of the first host's address; the bridge and etcd have 1.
+const FIRST_ADDRESS: u8 = 11;
+/// As many hosts as have addresses.
+const MOST_HOSTS: u8 = 200;
+
+/// What a lab is to be made of.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    hosts: u8,
+    config: Vec<String>,
+    fleet: bool,
+    folder: Option<PathBuf>,
+    binaries: Option<PathBuf>,
+    lifetime: Lifetime,
+}
+
+/// A running lab. Dropping one that ends with its owner takes it down.
+#[derive(Debug)]
+pub struct Lab {
+    sandbox: Arc<Sandbox>,
+    slot: Slot,
+    folder: PathBuf,
+    etcd: Etcd,
+    hosts: Vec<Host>,
+    lifetime: Lifetime,
+}
+
+impl Builder {
+    /// Adds a line to every host's `fleet.conf`.
+    #[must_use]
+    pub fn config(mut self, line: &str) -> Self {
+        self.config.push(line.to_owned());
+        self
+    }
+
+    /// Leaves fleet out: the hosts boot without it, and no binaries are needed.
+    #[must_use]
+    pub fn without_fleet(mut self) -> Self {
+        self.fleet = false;
+        self
+    }
+
+    /// Keeps the lab in `folder`, so that another process can take hold of it.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Takes `fleetd` and `fleetctl` from `folder`, not from the release build.
+    #[must_use]
+    pub fn binaries(mut self, folder: &Path) -> Self {
+        self.binaries = Some(folder.to_owned());
+        self
+    }
+
+    /// Lets the lab stay when this process ends.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.lifetime = Lifetime::Detached;
+        self
+    }
+
+    /// Brings the lab up: etcd healthy, all hosts booted, every fleetd knowing all machines.
+    ///
+    /// # Errors
+    /// When anything is missing or doesn't come up. Nothing is left behind then.
+    pub fn up(&self) -> Result<Lab> {
+        ensure!((1..=MOST_HOSTS).contains(&self.hosts), "1 to {MOST_HOSTS} hosts are possible");
+        crate::needs::check()?;
+        let mut lab = Slot::claim(self.folder.as_deref(), |slot, folder| {
+            let sandbox = self.sandbox(slot, folder)?;
+            let first = sandbox.first();
+            // Ours until it is up: what was made is taken down when anything fails.
+            Ok((Lab::assemble(sandbox, slot, folder, self.hosts, Lifetime::Owner), first))
+        })?;
+        self.furnish(&lab)?;
+        lab.etcd.start()?;
+        for host in &lab.hosts {
+            host.boot()?;
+        }
+        for host in &lab.hosts {
+            host.wait_ready()?;
+        }
+        if self.fleet
+            && let Err(error) = lab.wait_for_machines()
+        {
+            return Err(error.context(lab.report()));
+        }
+        lab.lifetime = self.lifetime;
+        Ok(lab)
+    }
+
+    /// Brings the lab up and tells `story` on it. When the story fails, by an error or by a
+    /// panic, what the hosts and etcd logged goes to stderr.
+    ///
+    /// # Errors
+    /// When the lab doesn't come up, or with the story's own.
+    pub fn story(self, story: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+        let lab = self.up()?;
+        story(&lab).inspect_err(|_| lab.print_report())
+    }
+
+    /// Makes the namespaces. This happens under the lock of the slots, so no more than this.
+    fn sandbox(&self, slot: Slot, folder: &Path) -> Result<Sandbox> {
+        let record = |first: Option<Process>| {
+            let first = first.map(|first| first.to_string());
+            let record = json!({ "slot": slot.number(), "hosts": self.hosts, "first": first });
+            fs::write(folder.join(RECORD), format!("{record}\n"))
+        };
+        record(None)?;
+        let log = folder.join("sandbox.log");
+        let sandbox = Sandbox::start(slot.address(1), self.lifetime, &log)?;
+        record(Some(sandbox.first()))?;
+        Ok(sandbox)
+    }
+
+    /// Puts keys, binaries and the hosts' file systems into the lab's folder.
+    fn furnish(&self, lab: &Lab) -> Result<()> {
+        let binaries = lab.folder.join("bin");
+        fs::create_dir_all(&binaries)?;
+        if self.fleet {
+            self.copy_binaries(&binaries)?;
+        }
+        for key in ["id", "hostkey"] {
+            let args = ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"];
+            checked(Command::new("ssh-keygen").args(args).arg(lab.folder.join(key)))?;
+        }
+        lab.hosts.iter().try_for_each(|host| self.lay_out(host, &lab.etcd, &lab.folder))
+    }
+
+    fn lay_out(&self, host: &Host, etcd: &Etcd, keys: &Path) -> Result<()> {
+        let mut config = format!(
+            "etcd_servers=[\"{}\"]\npublic_ip={}\nmetadata=\"hostname={}\"\n",
+            etcd.url(),
+            host.address,
+            host.hostname
+        );
+        for line in &self.config {
+            config.push_str(line);
+            config.push('\n');
+        }
+        let plan = Plan {
+            hostname: &host.hostname,
+            machine_id: &host.machine_id,
+            address: host.address,
+            gateway: host.gateway,
+            config: &config,
+            keys,
+            fleet: self.fleet,
+        };
+        lay_out(&host.root(), &plan)
+    }
+
+    /// A copy, so that a build in the meantime doesn't change what a running lab is made of.
+    fn copy_binaries(&self, to: &Path) -> Result<()> {
+        let from = self.binaries.clone().unwrap_or_else(release_folder);
+        for name in ["fleetd", "fleetctl"] {
+            let file = from.join(name);
+            fs::copy(&file, to.join(name))
+                .with_context(|| format!("{} is missing: run ./build.sh", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// Begins the description of a lab with `hosts` hosts, which ends with this process.
+    #[must_use]
+    pub fn with_hosts(hosts: u8) -> Builder {
+        Builder {
+            hosts,
+            config: Vec::new(),
+            fleet: true,
+            folder: None,
+            binaries: None,
+            lifetime: Lifetime::Owner,
+        }
+    }
+
+    /// Takes hold of the detached lab in `folder`.
+    ///
+    /// # Errors
+    /// When there is none, or it has ended.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let text = fs::read_to_string(folder.join(RECORD))
+            .with_context(|| format!("there is no lab in {}", folder.display()))?;
+        let record: Value = serde_json::from_str(&text)?;
+        let number = |key: &str| -> Result<u8> {
+            let number = record.get(key).and_then(Value::as_u64);
+            u8::try_from(number.with_context(|| format!("no {key}"))?).context("too large")
+        };
+        let first = record.get("first").and_then(Value::as_str).context("it never came up")?;
+        let first: Process = first.parse()?;
+        ensure!(first.is_alive(), "the lab in {} has ended", folder.display());
+        let slot = Slot::open(number("slot")?);
+        let sandbox = Sandbox::open(first);
+        Ok(Self::assemble(sandbox, slot, folder, number("hosts")?, Lifetime::Detached))
+    }
+
+    /// Takes it down, and with it all it has left on the disk.
+    ///
+    /// # Errors
+    /// When something can't be removed.
+    pub fn down(mut self) -> Result<()> {
+        self.lifetime = Lifetime::Detached;
+        self.end()
+    }
+
+    fn end(&self) -> Result<()> {
+        self.sandbox.end();
+        self.slot.release(&self.folder)
+    }
+
+    fn assemble(
+        sandbox: Sandbox,
+        slot: Slot,
+        folder: &Path,
+        hosts: u8,
+        lifetime: Lifetime,
+    ) -> Self {
+        let sandbox = Arc::new(sandbox);
+        let host = |i: u8| Host {
+            sandbox: Arc::clone(&sandbox),
+            folder: folder.join(format!("h{i}")),
+            binaries: folder.join("bin"),
+            hostname: format!("h{i}"),
+            container: format!("fl{}h{i}", slot.number()),
+            cgroup: format!("{}/h{i}", slot.cgroup()),
+            machine_id: machine_id(slot, i),
+            address: slot.address(FIRST_ADDRESS - 1 + i),
+            gateway: slot.address(1),
+        };
+        Self {
+            etcd: Etcd::new(Arc::clone(&sandbox), folder, slot.address(1)),
+            hosts: (1..=hosts).map(host).collect(),
+            slot,
+            folder: folder.to_owned(),
+            lifetime,
+            sandbox,
+        }
+    }
+
+    /// Returns host number `i`, counted from 1.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn host(&self, i: usize) -> Result<&Host> {
+        let host = i.checked_sub(1).and_then(|i| self.hosts.get(i));
+        host.with_context(|| format!("there is no host {i}, only 1 to {}", self.hosts.len()))
+    }
+
+    /// Returns the host with this machine id.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn host_with_id(&self, id: &str) -> Result<&Host> {
+        let host = self.hosts.iter().find(|host| host.machine_id == id);
+        host.with_context(|| format!("no host has the machine id {id:?}"))
+    }
+
+    /// Returns all hosts.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// Returns the lab's etcd.
+    #[must_use]
+    pub fn etcd(&self) -> &Etcd {
+        &self.etcd
+    }
+
+    /// Returns a command that runs in the lab's network, outside its hosts.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        self.sandbox.command(program)
+    }
+
+    /// Returns the folder that holds all the lab has on disk; `id` in it is root's SSH key.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until every host's fleetd lists all hosts as machines.
+    ///
+    /// # Errors
+    /// When one doesn't within 30 s.
+    pub fn wait_for_machines(&self) -> Result<()> {
+        let mut ids: Vec<_> = self.hosts.iter().map(|host| host.machine_id.clone()).collect();
+        ids.sort_unstable();
+        for host in &self.hosts {
+            let what = format!("fleetd on {} lists all machines", host.hostname);
+            eventually(&what, Duration::from_secs(30), || {
+                let machines = host.api()?.machines()?;
+                ensure!(machines == ids, "it lists {machines:?}");
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until `wanted` holds of the states that the first running host's API reports.
+    ///
+    /// # Errors
+    /// When it doesn't within `limit`: with the states as they were last.
+    pub fn wait_for_states(
+        &self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&[State]) -> bool,
+    ) -> Result<Vec<State>> {
+        eventually(what, limit, || {
+            let host = self.hosts.iter().find(|host| host.is_running());
+            let states = host.context("no host runs")?.api()?.states()?;
+            if wanted(&states) { Ok(states) } else { bail!("states are {states:#?}") }
+        })
+    }
+
+    /// Returns what one wants to read when something went wrong: the end of every log.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut report = String::new();
+        for host in &self.hosts {
+            let state = if host.is_running() { "running" } else { "down" };
+            report.push_str(&format!(
+                "\n--- {} ({state}), machine {}\n",
+                host.hostname, host.machine_id
+            ));
+            let journal = host.journal("fleet.service", 60);
+            if journal.trim().is_empty() {
+                report.push_str(&tail(&host.console(), 15));
+            }
+            report.push_str(&journal);
+        }
+        report.push_str("\n--- etcd\n");
+        report.push_str(&self.etcd.log_tail(15));
+        report
+    }
+
+    #[expect(clippy::print_stderr, reason = "where the test harness looks for it")]
+    fn print_report(&self) {
+        eprintln!("{}", self.report());
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::Detached {
+            return;
+        }
+        if std::thread::panicking() {
+            self.print_report();
+        }
+        // What can't be removed now is removed by the slot's next holder.
+        self.end().ok();
+    }
+}
+
+/// Returns the id of host `i`: like a real one to look at, and the same on every run.
+fn machine_id(slot: Slot, i: u8) -> String {
+    let half = |salt: &str| {
+        let mut hasher = DefaultHasher::new();
+        (salt, slot.number(), i).hash(&mut hasher);
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", half("high"), half("low"))
+}
+
+/// Returns where `cargo build --release` leaves its binaries.
+fn release_folder() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace.join("target"), PathBuf::from);
+    target.join("release")
+}

@@ -1,0 +1,194 @@
+//! `lab`: a cluster to try things on by hand.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use fleet_functional::Lab;
+
+/// Brings up a cluster of real hosts on this machine, as root, and plays with it.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Name of the lab, for when there are several
+    #[arg(long, global = true, default_value = "main", value_parser = name)]
+    name: String,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Boot N hosts with fleet, and etcd
+    Up {
+        /// Number of hosts
+        #[arg(value_name = "N")]
+        hosts: u8,
+        /// Line for fleet.conf on every host, such as agent_ttl=10s
+        #[arg(long = "conf", value_name = "LINE")]
+        config: Vec<String>,
+        /// Folder to take fleetd and fleetctl from, instead of the release build
+        #[arg(long, value_name = "FOLDER")]
+        binaries: Option<PathBuf>,
+        /// Boot bare hosts, without fleet
+        #[arg(long)]
+        without_fleet: bool,
+    },
+    /// Run a command in host I, or a shell
+    Sh {
+        /// Number of the host, from 1
+        #[arg(value_name = "I")]
+        host: usize,
+        /// Command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Run a command in the lab's network, outside its hosts
+    Net {
+        /// Command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Cut the power of host I
+    Kill {
+        /// Number of the host, from 1
+        #[arg(value_name = "I")]
+        host: usize,
+    },
+    /// Boot host I again
+    Boot {
+        /// Number of the host, from 1
+        #[arg(value_name = "I")]
+        host: usize,
+    },
+    /// Cut host I off from etcd
+    Partition {
+        /// Number of the host, from 1
+        #[arg(value_name = "I")]
+        host: usize,
+    },
+    /// Let host I reach etcd again
+    Heal {
+        /// Number of the host, from 1
+        #[arg(value_name = "I")]
+        host: usize,
+    },
+    /// Stop, start, freeze or thaw etcd
+    Etcd {
+        /// What to do with it
+        action: EtcdAction,
+    },
+    /// Show the hosts and where everything is
+    Status,
+    /// Show the end of every log
+    Logs,
+    /// Take the lab down and remove all of it
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum EtcdAction {
+    Stop,
+    Start,
+    Freeze,
+    Thaw,
+}
+
+/// A name becomes part of a folder's name, so it is one word.
+fn name(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        Ok(text.to_owned())
+    } else {
+        Err("only letters, digits and dashes".to_owned())
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where errors come out")]
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<()> {
+    let folder = PathBuf::from(format!("/var/tmp/fleet-lab-{}", args.name));
+    let open = || Lab::open(&folder);
+    match args.command {
+        Verb::Up { hosts, config, binaries, without_fleet } => {
+            let mut builder = Lab::with_hosts(hosts).folder(&folder).detached();
+            for line in config {
+                builder = builder.config(&line);
+            }
+            if let Some(binaries) = binaries {
+                builder = builder.binaries(&binaries);
+            }
+            if without_fleet {
+                builder = builder.without_fleet();
+            }
+            status(&builder.up()?)
+        }
+        Verb::Sh { host, command } => {
+            let words = if command.is_empty() { vec!["bash".to_owned()] } else { command };
+            let (program, rest) = words.split_first().context("no command")?;
+            let mut inside = open()?.host(host)?.command(program)?;
+            if let Some(terminal) = std::env::var_os("TERM") {
+                inside.env("TERM", terminal);
+            }
+            replace(inside.args(rest))
+        }
+        Verb::Net { command } => {
+            let (program, rest) = command.split_first().context("no command")?;
+            replace(open()?.command(program).args(rest))
+        }
+        Verb::Kill { host } => open()?.host(host)?.power_cut(),
+        Verb::Boot { host } => {
+            let lab = open()?;
+            lab.host(host)?.boot()?;
+            lab.host(host)?.wait_ready()
+        }
+        Verb::Partition { host } => open()?.host(host)?.partition(),
+        Verb::Heal { host } => open()?.host(host)?.heal(),
+        Verb::Etcd { action } => {
+            let lab = open()?;
+            match action {
+                EtcdAction::Stop => lab.etcd().stop(),
+                EtcdAction::Start => lab.etcd().start(),
+                EtcdAction::Freeze => lab.etcd().freeze(),
+                EtcdAction::Thaw => lab.etcd().thaw(),
+            }
+        }
+        Verb::Status => status(&open()?),
+        Verb::Logs => Ok(writeln!(io::stdout(), "{}", open()?.report())?),
+        Verb::Down => match open() {
+            Ok(lab) => lab.down(),
+            // One that has ended, with the machine perhaps, has only left its folder.
+            Err(_) if folder.join("lab.json").exists() => Ok(fs::remove_dir_all(&folder)?),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Becomes `command`; returns only when that fails.
+fn replace(command: &mut Command) -> Result<()> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot run {command:?}"))
+}
+
+fn status(lab: &Lab) -> Result<()> {
+    let mut out = io::stdout().lock();
+    for host in lab.hosts() {
+        let state = if host.is_running() { "running" } else { "down" };
+        writeln!(out, "{}\t{}\t{}\t{state}", host.name(), host.address(), host.machine_id())?;
+    }
+    let state = if lab.etcd().process().is_some() { "running" } else { "down" };
+    writeln!(out, "etcd\t{}\t{state}", lab.etcd().url())?;
+    writeln!(out, "all of it is in {}", lab.folder().display())?;
+    Ok(())
+}
