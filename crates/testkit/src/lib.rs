@@ -1,5 +1,9 @@
-//! Placeholder.
+//! Builders, strategies and waiting for tests.
 
 mod etcd;
+mod eventually;
+mod strategies;
 
 pub use etcd::EtcdServer;
+pub use eventually::{Attempt, eventually};
+pub use strategies::{any_fleet_options, any_unit_file, any_unit_name};
