@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Decides which machine runs which unit (`cluster.md` 3 and 4).
+//!
+//! Every fleetd runs an [`Engine`]; one leads at a time. The leader keeps a mirror of the
+//! cluster, plans on it without any I/O, and writes its decisions, each of which insists on
+//! what it was decided on and on the engine lease.
+//!
+//! ```text
+//! Engine::run ── lead         follows the engine lease, takes it when it is free, renews it
+//!            └── reconciler   while leading: Mirror<Cluster> ─▶ plan ─▶ execute ─▶ registry
+//! ```
+
+mod backoff;
+mod choose;
+mod cluster;
+mod engine;
+mod execute;
+mod lead;
+mod metrics;
+mod picture;
+mod plan;
+mod reconciler;
+mod status;
+
+pub use choose::{Obstacle, why_not};
+pub use cluster::{Cluster, Unit};
+pub use engine::{Config, Engine};
+pub use lead::VERSION;
+pub use metrics::{BUCKETS, ByAction, Histogram, Metrics};
+pub use plan::{Action, Plan, Reason, Task, plan};
+pub use status::{EngineHandle, NotLeading};

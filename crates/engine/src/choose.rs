@@ -1,0 +1,64 @@
+//! Which machine may take a unit, and which of those does.
+
+use std::{collections::BTreeMap, fmt};
+
+use fleet_core::{
+    Machine, MachineId, UnitName,
+    eligibility::{Refusal, Verdict, judge},
+};
+
+use crate::{
+    cluster::{Cluster, Residents, Unit},
+    picture::Picture,
+};
+
+/// Why a machine doesn't take a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The machine refuses it.
+    Refused(Refusal),
+    /// This unit on the machine pushes it off (`cluster.md` 4).
+    Replaced(UnitName),
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Replaced(by) => write!(f, "found replace with locally-scheduled Unit({by})"),
+        }
+    }
+}
+
+/// Tells for every present machine that doesn't take `unit` why, as things are now.
+///
+/// `None` for a unit that doesn't wait for a machine: it has one, isn't wanted, isn't there, or
+/// is global or a template. Empty when there are no machines at all.
+#[must_use]
+pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<BTreeMap<MachineId, Obstacle>> {
+    let unit = cluster.unit(unit).filter(|unit| unit.waits())?;
+    let obstacles = cluster.hosts().iter().filter_map(|(id, host)| {
+        Some((id.clone(), obstacle(unit, &host.machine, &host.residents)?))
+    });
+    Some(obstacles.collect())
+}
+
+/// The least loaded machine that takes `unit`; among equals the one with the smaller id.
+pub(crate) fn choose<'a>(picture: &Picture<'a>, unit: &Unit) -> Option<&'a MachineId> {
+    picture
+        .by_load()
+        .find(|(_, place)| obstacle(unit, place.machine, &place.residents).is_none())
+        .map(|(id, _)| id)
+}
+
+/// What keeps `unit` from being on `machine`, whether it is there already or not.
+///
+/// A unit that `unit` itself would replace is no obstacle: it leaves in the next pass, when
+/// this one finds its replacer beside it (`cluster.md` 4).
+pub(crate) fn obstacle(unit: &Unit, machine: &Machine, residents: &Residents) -> Option<Obstacle> {
+    match judge(unit.candidate(), machine, residents.met_by(unit)) {
+        Verdict::Eligible => None,
+        Verdict::Refused(refusal) => Some(Obstacle::Refused(refusal)),
+        Verdict::Replaces(_) => residents.replacer_of(unit).cloned().map(Obstacle::Replaced),
+    }
+}

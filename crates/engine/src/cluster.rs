@@ -1,0 +1,293 @@
+//! What decisions rest on: units, machines and what is on them, kept up to date in place.
+//!
+//! The model of the leader's mirror. Every change costs what it touches, so that a pass finds
+//! everything it asks for ready: which units wait for a machine, and how loaded each machine is.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use fleet_core::{JobState, Machine, MachineId, Requirements, UnitName, eligibility::Candidate};
+use fleet_registry::{Event, MachineRecord, Model, UnitRecord, Versioned};
+use fleet_store::Revision;
+
+mod residents;
+
+pub(crate) use residents::{Residents, Units};
+
+/// A unit as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name.
+    pub name: UnitName,
+    /// What is decided about it, at the revision it was read.
+    pub record: Versioned<UnitRecord>,
+    /// What it asks of its machine, evaluated.
+    pub requirements: Arc<Requirements>,
+}
+
+impl Unit {
+    fn new(name: UnitName, record: Versioned<UnitRecord>, known: Option<&Self>) -> Self {
+        let requirements = match known {
+            Some(known) if known.record.value.x_fleet == record.value.x_fleet => {
+                Arc::clone(&known.requirements)
+            }
+            _ => Arc::new(record.value.x_fleet.requirements(&name)),
+        };
+        Self { name, record, requirements }
+    }
+
+    /// The machine it is scheduled to; `None` for units that are never scheduled.
+    #[must_use]
+    pub fn target(&self) -> Option<&MachineId> {
+        if self.is_scheduled_kind() { self.record.value.machine.as_ref() } else { None }
+    }
+
+    /// Whether it should be on a machine but has none.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.is_scheduled_kind() && self.is_wanted() && self.record.value.machine.is_none()
+    }
+
+    pub(crate) fn is_global(&self) -> bool {
+        self.record.value.global
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.record.value.desired_state != JobState::Inactive
+    }
+
+    pub(crate) fn candidate(&self) -> Candidate<'_> {
+        Candidate { name: &self.name, requirements: &self.requirements }
+    }
+
+    /// Whether it names units it must share a machine with.
+    pub(crate) fn has_peers(&self) -> bool {
+        !self.requirements.peers.is_empty()
+    }
+
+    /// Whether it pushes `other` off a machine they share. When each replaces the other,
+    /// neither does (`cluster.md` 4).
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        let matches = |from: &Self, to: &Self| {
+            from.requirements.replaces.iter().any(|pattern| pattern.matches(to.name.as_str()))
+        };
+        self.name != other.name && matches(self, other) && !matches(other, self)
+    }
+
+    /// Whether others have to ask it before they share a machine with it.
+    fn is_choosy(&self) -> bool {
+        !self.requirements.conflicts.is_empty() || !self.requirements.replaces.is_empty()
+    }
+
+    /// Whether it has to look at every unit of a machine before it goes there.
+    fn looks_around(&self) -> bool {
+        self.is_choosy() || self.has_peers()
+    }
+
+    /// Global units go everywhere and templates nowhere: neither has a target.
+    fn is_scheduled_kind(&self) -> bool {
+        !self.record.value.global && !self.record.value.template
+    }
+}
+
+/// A present machine and the units on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    /// Its id and effective metadata.
+    pub(crate) machine: Machine,
+    /// The revision that created its entry: tells it from one that came back.
+    pub(crate) created: Revision,
+    pub(crate) residents: Residents,
+    configured: BTreeMap<String, String>,
+}
+
+/// What the leader knows of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    units: Units,
+    /// Units with a target, whatever their desired state.
+    scheduled: Units,
+    /// Units that should be on a machine but have none.
+    waiting: Units,
+    globals: Units,
+    hosts: BTreeMap<MachineId, Host>,
+    /// Dynamic metadata, of machines that are present and others: it outlives presence.
+    dynamic: BTreeMap<MachineId, BTreeMap<String, String>>,
+    is_seen: bool,
+}
+
+impl Model for Cluster {
+    /// Takes in one change. A unit's record that isn't newer than the one known is old news:
+    /// the engine takes in its own writes at once, and the watch brings them again.
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Unit(name, Some(record)) => self.set_unit(name, record),
+            Event::Unit(name, None) => self.remove_unit(&name),
+            Event::Machine(id, Some(record)) => self.set_machine(id, record),
+            Event::Machine(id, None) => {
+                if self.hosts.remove(&id).is_some() {
+                    self.is_seen = false;
+                }
+            }
+            Event::Metadata(id, key, value) => self.set_metadata(id, key, value),
+            Event::Schedule(..)
+            | Event::Global(..)
+            | Event::Leader(_)
+            | Event::EngineVersion(_) => {}
+        }
+    }
+}
+
+impl Cluster {
+    /// The unit called `name`.
+    #[must_use]
+    pub fn unit(&self, name: &UnitName) -> Option<&Unit> {
+        self.units.get(name).map(Arc::as_ref)
+    }
+
+    /// The present machines in the order of their ids, each with its load: the number of units
+    /// on it (`cluster.md` 2).
+    pub fn loads(&self) -> impl Iterator<Item = (&Machine, usize)> {
+        self.hosts.values().map(|host| (&host.machine, host.residents.len()))
+    }
+
+    /// Whether anything that decisions rest on has changed since the last call.
+    pub(crate) fn has_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_seen, true)
+    }
+
+    pub(crate) fn scheduled(&self) -> &Units {
+        &self.scheduled
+    }
+
+    pub(crate) fn waiting(&self) -> &Units {
+        &self.waiting
+    }
+
+    pub(crate) fn globals(&self) -> &Units {
+        &self.globals
+    }
+
+    pub(crate) fn hosts(&self) -> &BTreeMap<MachineId, Host> {
+        &self.hosts
+    }
+
+    fn set_unit(&mut self, name: UnitName, record: Versioned<UnitRecord>) {
+        let known = self.units.get(&name).cloned();
+        if known.as_ref().is_some_and(|known| known.record.revision >= record.revision) {
+            return;
+        }
+        let unit = Arc::new(Unit::new(name, record, known.as_deref()));
+        if let Some(known) = known {
+            self.unlink(&known);
+        }
+        self.units.insert(unit.name.clone(), Arc::clone(&unit));
+        self.link(&unit);
+        self.is_seen = false;
+    }
+
+    fn remove_unit(&mut self, name: &UnitName) {
+        if let Some(unit) = self.units.remove(name) {
+            self.unlink(&unit);
+            self.is_seen = false;
+        }
+    }
+
+    /// Adds a unit to every index it belongs in.
+    fn link(&mut self, unit: &Arc<Unit>) {
+        if unit.record.value.template {
+            return;
+        }
+        let (name, shared) = (unit.name.clone(), Arc::clone(unit));
+        if unit.is_global() {
+            self.globals.insert(name, shared);
+            self.refresh_global(&unit.name);
+        } else if let Some(target) = unit.target() {
+            self.scheduled.insert(name, shared);
+            if let Some(host) = self.hosts.get_mut(target)
+                && unit.is_wanted()
+            {
+                host.residents.add(unit, &host.machine, &self.globals);
+            }
+        } else if unit.waits() {
+            self.waiting.insert(name, shared);
+        }
+    }
+
+    /// Takes a unit out of every index it is in.
+    fn unlink(&mut self, unit: &Arc<Unit>) {
+        self.scheduled.remove(&unit.name);
+        self.waiting.remove(&unit.name);
+        if self.globals.remove(&unit.name).is_some() {
+            self.refresh_global(&unit.name);
+        }
+        if let Some(host) = unit.target().and_then(|target| self.hosts.get_mut(target)) {
+            host.residents.remove(unit, &host.machine, &self.globals);
+        }
+    }
+
+    fn refresh_global(&mut self, name: &UnitName) {
+        for host in self.hosts.values_mut() {
+            host.residents.refresh(name, &host.machine, &self.globals);
+        }
+    }
+
+    fn set_machine(&mut self, id: MachineId, record: Versioned<MachineRecord>) {
+        let configured = record.value.metadata;
+        if let Some(host) = self.hosts.get_mut(&id)
+            && host.configured == configured
+        {
+            // Decisions insist on `created`, so a machine that came anew is news.
+            self.is_seen &= host.created == record.created;
+            host.created = record.created;
+            return;
+        }
+        let machine = Machine { metadata: self.effective(&id, &configured), id: id.clone() };
+        let mut residents = Residents::default();
+        for unit in self.scheduled.values() {
+            if unit.target() == Some(&id) && unit.is_wanted() {
+                residents.add(unit, &machine, &Units::new());
+            }
+        }
+        residents.settle(&machine, &self.globals);
+        self.hosts.insert(id, Host { machine, created: record.created, residents, configured });
+        self.is_seen = false;
+    }
+
+    fn set_metadata(&mut self, id: MachineId, key: String, value: Option<String>) {
+        let of_machine = self.dynamic.entry(id.clone()).or_default();
+        match value {
+            Some(value) => drop(of_machine.insert(key, value)),
+            None => drop(of_machine.remove(&key)),
+        }
+        if of_machine.is_empty() {
+            self.dynamic.remove(&id);
+        }
+        let Some(host) = self.hosts.get(&id) else { return };
+        let metadata = self.effective(&id, &host.configured);
+        if let Some(host) = self.hosts.get_mut(&id)
+            && host.machine.metadata != metadata
+        {
+            host.machine.metadata = metadata;
+            host.residents.settle(&host.machine, &self.globals);
+            self.is_seen = false;
+        }
+    }
+
+    /// A machine's configured metadata overlaid with what was set through the API, where the
+    /// empty value deletes a key (`cluster.md` 2).
+    fn effective(
+        &self,
+        id: &MachineId,
+        configured: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut metadata = configured.clone();
+        for (key, value) in self.dynamic.get(id).into_iter().flatten() {
+            if value.is_empty() {
+                metadata.remove(key);
+            } else {
+                metadata.insert(key.clone(), value.clone());
+            }
+        }
+        metadata
+    }
+}

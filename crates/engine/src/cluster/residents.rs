@@ -1,0 +1,103 @@
+//! The units on one machine, in the sense of `cluster.md` 2.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use fleet_core::{
+    Machine, UnitName,
+    eligibility::{Candidate, judge_global},
+};
+
+use super::Unit;
+
+/// Units by name. They are shared, so that copying a map copies no unit.
+pub(crate) type Units = BTreeMap<UnitName, Arc<Unit>>;
+
+/// The units on one machine: those scheduled to it that are wanted, and the global units it is
+/// eligible for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Residents {
+    all: Units,
+    /// Those of `all` with patterns: all that a unit without any need be compared with.
+    choosy: Units,
+}
+
+impl Residents {
+    /// How many units are on the machine: its load.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The residents that can matter to `unit`, in name order.
+    pub(crate) fn met_by<'a>(
+        &'a self,
+        unit: &Unit,
+    ) -> impl Iterator<Item = Candidate<'a>> + Clone + use<'a> {
+        let relevant = if unit.looks_around() { &self.all } else { &self.choosy };
+        relevant.values().map(|resident| resident.candidate())
+    }
+
+    /// The first resident that pushes `unit` off this machine (`cluster.md` 4).
+    pub(crate) fn replacer_of(&self, unit: &Unit) -> Option<&UnitName> {
+        self.choosy.values().find(|resident| resident.replaces(unit)).map(|found| &found.name)
+    }
+
+    /// Puts a non-global unit on `machine`; global units make way for it.
+    pub(crate) fn add(&mut self, unit: &Arc<Unit>, machine: &Machine, globals: &Units) {
+        self.insert(unit);
+        if concerns(unit, globals) {
+            self.settle(machine, globals);
+        }
+    }
+
+    /// Takes a non-global unit off `machine`; global units may come in its place.
+    pub(crate) fn remove(&mut self, unit: &Unit, machine: &Machine, globals: &Units) {
+        self.take(&unit.name);
+        if concerns(unit, globals) {
+            self.settle(machine, globals);
+        }
+    }
+
+    /// Takes in that the global unit `name` has come, gone or changed.
+    pub(crate) fn refresh(&mut self, name: &UnitName, machine: &Machine, globals: &Units) {
+        self.take(name);
+        if globals.values().any(|global| global.is_choosy()) || !self.choosy.is_empty() {
+            self.settle(machine, globals);
+        } else if let Some(unit) = globals.get(name) {
+            self.welcome(unit, machine);
+        }
+    }
+
+    /// Decides anew which global units are here. Each is judged with those before it by name
+    /// in place, so that the outcome depends on nothing else.
+    pub(crate) fn settle(&mut self, machine: &Machine, globals: &Units) {
+        self.all.retain(|_, unit| !unit.is_global());
+        self.choosy.retain(|_, unit| !unit.is_global());
+        for unit in globals.values() {
+            self.welcome(unit, machine);
+        }
+    }
+
+    fn welcome(&mut self, global: &Arc<Unit>, machine: &Machine) {
+        if judge_global(global.candidate(), machine, self.met_by(global)).is_ok() {
+            self.insert(global);
+        }
+    }
+
+    fn insert(&mut self, unit: &Arc<Unit>) {
+        self.all.insert(unit.name.clone(), Arc::clone(unit));
+        if unit.is_choosy() {
+            self.choosy.insert(unit.name.clone(), Arc::clone(unit));
+        }
+    }
+
+    fn take(&mut self, name: &UnitName) {
+        if self.all.remove(name).is_some_and(|unit| unit.is_choosy()) {
+            self.choosy.remove(name);
+        }
+    }
+}
+
+/// Whether the coming or going of a non-global unit can change where global units are.
+fn concerns(unit: &Unit, globals: &Units) -> bool {
+    !globals.is_empty() && (unit.is_choosy() || globals.values().any(|global| global.is_choosy()))
+}

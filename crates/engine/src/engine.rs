@@ -1,0 +1,173 @@
+//! The engine of one fleetd: follows the leader, and leads when it is its turn.
+//!
+//! One task, given by whoever awaits [`Engine::run`]. While it doesn't lead it has one watch, on
+//! the lease. While it leads it renews the lease, follows it and reconciles, side by side; the
+//! first of them that ends ends the term. It ends when it is told to stop, never by itself.
+
+use std::time::Duration;
+
+use fleet_core::MachineId;
+use fleet_registry::{LeaderRecord, Registry};
+use tokio::{sync::watch, time};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    EngineHandle,
+    backoff::Backoff,
+    lead::{self, Deposed, Follower, Stance, Term, VERSION},
+    reconciler::Reconciler,
+    status::Status,
+};
+
+/// The lease lives for this many reconcile intervals (`cluster.md` 3).
+const TTL_IN_INTERVALS: u32 = 5;
+
+/// The shortest interval there is; a timer can't have none.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Engines that see the lease go free take it after this much at most, so that they don't all
+/// try in the same moment.
+const JITTER: Duration = Duration::from_millis(30);
+
+/// What an engine is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The machine it runs on.
+    pub machine: MachineId,
+    /// `engine_reconcile_interval`: the leader reconciles at least that often.
+    pub interval: Duration,
+}
+
+/// An engine that isn't running yet.
+pub struct Engine {
+    registry: Registry,
+    me: LeaderRecord,
+    interval: Duration,
+    follower: Follower,
+    status: watch::Sender<Status>,
+}
+
+/// Why a term ended.
+enum End {
+    Stopped,
+    Outdated,
+    Lost(String),
+}
+
+impl Engine {
+    /// An engine of this cluster.
+    #[must_use]
+    pub fn new(registry: Registry, config: Config) -> Self {
+        let interval = config.interval.max(SHORTEST_INTERVAL);
+        let me = LeaderRecord { machine: config.machine, version: VERSION };
+        let follower = Follower::new(&registry, me.clone(), interval);
+        Self { registry, me, interval, follower, status: watch::Sender::default() }
+    }
+
+    /// A view of the engine, for before and while it runs.
+    #[must_use]
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle::new(self.status.subscribe())
+    }
+
+    /// Runs until `stop`; then gives up the lease if it leads, so that another takes over at once.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while let Some(term) = self.await_turn(&stop).await {
+            self.lead(term, &stop).await;
+        }
+    }
+
+    /// Follows the leader until this engine has taken the lease; `None` when told to stop.
+    async fn await_turn(&mut self, stop: &CancellationToken) -> Option<Term> {
+        let mut backoff = Backoff::up_to(self.interval);
+        loop {
+            let stance = self.follower.stance();
+            if stance == Stance::Follow {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return None,
+                    () = self.follower.news(&self.status) => continue,
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = self.follower.news(&self.status) => continue,
+                () = time::sleep(JITTER.mul_f64(fastrand::f64())) => {}
+            }
+            // Not to be cut short: a lease that was granted has to be known, to be released.
+            let taken =
+                lead::take(&self.registry, &stance, &self.me, TTL_IN_INTERVALS * self.interval);
+            let pause = match taken.await {
+                Ok(Some(term)) => return Some(term),
+                // Another was faster; the news of it is on its way.
+                Ok(None) => self.interval,
+                Err(error) => {
+                    warn!("Engine leadership acquisition failed: {error}");
+                    backoff.pause()
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = self.follower.news(&self.status) => {}
+                () = time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Leads for as long as it goes.
+    async fn lead(&mut self, term: Term, stop: &CancellationToken) {
+        info!("Engine leadership acquired");
+        self.status.send_if_modified(|status| {
+            status.metrics.leader_start_time = unix_now();
+            false
+        });
+        let end = self.govern(&term, stop).await;
+        match end {
+            End::Stopped | End::Outdated => {
+                if let Err(error) = self.registry.release_lead(term.lead).await {
+                    warn!(%error, "engine lease not released, it will expire");
+                }
+            }
+            End::Lost(reason) => {
+                error!("Engine leadership lost, renewal failed: {reason}");
+                // Let a healthier engine have it.
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = time::sleep(self.interval) => {}
+                }
+            }
+        }
+    }
+
+    async fn govern(&mut self, term: &Term, stop: &CancellationToken) -> End {
+        let Self { registry, interval, follower, status, .. } = self;
+        let reconcile = async {
+            if !term.wait.is_zero() {
+                let wait = term.wait;
+                info!("Waiting {wait:?} for previous lease to expire before continuing");
+                time::sleep(wait).await;
+            }
+            Reconciler::new(registry, &term.lead, *interval, status).run().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => End::Stopped,
+            reason = lead::keep(registry, term) => End::Lost(reason),
+            deposed = follower.deposed(status) => match deposed {
+                Deposed::Outdated => End::Outdated,
+                Deposed::LeaseGone => End::Lost("the lease is gone".to_owned()),
+            },
+            () = reconcile => End::Lost("a decision was refused: the lease is gone".to_owned()),
+        }
+    }
+}
+
+/// Seconds since 1970, as metrics have it.
+fn unix_now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

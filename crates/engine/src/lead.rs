@@ -1,0 +1,272 @@
+//! The engine lease: who has it, when it is ours to take, and how we keep it (`cluster.md` 3).
+//!
+//! ```text
+//!             free, or held by an older engine,
+//!             or by ourselves in an earlier life
+//!  following ────────────────────────────────────▶ leading
+//!      ▲                                              │
+//!      └──── lost, deposed, or a newer engine came ───┘
+//! ```
+
+use std::time::Duration;
+
+use fleet_core::MachineId;
+use fleet_registry::{
+    Event, LeaderRecord, Leadership, Mirror, Model, Registry, RegistryError, Scope, Versioned,
+};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
+use tracing::{debug, info, warn};
+
+use crate::{backoff::Backoff, status::Status};
+
+/// The version of this engine. One of a higher version takes the lease from those below.
+pub const VERSION: u64 = 1;
+
+/// How often the lease is renewed within its time to live: one lost answer must not end it.
+const RENEWALS: u32 = 3;
+
+/// What the lease's mirror knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeadView {
+    leader: Option<Versioned<LeaderRecord>>,
+    /// The cluster's engine version.
+    version: u64,
+}
+
+impl Model for LeadView {
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Leader(leader) => self.leader = leader,
+            Event::EngineVersion(version) => self.version = version,
+            _ => {}
+        }
+    }
+}
+
+/// What an engine that doesn't lead should do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// Leave the lease alone.
+    Follow,
+    /// Take the lease: it is free.
+    Acquire,
+    /// Take the lease from an older engine, and wait out what remains of it.
+    Steal(Versioned<LeaderRecord>),
+    /// Take over the lease of an earlier life of this engine. It is dead, so there is no wait:
+    /// machine ids are exclusive, and there is one engine on a machine.
+    Resume(Versioned<LeaderRecord>),
+}
+
+impl LeadView {
+    fn stance(&self, me: &LeaderRecord) -> Stance {
+        match &self.leader {
+            _ if self.version > me.version => Stance::Follow,
+            None => Stance::Acquire,
+            Some(leader) if leader.value.version < me.version => Stance::Steal(leader.clone()),
+            Some(leader) if leader.value == *me => Stance::Resume(leader.clone()),
+            Some(_) => Stance::Follow,
+        }
+    }
+}
+
+/// A time in which this engine leads.
+#[derive(Debug)]
+pub(crate) struct Term {
+    pub(crate) lead: Leadership,
+    /// When the lease was asked for: by our own clock it runs out no later than counted from here.
+    pub(crate) since: Instant,
+    /// How long not to act: what remained of a stolen lease.
+    pub(crate) wait: Duration,
+}
+
+/// Takes the engine lease as `stance` says; `None` when it isn't ours to take.
+pub(crate) async fn take(
+    registry: &Registry,
+    stance: &Stance,
+    me: &LeaderRecord,
+    ttl: Duration,
+) -> Result<Option<Term>, RegistryError> {
+    let since = Instant::now();
+    let term = |lead, wait| Term { lead, since, wait };
+    if *stance != Stance::Follow {
+        registry.raise_engine_version(me.version).await?;
+    }
+    Ok(match stance {
+        Stance::Follow => None,
+        Stance::Acquire => {
+            registry.acquire_lead(me, ttl).await?.map(|lead| term(lead, Duration::ZERO))
+        }
+        Stance::Steal(seen) => {
+            let stolen = registry.steal_lead(seen, me, ttl).await?;
+            stolen.map(|(lead, remaining)| {
+                info!("Stole engine leadership from Machine({})", seen.value.machine);
+                term(lead, remaining)
+            })
+        }
+        Stance::Resume(seen) => {
+            let resumed = registry.steal_lead(seen, me, ttl).await?;
+            resumed.map(|(lead, _)| term(lead, Duration::ZERO))
+        }
+    })
+}
+
+/// Renews the lease until that fails for as long as the lease lives, and says why it did.
+///
+/// Time is counted from before each request, so the lease lives at least as long as we believe.
+pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
+    let ttl = term.lead.ttl;
+    let pause = ttl / RENEWALS;
+    let mut deadline = term.since + ttl;
+    let mut next = term.since + pause;
+    let mut backoff = Backoff::up_to(pause);
+    let mut reason = "no answer".to_owned();
+    loop {
+        time::sleep_until(next.min(deadline)).await;
+        let asked = Instant::now();
+        match time::timeout_at(deadline, registry.renew_lead(&term.lead)).await {
+            _ if asked >= deadline => return reason,
+            Ok(Ok(())) => {
+                (deadline, next) = (asked + ttl, asked + pause);
+                backoff.reset();
+            }
+            Ok(Err(error @ RegistryError::LeadershipLost)) => return error.to_string(),
+            Ok(Err(error)) => {
+                debug!(%error, "engine lease not renewed, will retry");
+                reason = error.to_string();
+                next = Instant::now() + backoff.pause();
+            }
+            Err(_) => return reason,
+        }
+    }
+}
+
+/// Follows who leads, and tells.
+pub(crate) struct Follower {
+    me: LeaderRecord,
+    mirror: Mirror<LeadView>,
+    backoff: Backoff,
+    /// The last leader we told of.
+    told: Option<MachineId>,
+    is_outdated: bool,
+}
+
+/// Why a term ends, as seen in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deposed {
+    /// The lease is gone or another engine's.
+    LeaseGone,
+    /// The cluster's engine version is higher than ours.
+    Outdated,
+}
+
+impl Follower {
+    pub(crate) fn new(registry: &Registry, me: LeaderRecord, most: Duration) -> Self {
+        let mirror = Mirror::new(registry.clone(), Scope::Lead);
+        Self { me, mirror, backoff: Backoff::up_to(most), told: None, is_outdated: false }
+    }
+
+    /// What to do, as things are known.
+    pub(crate) fn stance(&self) -> Stance {
+        if self.mirror.is_current() { self.mirror.model().stance(&self.me) } else { Stance::Follow }
+    }
+
+    /// Waits until something may have changed. Cancel-safe.
+    pub(crate) async fn news(&mut self, status: &watch::Sender<Status>) {
+        match self.mirror.changed().await {
+            Ok(()) => {
+                self.backoff.reset();
+                self.tell(status);
+            }
+            Err(error) => {
+                if self.backoff.is_fresh() {
+                    warn!(%error, "can't follow the engine lease, will retry");
+                } else {
+                    debug!(%error, "still can't follow the engine lease");
+                }
+                time::sleep(self.backoff.pause()).await;
+            }
+        }
+    }
+
+    /// Waits until the registry shows that our term is over. Cancel-safe.
+    pub(crate) async fn deposed(&mut self, status: &watch::Sender<Status>) -> Deposed {
+        let mut was_ours = false;
+        loop {
+            let view = self.mirror.model();
+            let is_ours = view.leader.as_ref().is_some_and(|leader| leader.value == self.me);
+            if view.version > self.me.version {
+                return Deposed::Outdated;
+            }
+            // Until our own writing shows, the mirror is behind us.
+            if was_ours && !is_ours {
+                return Deposed::LeaseGone;
+            }
+            was_ours |= is_ours;
+            self.news(status).await;
+        }
+    }
+
+    fn tell(&mut self, status: &watch::Sender<Status>) {
+        let view = self.mirror.model();
+        let leader = view.leader.as_ref().map(|leader| leader.value.machine.clone());
+        if let Some(leader) = &leader
+            && self.told.as_ref() != Some(leader)
+        {
+            match &self.told {
+                None => info!("Engine leader is {leader}"),
+                Some(told) => info!("Engine leadership changed from {told} to {leader}"),
+            }
+            self.told = Some(leader.clone());
+        }
+        let is_outdated = view.version > self.me.version;
+        if is_outdated && !self.is_outdated {
+            let (ours, theirs) = (self.me.version, view.version);
+            warn!(ours, theirs, "the cluster's engine version is higher than ours: never leading");
+        }
+        self.is_outdated = is_outdated;
+        status.send_if_modified(|status| {
+            let is_news = status.leader != leader;
+            status.leader = leader;
+            is_news
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet_store::Revision;
+
+    use super::*;
+
+    fn record(machine: &str, version: u64) -> LeaderRecord {
+        LeaderRecord { machine: machine.parse().unwrap(), version }
+    }
+
+    fn held(machine: &str, version: u64) -> Versioned<LeaderRecord> {
+        let revision = Revision(7);
+        Versioned { value: record(machine, version), revision, created: revision }
+    }
+
+    #[test]
+    fn lease_is_taken_only_where_it_may_be() {
+        let me = record("me", 2);
+        for (leader, version, expected) in [
+            (None, 0, Stance::Acquire),
+            (None, 2, Stance::Acquire),
+            (None, 3, Stance::Follow),
+            (Some(held("other", 2)), 2, Stance::Follow),
+            (Some(held("other", 3)), 2, Stance::Follow),
+            (Some(held("other", 1)), 1, Stance::Steal(held("other", 1))),
+            (Some(held("other", 1)), 3, Stance::Follow),
+            (Some(held("me", 2)), 2, Stance::Resume(held("me", 2))),
+            (Some(held("me", 1)), 2, Stance::Steal(held("me", 1))),
+            (Some(held("me", 2)), 3, Stance::Follow),
+        ] {
+            let view = LeadView { leader, version };
+            assert_eq!(view.stance(&me), expected, "{view:?}");
+        }
+    }
+}

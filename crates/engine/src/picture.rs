@@ -1,0 +1,70 @@
+//! The cluster as it will be: what a pass has decided so far, on top of what is known.
+//!
+//! Only machines that a decision touches are copied.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use fleet_core::{Machine, MachineId};
+
+use crate::cluster::{Cluster, Residents, Unit, Units};
+
+/// A machine in a [`Picture`].
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) residents: Cow<'a, Residents>,
+}
+
+/// The machines with what is on them after the decisions taken so far.
+#[derive(Debug)]
+pub(crate) struct Picture<'a> {
+    globals: &'a Units,
+    places: BTreeMap<&'a MachineId, Place<'a>>,
+    by_load: BTreeSet<(usize, &'a MachineId)>,
+}
+
+impl<'a> Picture<'a> {
+    pub(crate) fn of(cluster: &'a Cluster) -> Self {
+        let places: BTreeMap<_, _> = cluster
+            .hosts()
+            .iter()
+            .map(|(id, host)| {
+                let residents = Cow::Borrowed(&host.residents);
+                (id, Place { machine: &host.machine, residents })
+            })
+            .collect();
+        let by_load = places.iter().map(|(id, place)| (place.residents.len(), *id)).collect();
+        Self { globals: cluster.globals(), places, by_load }
+    }
+
+    pub(crate) fn place(&self, id: &MachineId) -> Option<&Place<'a>> {
+        self.places.get(id)
+    }
+
+    /// The machines, the least loaded first and by id among equals (`cluster.md` 3).
+    pub(crate) fn by_load(&self) -> impl Iterator<Item = (&'a MachineId, &Place<'a>)> {
+        self.by_load.iter().filter_map(|(_, id)| Some((*id, self.places.get(id)?)))
+    }
+
+    pub(crate) fn add(&mut self, unit: &Arc<Unit>, id: &MachineId) {
+        let globals = self.globals;
+        self.change(id, |residents, machine| residents.add(unit, machine, globals));
+    }
+
+    pub(crate) fn remove(&mut self, unit: &Unit, id: &MachineId) {
+        let globals = self.globals;
+        self.change(id, |residents, machine| residents.remove(unit, machine, globals));
+    }
+
+    fn change(&mut self, id: &MachineId, change: impl FnOnce(&mut Residents, &Machine)) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        let id = &place.machine.id;
+        self.by_load.remove(&(place.residents.len(), id));
+        change(place.residents.to_mut(), place.machine);
+        self.by_load.insert((place.residents.len(), id));
+    }
+}

@@ -1,0 +1,124 @@
+//! Clusters made up for tests.
+
+use std::collections::BTreeMap;
+
+use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitName};
+use fleet_engine::{Action, Cluster, Plan};
+use fleet_registry::{Capabilities, Event, MachineRecord, Model, UnitRecord, Versioned};
+use fleet_store::Revision;
+
+pub(crate) fn name(text: &str) -> UnitName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn id(text: &str) -> MachineId {
+    text.parse().unwrap()
+}
+
+pub(crate) fn machine_record(metadata: &[(&str, &str)]) -> MachineRecord {
+    MachineRecord {
+        public_ip: String::new(),
+        metadata: metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        capabilities: Capabilities::default(),
+        version: "2.0.0".to_owned(),
+        nonce: "nonce".to_owned(),
+    }
+}
+
+/// A wanted unit without a machine; change the fields to taste.
+pub(crate) fn record(options: &[(&str, &str)]) -> UnitRecord {
+    let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    UnitRecord {
+        hash: UnitHash::of(b""),
+        desired_state: JobState::Launched,
+        machine: None,
+        global: false,
+        template: false,
+        x_fleet: FleetOptions(options),
+    }
+}
+
+/// A cluster with a clock of revisions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    revision: i64,
+}
+
+impl World {
+    pub(crate) fn versioned<T>(&mut self, value: T) -> Versioned<T> {
+        self.revision += 1;
+        let revision = Revision(self.revision);
+        Versioned { value, revision, created: revision }
+    }
+
+    pub(crate) fn machine(&mut self, machine: &str, metadata: &[(&str, &str)]) -> &mut Self {
+        let record = self.versioned(machine_record(metadata));
+        self.cluster.apply(Event::Machine(id(machine), Some(record)));
+        self
+    }
+
+    pub(crate) fn machine_gone(&mut self, machine: &str) -> &mut Self {
+        self.cluster.apply(Event::Machine(id(machine), None));
+        self
+    }
+
+    pub(crate) fn metadata(&mut self, machine: &str, key: &str, value: Option<&str>) -> &mut Self {
+        let value = value.map(str::to_owned);
+        self.cluster.apply(Event::Metadata(id(machine), key.to_owned(), value));
+        self
+    }
+
+    pub(crate) fn set(&mut self, unit: &str, record: UnitRecord) -> &mut Self {
+        let record = self.versioned(record);
+        self.cluster.apply(Event::Unit(name(unit), Some(record)));
+        self
+    }
+
+    pub(crate) fn unit(&mut self, unit: &str, options: &[(&str, &str)]) -> &mut Self {
+        self.set(unit, record(options))
+    }
+
+    pub(crate) fn unit_on(
+        &mut self,
+        machine: &str,
+        unit: &str,
+        options: &[(&str, &str)],
+    ) -> &mut Self {
+        self.set(unit, UnitRecord { machine: Some(id(machine)), ..record(options) })
+    }
+
+    pub(crate) fn global(&mut self, unit: &str, options: &[(&str, &str)]) -> &mut Self {
+        self.set(unit, UnitRecord { global: true, ..record(options) })
+    }
+
+    pub(crate) fn remove(&mut self, unit: &str) -> &mut Self {
+        self.cluster.apply(Event::Unit(name(unit), None));
+        self
+    }
+
+    /// Carries out a plan as the registry would: a unit is only given a machine if it has none.
+    pub(crate) fn carry_out(&mut self, plan: &Plan) {
+        for task in &plan.tasks {
+            let unit = self.cluster.unit(&task.unit).expect("tasks are about units that exist");
+            let mut record = unit.record.value.clone();
+            match task.action {
+                Action::Unschedule => {
+                    assert_eq!(record.machine.as_ref(), Some(&task.machine), "{task}");
+                    record.machine = None;
+                }
+                Action::Schedule => {
+                    assert_eq!(record.machine, None, "placed twice: {task}");
+                    record.machine = Some(task.machine.clone());
+                }
+            }
+            let record = self.versioned(record);
+            self.cluster.apply(Event::Unit(task.unit.clone(), Some(record)));
+        }
+    }
+
+    /// The number of units on each machine.
+    pub(crate) fn loads(&self) -> BTreeMap<String, usize> {
+        self.cluster.loads().map(|(machine, load)| (machine.id.to_string(), load)).collect()
+    }
+}

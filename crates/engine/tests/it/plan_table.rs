@@ -1,0 +1,292 @@
+//! Planning by table: every reason, the choice of machines, and what counts as being on one.
+
+use fleet_core::JobState;
+use fleet_engine::{plan, why_not};
+use fleet_registry::{Event, Model, UnitRecord};
+
+use crate::fixture::{World, id, name, record};
+
+/// The tasks of a pass as they are logged.
+fn tasks(world: &World) -> Vec<String> {
+    plan(&world.cluster).tasks.iter().map(ToString::to_string).collect()
+}
+
+fn unschedule(unit: &str, machine: &str, reason: &str) -> String {
+    format!("{{Type: UnscheduleUnit, JobName: {unit}, MachineID: {machine}, Reason: {reason:?}}}")
+}
+
+fn schedule(unit: &str, machine: &str) -> String {
+    let reason = "target state launched and unit not scheduled";
+    format!(
+        "{{Type: AttemptScheduleUnit, JobName: {unit}, MachineID: {machine}, Reason: {reason:?}}}"
+    )
+}
+
+#[test]
+fn unit_without_machine_goes_to_the_least_loaded() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[]).machine("c", &[]);
+    world.unit_on("a", "1.service", &[]).unit_on("c", "2.service", &[]);
+    world.unit("3.service", &[]);
+    assert_eq!(tasks(&world), [schedule("3.service", "b")]);
+}
+
+#[test]
+fn equally_loaded_machines_are_taken_by_id_and_units_by_name() {
+    let mut world = World::default();
+    world.machine("b", &[]).machine("a", &[]);
+    for unit in ["z.service", "y.service", "x.service"] {
+        world.unit(unit, &[]);
+    }
+    let expected =
+        [schedule("x.service", "a"), schedule("y.service", "b"), schedule("z.service", "a")];
+    assert_eq!(tasks(&world), expected);
+}
+
+#[test]
+fn loaded_units_are_scheduled_as_well_and_the_reason_says_so() {
+    let mut world = World::default();
+    world.machine("a", &[]);
+    world.set("u.service", UnitRecord { desired_state: JobState::Loaded, ..record(&[]) });
+    let expected = "{Type: AttemptScheduleUnit, JobName: u.service, MachineID: a, \
+                    Reason: \"target state loaded and unit not scheduled\"}";
+    assert_eq!(tasks(&world), [expected]);
+}
+
+#[test]
+fn unwanted_units_templates_and_global_units_are_not_scheduled() {
+    let mut world = World::default();
+    world.machine("a", &[]).global("g.service", &[]);
+    world.set("i.service", UnitRecord { desired_state: JobState::Inactive, ..record(&[]) });
+    world.set("t@.service", UnitRecord { template: true, ..record(&[]) });
+    assert_eq!(plan(&world.cluster), fleet_engine::Plan::default());
+}
+
+#[test]
+fn unwanted_unit_is_unscheduled_even_when_its_machine_is_gone() {
+    for machine in ["a", "gone"] {
+        let mut world = World::default();
+        world.machine("a", &[]);
+        let (desired_state, target) = (JobState::Inactive, Some(id(machine)));
+        world.set("u.service", UnitRecord { desired_state, machine: target, ..record(&[]) });
+        let expected = unschedule("u.service", machine, "target state inactive");
+        assert_eq!(tasks(&world), [expected]);
+    }
+}
+
+#[test]
+fn unit_of_a_machine_that_went_away_is_placed_again_in_the_same_pass() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[]).unit_on("a", "u.service", &[]);
+    world.machine_gone("a");
+    let away = unschedule("u.service", "a", "target Machine(a) went away");
+    assert_eq!(tasks(&world), [away, schedule("u.service", "b")]);
+}
+
+#[test]
+fn unit_whose_machine_refuses_it_moves_and_the_reason_tells_why() {
+    let long = "0123456789abcdef";
+    for (options, why) in [
+        (("MachineID", "zzz"), "agent ID \"0123456789abcdef\" does not match required \"zzz\""),
+        (("MachineMetadata", "region=eu"), "local Machine metadata insufficient"),
+        (("MachineOf", "p.service"), "required peer Unit(p.service) is not scheduled locally"),
+        (("Conflicts", "b*.service"), "found conflict with locally-scheduled Unit([b.service])"),
+    ] {
+        let mut world = World::default();
+        world.machine(long, &[]).unit_on(long, "b.service", &[]);
+        world.unit_on(long, "u.service", &[options]);
+        let reason = format!("target Machine({long}) unable to run unit: {why}");
+        assert_eq!(tasks(&world)[0], unschedule("u.service", long, &reason));
+    }
+}
+
+#[test]
+fn of_two_units_in_conflict_one_moves() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[]);
+    world.unit_on("a", "x@1.service", &[("Conflicts", "x@*.service")]);
+    world.unit_on("a", "x@2.service", &[]);
+    let reason = "target Machine(a) unable to run unit: \
+                  found conflict with locally-scheduled Unit([x@2.service])";
+    let expected = [unschedule("x@1.service", "a", reason), schedule("x@1.service", "b")];
+    assert_eq!(tasks(&world), expected);
+}
+
+#[test]
+fn unwanted_units_are_in_nobodys_way() {
+    let mut world = World::default();
+    world.machine("a", &[]);
+    let (desired_state, machine) = (JobState::Inactive, Some(id("a")));
+    world.set("old.service", UnitRecord { desired_state, machine, ..record(&[]) });
+    world.unit("u.service", &[("Conflicts", "old.service")]);
+    let old = unschedule("old.service", "a", "target state inactive");
+    assert_eq!(tasks(&world), [old, schedule("u.service", "a")]);
+}
+
+#[test]
+fn unit_that_would_leave_stays_when_what_drove_it_off_leaves_as_well() {
+    let mut world = World::default();
+    world.machine("a", &[]);
+    world.unit_on("a", "x.service", &[("Conflicts", "y.service")]);
+    world.unit_on("a", "y.service", &[("MachineMetadata", "region=eu")]);
+    let reason = "target Machine(a) unable to run unit: local Machine metadata insufficient";
+    assert_eq!(tasks(&world), [unschedule("y.service", "a", reason)]);
+}
+
+#[test]
+fn peers_are_placed_together_whatever_their_names() {
+    for (peer, unit) in [("a.service", "z.service"), ("z.service", "a.service")] {
+        let mut world = World::default();
+        world.machine("1", &[]).machine("2", &[("disk", "ssd")]);
+        world.unit(unit, &[("MachineOf", peer)]);
+        world.unit(peer, &[("MachineMetadata", "disk=ssd")]);
+        assert_eq!(tasks(&world), [schedule(peer, "2"), schedule(unit, "2")]);
+    }
+}
+
+#[test]
+fn unit_follows_its_peer_off_a_machine_in_one_pass() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[("disk", "ssd")]);
+    world.unit_on("1", "a.service", &[("MachineOf", "z.service")]);
+    world.unit_on("1", "z.service", &[("MachineMetadata", "disk=ssd")]);
+    world.carry_out(&plan(&world.cluster));
+    assert_eq!(world.loads()["2"], 2);
+    assert_eq!(tasks(&world), [""; 0]);
+}
+
+#[test]
+fn eligible_global_units_count_towards_the_load_even_when_inactive() {
+    let mut world = World::default();
+    world.machine("a", &[("region", "eu")]).machine("b", &[]);
+    let inactive = UnitRecord {
+        global: true,
+        desired_state: JobState::Inactive,
+        ..record(&[("MachineMetadata", "region=eu")])
+    };
+    world.set("g.service", inactive).unit("u.service", &[]);
+    assert_eq!(tasks(&world), [schedule("u.service", "b")]);
+}
+
+#[test]
+fn global_units_conflict_and_are_peers() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[("disk", "ssd")]);
+    world.global("g.service", &[("MachineMetadata", "disk=ssd")]);
+    world.unit("with.service", &[("MachineOf", "g.service")]);
+    world.unit("without.service", &[("Conflicts", "g.service")]);
+    assert_eq!(tasks(&world), [schedule("with.service", "b"), schedule("without.service", "a")]);
+}
+
+#[test]
+fn global_unit_comes_when_what_it_conflicts_with_leaves() {
+    let mut world = World::default();
+    world.machine("a", &[]).unit_on("a", "u.service", &[]);
+    world.global("g.service", &[("Conflicts", "u.service")]);
+    assert_eq!(world.loads()["a"], 1);
+    world.remove("u.service");
+    assert_eq!(world.loads()["a"], 1);
+    world.remove("g.service");
+    assert_eq!(world.loads()["a"], 0);
+}
+
+#[test]
+fn dynamic_metadata_overlays_and_its_empty_value_deletes() {
+    let mut world = World::default();
+    world.metadata("a", "region", Some("us")).metadata("a", "disk", Some(""));
+    world.machine("a", &[("region", "eu"), ("disk", "ssd"), ("empty", "")]);
+    let metadata = |world: &World| {
+        let (machine, _) = world.cluster.loads().next().unwrap();
+        machine.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(metadata(&world), "empty= region=us");
+    world.metadata("a", "disk", None).metadata("a", "rack", Some("7"));
+    assert_eq!(metadata(&world), "disk=ssd empty= rack=7 region=us");
+    world.machine("a", &[]);
+    assert_eq!(metadata(&world), "rack=7 region=us");
+}
+
+#[test]
+fn changed_metadata_moves_units() {
+    let mut world = World::default();
+    world.machine("a", &[("r", "1")]).machine("b", &[("r", "1")]);
+    world.unit_on("a", "u.service", &[("MachineMetadata", "r=1")]);
+    assert_eq!(tasks(&world), [""; 0]);
+    world.metadata("a", "r", Some("2"));
+    let reason = "target Machine(a) unable to run unit: local Machine metadata insufficient";
+    assert_eq!(tasks(&world), [unschedule("u.service", "a", reason), schedule("u.service", "b")]);
+}
+
+#[test]
+fn replaced_unit_is_pushed_to_another_machine() {
+    for (new, old) in [("a.service", "z.service"), ("z.service", "a.service")] {
+        let mut world = World::default();
+        world.machine("1", &[]).machine("2", &[]).machine("3", &[]);
+        world.unit_on("1", old, &[]).unit_on("1", new, &[("Replaces", old)]);
+        world.unit_on("2", "other.service", &[]);
+        let reason = format!(
+            "target Machine(1) unable to run unit: found replace with locally-scheduled Unit({new})"
+        );
+        assert_eq!(tasks(&world), [unschedule(old, "1", &reason), schedule(old, "3")]);
+    }
+}
+
+#[test]
+fn replaced_unit_waits_when_no_other_machine_takes_it() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[("r", "2")]);
+    world.unit_on("1", "old.service", &[("MachineMetadata", "r=1")]);
+    world.metadata("1", "r", Some("1")).unit("new.service", &[("Replaces", "old.service")]);
+    world.unit_on("2", "x.service", &[]).unit_on("2", "y.service", &[]);
+    assert_eq!(tasks(&world), [schedule("new.service", "1")], "it goes beside the old one");
+    world.carry_out(&plan(&world.cluster));
+    world.carry_out(&plan(&world.cluster));
+    assert_eq!(plan(&world.cluster).unplaced, [name("old.service")]);
+    assert_eq!(tasks(&world), [""; 0], "it doesn't come back to where it was pushed off");
+    world.metadata("2", "r", Some("1"));
+    assert_eq!(tasks(&world), [schedule("old.service", "2")]);
+}
+
+#[test]
+fn units_that_replace_each_other_share_a_machine() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[]);
+    world.unit_on("1", "a.service", &[("Replaces", "b.service")]);
+    world.unit_on("1", "b.service", &[("Replaces", "a.service")]);
+    assert_eq!(tasks(&world), [""; 0]);
+}
+
+#[test]
+fn why_not_names_the_obstacle_of_every_machine_for_units_that_wait() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[("r", "1")]).unit_on("a", "placed.service", &[]);
+    world.unit_on("b", "x.service", &[]);
+    world.unit("u.service", &[("MachineMetadata", "r=1"), ("Conflicts", "x.service")]);
+    assert_eq!(plan(&world.cluster).unplaced, [name("u.service")]);
+    let obstacles: Vec<String> = why_not(&world.cluster, &name("u.service"))
+        .unwrap()
+        .iter()
+        .map(|(machine, why)| format!("{machine}: {why}"))
+        .collect();
+    let expected = [
+        "a: local Machine metadata insufficient",
+        "b: found conflict with locally-scheduled Unit([x.service])",
+    ];
+    assert_eq!(obstacles, expected);
+    assert_eq!(why_not(&world.cluster, &name("placed.service")), None);
+    assert_eq!(why_not(&world.cluster, &name("unknown.service")), None);
+}
+
+#[test]
+fn old_news_of_a_unit_changes_nothing() {
+    let mut world = World::default();
+    world.machine("a", &[]);
+    let old = world.versioned(record(&[]));
+    let new = world.versioned(UnitRecord { machine: Some(id("a")), ..record(&[]) });
+    let unit = name("u.service");
+    for record in [&old, &new, &old, &new] {
+        world.cluster.apply(Event::Unit(unit.clone(), Some(record.clone())));
+    }
+    assert_eq!(world.cluster.unit(&unit).unwrap().record, new);
+    assert_eq!(tasks(&world), [""; 0]);
+}

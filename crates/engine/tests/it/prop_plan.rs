@@ -1,0 +1,253 @@
+//! What no pass may ever do (`cluster.md` 3), on clusters of every kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_core::{
+    FleetOptions, JobState, Machine, Requirements, UnitName,
+    eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
+};
+use fleet_engine::{Action, Cluster, plan, why_not};
+use fleet_registry::UnitRecord;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use crate::fixture::{World, name, record};
+
+const UNITS: [&str; 9] = [
+    "a.service", "b.service", "c.service", "d.service", "e.service", "web@1.service",
+    "web@2.service", "web@3.service", "z.service",
+];
+const MACHINES: [&str; 4] = ["m1", "m2", "m3", "m4"];
+/// One more than there are: units may be left on a machine that is gone.
+const TARGETS: [&str; 5] = ["m1", "m2", "m3", "m4", "gone"];
+const PATTERNS: [&str; 5] = ["web@*.service", "?.service", "a.service", "z*", "[ab].service"];
+
+/// One change of a cluster.
+#[derive(Clone, Debug)]
+enum Change {
+    Machine(&'static str, &'static str),
+    MachineGone(&'static str),
+    Metadata(&'static str, Option<&'static str>),
+    Unit(&'static str, UnitRecord),
+    UnitGone(&'static str),
+}
+
+fn pair(option: &str, value: impl Into<String>) -> (String, String) {
+    (option.to_owned(), value.into())
+}
+
+/// The `[X-Fleet]` options of a unit that validation would let pass, and whether it is global.
+/// Units replace only later ones, so that they don't push each other round for ever.
+fn any_options(unit: usize) -> impl Strategy<Value = (Vec<(String, String)>, bool)> {
+    let conflicts = select(&PATTERNS[..]).prop_map(|p| vec![pair("Conflicts", p)]);
+    let peers = select(&UNITS[..]).prop_map(|p| vec![pair("MachineOf", p)]);
+    let machine = select(&MACHINES[..]).prop_map(|m| vec![pair("MachineID", m)]);
+    let replaces = select(&UNITS[unit..]).prop_map(move |p| {
+        if p == UNITS[unit] { vec![] } else { vec![pair("Replaces", p)] }
+    });
+    let metadata = option::weighted(0.3, select(&["r=1", "r=2"][..]));
+    let kind = prop_oneof![
+        3 => Just((vec![], false)),
+        3 => conflicts.clone().prop_map(|options| (options, false)),
+        2 => peers.prop_map(|options| (options, false)),
+        1 => machine.prop_map(|options| (options, false)),
+        1 => replaces.prop_map(|options| (options, false)),
+        1 => Just((vec![pair("Global", "true")], true)),
+        1 => conflicts.prop_map(|mut options| {
+            options.push(pair("Global", "true"));
+            (options, true)
+        }),
+    ];
+    (kind, metadata).prop_map(|((mut options, global), metadata)| {
+        options.extend(metadata.map(|value| pair("MachineMetadata", value)));
+        (options, global)
+    })
+}
+
+fn any_unit() -> impl Strategy<Value = (&'static str, UnitRecord)> {
+    let desired = prop_oneof![
+        1 => Just(JobState::Inactive),
+        1 => Just(JobState::Loaded),
+        4 => Just(JobState::Launched),
+    ];
+    (0..UNITS.len()).prop_flat_map(any_options_of).prop_flat_map(move |(unit, options, global)| {
+        (desired.clone(), option::of(select(&TARGETS[..]))).prop_map(move |(desired_state, target)| {
+            let machine = target.filter(|_| !global).map(|target| target.parse().unwrap());
+            let x_fleet = FleetOptions(options.clone());
+            (unit, UnitRecord { desired_state, machine, global, x_fleet, ..record(&[]) })
+        })
+    })
+}
+
+fn any_options_of(
+    unit: usize,
+) -> impl Strategy<Value = (&'static str, Vec<(String, String)>, bool)> {
+    any_options(unit).prop_map(move |(options, global)| (UNITS[unit], options, global))
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => (select(&MACHINES[..]), select(&["", "1", "2"][..]))
+            .prop_map(|(machine, value)| Change::Machine(machine, value)),
+        1 => select(&MACHINES[..]).prop_map(Change::MachineGone),
+        1 => (select(&MACHINES[..]), option::of(select(&["", "1", "2"][..])))
+            .prop_map(|(machine, value)| Change::Metadata(machine, value)),
+        8 => any_unit().prop_map(|(unit, record)| Change::Unit(unit, record)),
+        1 => select(&UNITS[..]).prop_map(Change::UnitGone),
+    ]
+}
+
+fn any_changes() -> impl Strategy<Value = Vec<Change>> {
+    vec(any_change(), 0..40)
+}
+
+fn world(changes: &[Change]) -> World {
+    let mut world = World::default();
+    for change in changes {
+        match change {
+            Change::Machine(machine, value) => world.machine(machine, &[("r", value)]),
+            Change::MachineGone(machine) => world.machine_gone(machine),
+            Change::Metadata(machine, value) => world.metadata(machine, "r", *value),
+            Change::Unit(unit, record) => world.set(unit, record.clone()),
+            Change::UnitGone(unit) => world.remove(unit),
+        };
+    }
+    world
+}
+
+/// The last word on everything, as a snapshot would bring it: in another order, units first.
+fn snapshot(changes: &[Change]) -> Vec<Change> {
+    let mut last: BTreeMap<(usize, &str), Change> = BTreeMap::new();
+    for change in changes {
+        let at = match change {
+            Change::Unit(unit, _) | Change::UnitGone(unit) => (0, *unit),
+            Change::Metadata(machine, _) => (1, *machine),
+            Change::Machine(machine, _) | Change::MachineGone(machine) => (2, *machine),
+        };
+        last.insert(at, change.clone());
+    }
+    last.into_values().collect()
+}
+
+/// Units by name, with what they ask for.
+type Asking = BTreeMap<UnitName, Requirements>;
+
+fn asking<'a>(unit: (&'a UnitName, &'a Requirements)) -> Candidate<'a> {
+    Candidate { name: unit.0, requirements: unit.1 }
+}
+
+/// What is on a machine, worked out from scratch by the words of `cluster.md` 2.
+fn on_machine(cluster: &Cluster, machine: &Machine) -> Asking {
+    let units = UNITS.iter().filter_map(|unit| cluster.unit(&name(unit)));
+    let (globals, others): (Vec<_>, Vec<_>) = units.partition(|unit| unit.record.value.global);
+    let mut on_machine: Asking = others
+        .into_iter()
+        .filter(|unit| unit.record.value.desired_state != JobState::Inactive)
+        .filter(|unit| unit.record.value.machine.as_ref() == Some(&machine.id))
+        .map(|unit| (unit.name.clone(), (*unit.requirements).clone()))
+        .collect();
+    for unit in globals {
+        let candidate = asking((&unit.name, &unit.requirements));
+        if judge_global(candidate, machine, on_machine.iter().map(asking)).is_ok() {
+            on_machine.insert(unit.name.clone(), (*unit.requirements).clone());
+        }
+    }
+    on_machine
+}
+
+/// Units that are where they are refused.
+fn misplaced(cluster: &Cluster) -> Vec<(UnitName, Refusal)> {
+    let mut misplaced = Vec::new();
+    for (machine, _) in cluster.loads() {
+        let here = on_machine(cluster, machine);
+        for (unit, requirements) in &here {
+            if requirements.global {
+                continue;
+            }
+            let candidate = Candidate { name: unit, requirements };
+            if let Verdict::Refused(why) = judge(candidate, machine, here.iter().map(asking)) {
+                misplaced.push((unit.clone(), why));
+            }
+        }
+    }
+    misplaced
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn loads_kept_in_place_are_those_worked_out_from_scratch(changes in any_changes()) {
+        let world = world(&changes);
+        for (machine, load) in world.cluster.loads() {
+            prop_assert_eq!(load, on_machine(&world.cluster, machine).len(), "on {}", machine.id);
+        }
+    }
+
+    #[test]
+    fn equal_clusters_give_equal_plans(changes in any_changes()) {
+        let followed = world(&changes);
+        let anew = world(&snapshot(&changes));
+        prop_assert_eq!(plan(&followed.cluster), plan(&anew.cluster));
+    }
+
+    #[test]
+    fn nothing_is_placed_twice_or_where_it_is_refused(changes in any_changes()) {
+        let mut world = world(&changes);
+        let plan = plan(&world.cluster);
+        let placed: Vec<_> =
+            plan.tasks.iter().filter(|t| t.action == Action::Schedule).map(|t| &t.unit).collect();
+        prop_assert_eq!(placed.iter().collect::<BTreeSet<_>>().len(), placed.len());
+        world.carry_out(&plan); // asserts that what is placed has no machine
+        prop_assert_eq!(misplaced(&world.cluster), vec![]);
+    }
+
+    #[test]
+    fn every_wanted_unit_has_a_machine_or_is_refused_by_all(changes in any_changes()) {
+        let mut world = world(&changes);
+        let plan = plan(&world.cluster);
+        world.carry_out(&plan);
+        let machines = world.cluster.loads().count();
+        for unit in UNITS {
+            let unit = name(unit);
+            let why_not = why_not(&world.cluster, &unit);
+            prop_assert_eq!(why_not.is_some(), plan.unplaced.contains(&unit));
+            prop_assert_eq!(why_not.map_or(machines, |why_not| why_not.len()), machines);
+        }
+    }
+
+    #[test]
+    fn one_pass_settles_everything_but_replaced_units(changes in any_changes()) {
+        let mut world = world(&changes);
+        let replaces = |world: &World| {
+            let units = UNITS.iter().filter_map(|unit| world.cluster.unit(&name(unit)));
+            units.filter(|unit| !unit.requirements.replaces.is_empty()).count()
+        };
+        let passes = if replaces(&world) == 0 { 1 } else { 2 * UNITS.len() };
+        for _ in 0..passes {
+            world.carry_out(&plan(&world.cluster));
+        }
+        prop_assert_eq!(plan(&world.cluster).tasks, vec![]);
+    }
+
+    #[test]
+    fn units_that_are_well_placed_stay(changes in any_changes()) {
+        let world = world(&changes);
+        let refused: BTreeSet<UnitName> =
+            misplaced(&world.cluster).into_iter().map(|(unit, _)| unit).collect();
+        let may_move = |unit: &UnitName| {
+            let unit = world.cluster.unit(unit).unwrap();
+            // What follows a peer, or is pushed off, is no business of this test.
+            let bound = !unit.requirements.peers.is_empty();
+            let pushed = plan(&world.cluster).tasks.iter().any(|task| {
+                task.unit == unit.name && task.reason.to_string().contains("found replace")
+            });
+            let machine = unit.record.value.machine.as_ref();
+            let gone = !world.cluster.loads().any(|(present, _)| Some(&present.id) == machine);
+            let unwanted = unit.record.value.desired_state == JobState::Inactive;
+            bound || pushed || gone || unwanted || refused.contains(&unit.name)
+        };
+        for task in plan(&world.cluster).tasks {
+            prop_assert!(may_move(&task.unit), "{}", task);
+        }
+    }
+}
