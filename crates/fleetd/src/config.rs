@@ -1,0 +1,218 @@
+//! The configuration: layers of raw values (file, environment), and the complete, parsed
+//! [`Config`] they make. Everything is checked here, before anything is opened.
+
+mod ini;
+mod source;
+mod value;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use fleet_registry::Keys;
+
+pub(crate) use source::{ConfigError, Layers, load, plain};
+pub(crate) use value::parse_bool;
+
+/// The name of every option, as in the file; the environment has `FLEET_` + upper case.
+pub(crate) const OPTIONS: [&str; 23] = [
+    "agent_ttl",
+    "api_listen",
+    "authorized_keys_file",
+    "disable_engine",
+    "enable_grpc",
+    "engine_reconcile_interval",
+    "etcd_cafile",
+    "etcd_certfile",
+    "etcd_key_prefix",
+    "etcd_keyfile",
+    "etcd_password",
+    "etcd_request_timeout",
+    "etcd_servers",
+    "etcd_username",
+    "metadata",
+    "public_ip",
+    "purge_on_shutdown",
+    "runtime_directory",
+    "systemd_user",
+    "token_limit",
+    "units_directory",
+    "verbosity",
+    "verify_units",
+];
+
+/// The default of `etcd_servers`, less the port that etcd gave up long ago.
+const ETCD_SERVERS: &str = "http://127.0.0.1:2379";
+const KEY_PREFIX: &str = "/_coreos.com/fleet/";
+const UNITS_DIRECTORY: &str = "/run/fleet/units/";
+const RUNTIME_DIRECTORY: &str = "/run/fleet/";
+const API_LISTEN: &str = "unix:///var/run/fleet.sock";
+
+/// The whole configuration, ready for use.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Whether DEBUG lines are logged.
+    pub(crate) debug: bool,
+    pub(crate) etcd: Etcd,
+    pub(crate) keys: Keys,
+    /// The engine's period; its lease lives five times as long.
+    pub(crate) engine_reconcile_interval: Duration,
+    pub(crate) disable_engine: bool,
+    /// The published address; `None` to detect it.
+    pub(crate) public_ip: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) agent_ttl: Duration,
+    pub(crate) units_directory: PathBuf,
+    /// What a fleetd remembers across its restarts, gone with a reboot.
+    pub(crate) runtime_directory: PathBuf,
+    pub(crate) systemd_user: bool,
+    /// Items on a page of the API.
+    pub(crate) token_limit: u16,
+    /// Where the API listens when no sockets are inherited.
+    pub(crate) api_listen: Vec<Listen>,
+    /// Whether TERM stops and unloads this machine's units.
+    pub(crate) purge_on_shutdown: bool,
+}
+
+/// How to reach etcd.
+#[derive(Clone, Debug)]
+pub(crate) struct Etcd {
+    pub(crate) servers: Vec<String>,
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) tls: Option<Tls>,
+    /// The limit of every request.
+    pub(crate) request_timeout: Duration,
+}
+
+/// TLS material, PEM, read and checked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls {
+    pub(crate) ca: Option<Vec<u8>>,
+    /// Certificate and key.
+    pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// One address of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    Unix(PathBuf),
+    Tcp(std::net::SocketAddr),
+}
+
+/// Makes the configuration of its layers. Warnings are for the log.
+pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigError> {
+    let mut warnings = layers.unknown_options();
+    if layers.flag("enable_grpc", false)? {
+        warnings.push("Config option enable_grpc is no longer needed - ignoring".to_owned());
+    }
+    let (metadata, dropped) = value::parse_metadata(&layers.text("metadata", ""));
+    warnings.extend(dropped.iter().map(|piece| format!("metadata without a key dropped: {piece:?}")));
+    let config = Config {
+        debug: layers.verbosity()? > 0,
+        etcd: etcd(layers)?,
+        keys: layers.with("etcd_key_prefix", KEY_PREFIX, |text| {
+            Keys::new(text).map_err(|error| error.to_string())
+        })?,
+        engine_reconcile_interval: layers.seconds("engine_reconcile_interval", "2.0")?,
+        disable_engine: layers.flag("disable_engine", false)?,
+        public_ip: Some(layers.text("public_ip", "")).filter(|ip| !ip.is_empty()),
+        metadata,
+        agent_ttl: layers.ttl("agent_ttl", "30s")?,
+        units_directory: layers.text("units_directory", UNITS_DIRECTORY).into(),
+        runtime_directory: layers.text("runtime_directory", RUNTIME_DIRECTORY).into(),
+        systemd_user: layers.flag("systemd_user", false)?,
+        token_limit: layers.with("token_limit", "100", |text| {
+            value::parse_int(text)
+                .and_then(|number| u16::try_from(number).ok())
+                .filter(|number| *number > 0)
+                .ok_or_else(|| "must be a number from 1 to 65535".to_owned())
+        })?,
+        api_listen: listens(layers)?,
+        purge_on_shutdown: layers.flag("purge_on_shutdown", true)?,
+    };
+    Ok((config, warnings))
+}
+
+/// What deprecated options deserve: an error in the log, nothing more (`fleetd.md` 2.3).
+pub(crate) fn deprecations(layers: &Layers) -> Result<Vec<String>, ConfigError> {
+    let mut lines = Vec::new();
+    if layers.flag("verify_units", false)? {
+        lines.push("Config option verify_units is no longer supported - ignoring".to_owned());
+    }
+    if !layers.text("authorized_keys_file", "").is_empty() {
+        lines.push("Config option authorized_keys_file is no longer supported - ignoring".to_owned());
+    }
+    Ok(lines)
+}
+
+fn etcd(layers: &Layers) -> Result<Etcd, ConfigError> {
+    let servers = layers.with("etcd_servers", ETCD_SERVERS, |text| {
+        value::parse_list(text).iter().map(|server| endpoint(server)).collect()
+    })?;
+    let user = Some(layers.text("etcd_username", "")).filter(|user| !user.is_empty());
+    Ok(Etcd {
+        servers,
+        user: user.map(|user| (user, layers.text("etcd_password", ""))),
+        tls: tls(layers)?,
+        request_timeout: layers.seconds("etcd_request_timeout", "1.0")?,
+    })
+}
+
+/// Checks an etcd endpoint; `host:port` means http.
+fn endpoint(text: &str) -> Result<String, String> {
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = url::Url::parse(&full).map_err(|error| format!("endpoint {text:?}: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("endpoint {text:?}: unsupported protocol scheme {:?}", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("endpoint {text:?} names no host"));
+    }
+    Ok(full)
+}
+
+fn tls(layers: &Layers) -> Result<Option<Tls>, ConfigError> {
+    let ca = pem(layers, "etcd_cafile", "certificate")?;
+    let certificate = pem(layers, "etcd_certfile", "certificate")?;
+    let key = pem(layers, "etcd_keyfile", "key")?;
+    let client = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(layers.missing("etcd_keyfile", "key")),
+        (None, Some(_)) => return Err(layers.missing("etcd_certfile", "certificate")),
+    };
+    Ok((ca.is_some() || client.is_some()).then_some(Tls { ca, client }))
+}
+
+/// Reads a PEM file, if the option names one.
+fn pem(layers: &Layers, option: &str, kind: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+    let path = layers.text(option, "");
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let content = std::fs::read(&path)
+        .map_err(|error| layers.invalid(option, format!("open {path}: {}", plain(&error))))?;
+    if !content.windows(11).any(|window| window == b"-----BEGIN ") {
+        let reason = format!("tls: failed to find any PEM data in {kind} input ({path})");
+        return Err(layers.invalid(option, reason));
+    }
+    Ok(Some(content))
+}
+
+fn listens(layers: &Layers) -> Result<Vec<Listen>, ConfigError> {
+    layers.with("api_listen", API_LISTEN, |text| {
+        value::parse_list(text).iter().map(|item| listen(item)).collect()
+    })
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
+        return Ok(Listen::Unix(path.into()));
+    }
+    let address = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/').parse());
+    match address {
+        Some(Ok(address)) => Ok(Listen::Tcp(address)),
+        _ => Err(format!("{text:?} is neither unix:///path nor http://address:port")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Where option values come from: environment before file before default (`fleetd.md` 2.1).
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    OPTIONS,
+    ini::{self, IniError},
+    value,
+};
+
+/// The file that is read when no other is named.
+const DEFAULT_FILE: &str = "/etc/fleet/fleet.conf";
+
+/// A value and where it was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Raw {
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
+/// Where a value was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Environment(String),
+    File(PathBuf, usize),
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(variable) => write!(f, "environment variable {variable}"),
+            Self::File(path, line) => write!(f, "{} line {line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A configuration that can't be used. `fleetd.md` 2 has the texts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("Unable to use config file {}: stat {}: {}", .path.display(), .path.display(), plain(.source))]
+    NoFile { path: PathBuf, source: io::Error },
+    #[error("Provided config {} is a directory, not a file", .0.display())]
+    Directory(PathBuf),
+    #[error("{}: {source}", .path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", .path.display())]
+    Syntax { path: PathBuf, source: IniError },
+    #[error("Failed creating Server: {reason} (option {option} in {origin})")]
+    Invalid { option: String, origin: Origin, reason: String },
+}
+
+/// The raw values of all layers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layers {
+    /// What was used, for the log (`fleetd.md` 2.1).
+    pub(crate) source: String,
+    values: BTreeMap<String, Raw>,
+}
+
+/// Reads the file that applies and the environment.
+pub(crate) fn load(
+    file: Option<&Path>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Layers, ConfigError> {
+    let default = Path::new(DEFAULT_FILE);
+    let mut layers = match file {
+        Some(path) => {
+            let metadata = path
+                .metadata()
+                .map_err(|source| ConfigError::NoFile { path: path.to_owned(), source })?;
+            if metadata.is_dir() {
+                return Err(ConfigError::Directory(path.to_owned()));
+            }
+            Layers::of_file(path, format!("Using provided config file {}", path.display()))?
+        }
+        None if default.is_file() => {
+            Layers::of_file(default, format!("Using default config file {DEFAULT_FILE}"))?
+        }
+        None => {
+            let source = "No provided or default config file found - proceeding without".to_owned();
+            Layers { source, values: BTreeMap::new() }
+        }
+    };
+    for option in OPTIONS {
+        let variable = format!("FLEET_{}", option.to_uppercase());
+        if let Some(value) = environment(&variable) {
+            let origin = Origin::Environment(variable);
+            layers.values.insert(option.to_owned(), Raw { value, origin });
+        }
+    }
+    Ok(layers)
+}
+
+impl Layers {
+    fn of_file(path: &Path, source: String) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let options = ini::parse(&text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
+        let values = options.into_iter().map(|(option, setting)| {
+            let origin = Origin::File(path.to_owned(), setting.line);
+            (option, Raw { value: setting.value, origin })
+        });
+        Ok(Self { source, values: values.collect() })
+    }
+
+    /// A line for every option that fleetd doesn't know.
+    pub(crate) fn unknown_options(&self) -> Vec<String> {
+        let unknown = self.values.iter().filter(|(option, _)| !OPTIONS.contains(&option.as_str()));
+        unknown
+            .map(|(option, raw)| format!("unknown config option {option:?} in {} - ignoring", raw.origin))
+            .collect()
+    }
+
+    fn raw(&self, option: &str, default: &str) -> Raw {
+        let unset = || Raw { value: default.to_owned(), origin: Origin::Default };
+        self.values.get(option).cloned().unwrap_or_else(unset)
+    }
+
+    pub(crate) fn text(&self, option: &str, default: &str) -> String {
+        self.raw(option, default).value
+    }
+
+    /// Parses an option's value; what is wrong with it is reported with where it was set.
+    pub(crate) fn with<T>(
+        &self,
+        option: &str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        parse(&self.text(option, default)).map_err(|reason| self.invalid(option, reason))
+    }
+
+    pub(crate) fn invalid(&self, option: &str, reason: String) -> ConfigError {
+        let origin = self.raw(option, "").origin;
+        ConfigError::Invalid { option: option.to_owned(), origin, reason }
+    }
+
+    /// One of a TLS pair is missing.
+    pub(crate) fn missing(&self, option: &str, kind: &str) -> ConfigError {
+        self.invalid(option, format!("tls: failed to find any PEM data in {kind} input"))
+    }
+
+    pub(crate) fn flag(&self, option: &str, default: bool) -> Result<bool, ConfigError> {
+        self.with(option, if default { "true" } else { "false" }, |text| {
+            value::parse_bool(text)
+                .ok_or_else(|| format!("invalid value {text:?}: must be true or false"))
+        })
+    }
+
+    pub(crate) fn seconds(&self, option: &str, default: &str) -> Result<Duration, ConfigError> {
+        self.with(option, default, |text| {
+            value::parse_seconds(text).ok_or_else(|| {
+                format!("invalid value {text:?}: must be a number of seconds greater than 0")
+            })
+        })
+    }
+
+    /// A time to live: leases count whole seconds.
+    pub(crate) fn ttl(&self, option: &str, default: &str) -> Result<Duration, ConfigError> {
+        self.with(option, default, |text| match value::parse_duration(text) {
+            Ok(ttl) if ttl >= Duration::from_secs(1) => Ok(ttl),
+            Ok(_) => Err(format!("invalid value {text:?}: must be 1s at least")),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// The `verbosity` option: any positive number turns DEBUG on.
+    pub(crate) fn verbosity(&self) -> Result<i64, ConfigError> {
+        self.with("verbosity", "0", |text| {
+            value::parse_int(text).ok_or_else(|| format!("invalid value {text:?}: must be a number"))
+        })
+    }
+}
+
+/// An operating-system error without the number that Rust appends.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    let mut chars = text[..end].chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

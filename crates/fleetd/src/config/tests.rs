@@ -1,0 +1,105 @@
+use std::{fs, path::Path};
+
+use super::*;
+
+fn from_file(text: &str, environment: &[(&str, &str)]) -> Result<(Config, Vec<String>), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fleet.conf");
+    fs::write(&path, text).unwrap();
+    let lookup = |name: &str| {
+        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    };
+    let hide = |text: String| text.replace(&path.display().to_string(), "CONF");
+    load(Some(&path), lookup)
+        .and_then(|layers| build(&layers))
+        .map(|(config, warnings)| (config, warnings.into_iter().map(hide).collect()))
+        .map_err(|error| hide(error.to_string()))
+}
+
+#[test]
+fn nothing_set_gives_the_defaults() {
+    let (config, warnings) = from_file("", &[]).unwrap();
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(config.etcd.servers, ["http://127.0.0.1:2379"]);
+    assert_eq!(config.etcd.request_timeout, Duration::from_secs(1));
+    assert_eq!(config.engine_reconcile_interval, Duration::from_secs(2));
+    assert_eq!(config.agent_ttl, Duration::from_secs(30));
+    assert_eq!(config.token_limit, 100);
+    assert_eq!(config.api_listen, [Listen::Unix("/var/run/fleet.sock".into())]);
+    assert!(config.purge_on_shutdown && !config.debug && !config.disable_engine);
+    assert!(config.etcd.tls.is_none() && config.etcd.user.is_none() && config.public_ip.is_none());
+}
+
+#[test]
+fn environment_wins_over_file_option_by_option() {
+    let (config, _) = from_file(
+        "agent_ttl=10s\npublic_ip=198.18.0.1\netcd_servers=[\"http://a:1\", \"b:2\"]\n",
+        &[("FLEET_AGENT_TTL", "1m30s"), ("FLEET_API_LISTEN", "http://127.0.0.1:49153,unix:///x")],
+    )
+    .unwrap();
+    assert_eq!(config.agent_ttl, Duration::from_secs(90));
+    assert_eq!(config.public_ip.as_deref(), Some("198.18.0.1"));
+    assert_eq!(config.etcd.servers, ["http://a:1", "http://b:2"]);
+    let tcp = Listen::Tcp("127.0.0.1:49153".parse().unwrap());
+    assert_eq!(config.api_listen, [tcp, Listen::Unix("/x".into())]);
+}
+
+#[test]
+fn unknown_options_are_reported_with_their_place() {
+    let (_, warnings) = from_file("verbosity=1\nagent_tll=10s\n", &[]).unwrap();
+    assert_eq!(warnings, ["unknown config option \"agent_tll\" in CONF line 2 - ignoring"]);
+}
+
+#[test]
+fn a_bad_value_names_option_value_and_source() {
+    let failed = "Failed creating Server: ";
+    for (text, environment, reason) in [
+        ("", &[("FLEET_AGENT_TTL", "30")][..],
+         "time: missing unit in duration \"30\" (option agent_ttl in environment variable FLEET_AGENT_TTL)"),
+        ("", &[("FLEET_AGENT_TTL", "")],
+         "time: invalid duration \"\" (option agent_ttl in environment variable FLEET_AGENT_TTL)"),
+        ("agent_ttl=500ms", &[],
+         "invalid value \"500ms\": must be 1s at least (option agent_ttl in CONF line 1)"),
+        ("\netcd_request_timeout=1s", &[],
+         "invalid value \"1s\": must be a number of seconds greater than 0 (option etcd_request_timeout in CONF line 2)"),
+        ("engine_reconcile_interval=0", &[],
+         "invalid value \"0\": must be a number of seconds greater than 0 (option engine_reconcile_interval in CONF line 1)"),
+        ("disable_engine=yes", &[],
+         "invalid value \"yes\": must be true or false (option disable_engine in CONF line 1)"),
+        ("token_limit=65536", &[], "must be a number from 1 to 65535 (option token_limit in CONF line 1)"),
+        ("etcd_servers=ftp://a:1", &[],
+         "endpoint \"ftp://a:1\": unsupported protocol scheme \"ftp\" (option etcd_servers in CONF line 1)"),
+        ("etcd_cafile=/nonexistent", &[],
+         "open /nonexistent: no such file or directory (option etcd_cafile in CONF line 1)"),
+        ("etcd_cafile=/dev/null", &[],
+         "tls: failed to find any PEM data in certificate input (/dev/null) (option etcd_cafile in CONF line 1)"),
+        ("api_listen=unix://x", &[],
+         "\"unix://x\" is neither unix:///path nor http://address:port (option api_listen in CONF line 1)"),
+    ] {
+        assert_eq!(from_file(text, environment).unwrap_err(), format!("{failed}{reason}"));
+    }
+    assert_eq!(
+        from_file("word", &[]).unwrap_err(),
+        "CONF: iniparser: syntax error at ':1'."
+    );
+}
+
+#[test]
+fn half_a_key_pair_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cert.pem");
+    fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let error = from_file(&format!("etcd_certfile={}", path.display()), &[]).unwrap_err();
+    assert!(error.contains("tls: failed to find any PEM data in key input (option etcd_keyfile"), "{error}");
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let missing = load(Some(Path::new("/nonexistent")), |_| None).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "Unable to use config file /nonexistent: stat /nonexistent: no such file or directory"
+    );
+    let folder = load(Some(Path::new("/")), |_| None).unwrap_err();
+    assert_eq!(folder.to_string(), "Provided config / is a directory, not a file");
+}

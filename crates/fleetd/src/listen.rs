@@ -1,0 +1,136 @@
+//! The API's sockets: inherited from systemd, or bound here (`api.md` 1.1, `spec/README.md` 6).
+
+use std::{
+    fs, io,
+    os::unix::{fs::{FileTypeExt as _, PermissionsExt as _}, net::UnixStream},
+    path::Path,
+};
+
+use fleet_api::Listener;
+use listenfd::ListenFd;
+use tokio::net::{TcpListener, UnixListener};
+use tracing::{info, warn};
+
+use crate::config::Listen;
+
+/// The mode of a unix socket that fleetd binds itself.
+const SOCKET_MODE: u32 = 0o660;
+
+/// A socket that can't be bound.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error("listen unix {path}: {source}")]
+    Unix { path: String, source: io::Error },
+    #[error("listen unix {0}: another process is serving this socket")]
+    Busy(String),
+    #[error("listen tcp {address}: {source}")]
+    Tcp { address: String, source: io::Error },
+}
+
+/// Takes over the sockets that systemd passed, or binds those that are configured when it passed
+/// none.
+pub(crate) async fn listeners(configured: &[Listen]) -> Result<Vec<Listener>, ListenError> {
+    let mut inherited = ListenFd::from_env();
+    if inherited.len() > 0 {
+        return Ok((0..inherited.len()).filter_map(|index| take(&mut inherited, index)).collect());
+    }
+    let mut bound = Vec::new();
+    for listen in configured {
+        bound.push(match listen {
+            Listen::Unix(path) => Listener::from(bind_unix(path)?),
+            Listen::Tcp(address) => {
+                let listener = TcpListener::bind(address).await;
+                Listener::from(listener.map_err(|source| ListenError::Tcp {
+                    address: address.to_string(),
+                    source,
+                })?)
+            }
+        });
+    }
+    for listener in &bound {
+        info!("Serving the API on {listener}");
+    }
+    Ok(bound)
+}
+
+/// One inherited socket, if it is one we can serve.
+fn take(inherited: &mut ListenFd, index: usize) -> Option<Listener> {
+    let unix = inherited.take_unix_listener(index);
+    let listener = match unix {
+        Ok(Some(listener)) => {
+            nonblocking(listener.set_nonblocking(true), || UnixListener::from_std(listener))
+                .map(Listener::from)
+        }
+        Ok(None) => return None,
+        Err(_) => match inherited.take_tcp_listener(index) {
+            Ok(Some(listener)) => {
+                nonblocking(listener.set_nonblocking(true), || TcpListener::from_std(listener))
+                    .map(Listener::from)
+            }
+            Ok(None) => return None,
+            Err(error) => Err(error),
+        },
+    };
+    listener
+        .map_err(|error| warn!("inherited fd is not a stream socket, skipping it: {error}"))
+        .ok()
+}
+
+fn nonblocking<T>(
+    set: io::Result<()>,
+    listener: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    set.and_then(|()| listener())
+}
+
+/// Binds a unix socket in place of one that nobody serves any more.
+fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |source| ListenError::Unix { path: path.display().to_string(), source };
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if UnixStream::connect(path).is_ok() {
+            return Err(ListenError::Busy(path.display().to_string()));
+        }
+        fs::remove_file(path).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.sock");
+        let configured = [Listen::Unix(path.clone())];
+        drop(listeners(&configured).await.unwrap());
+        assert!(path.exists(), "dropping a listener leaves the file");
+        let served = listeners(&configured).await.unwrap();
+        assert_eq!(served.len(), 1);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        let busy = listeners(&configured).await.unwrap_err().to_string();
+        assert!(busy.ends_with("another process is serving this socket"), "{busy}");
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_way_is_kept_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.sock");
+        fs::write(&path, "precious").unwrap();
+        let error = listeners(&[Listen::Unix(path.clone())]).await.unwrap_err().to_string();
+        assert!(error.contains("fleet.sock"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn tcp_addresses_are_bound() {
+        let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
+        let bound = listeners(&[any]).await.unwrap();
+        let Listener::Tcp(listener) = &bound[0] else { panic!("not tcp") };
+        let taken = Listen::Tcp(listener.local_addr().unwrap());
+        assert!(listeners(&[taken]).await.is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Log lines: `LEVEL file:line: message key=value`, to stderr, with the journal's priority prefix
+//! when stderr is the journal (`fleetd.md` 4, `spec/README.md` 9).
+
+use std::{fmt, path::Path};
+
+use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    reload,
+    util::SubscriberInitExt,
+};
+
+/// The target of the line that says why fleetd ends.
+pub(crate) const FATAL: &str = "fleetd::fatal";
+
+/// Turns DEBUG on and off while fleetd runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Verbosity(reload::Handle<Targets, tracing_subscriber::Registry>);
+
+impl Verbosity {
+    /// Sets whether DEBUG lines of fleet are logged.
+    pub(crate) fn set(&self, debug: bool) {
+        // The subscriber lives as long as the process, so there is nothing that could fail.
+        let _ = self.0.reload(targets(debug));
+    }
+}
+
+/// What is logged: our own lines; of libraries only what goes wrong.
+fn targets(debug: bool) -> Targets {
+    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    Targets::new().with_default(LevelFilter::ERROR).with_target("fleet", level)
+}
+
+/// Starts logging at INFO.
+pub(crate) fn start(in_journal: bool) -> Verbosity {
+    let (filter, handle) = reload::Layer::new(targets(false));
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines { in_journal })
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Verbosity(handle)
+}
+
+struct Lines {
+    in_journal: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let (level, priority) = match *metadata.level() {
+            Level::ERROR if metadata.target() == FATAL => ("FATAL", 2),
+            Level::ERROR => ("ERROR", 3),
+            Level::WARN => ("WARN", 4),
+            Level::INFO => ("INFO", 6),
+            Level::DEBUG | Level::TRACE => ("DEBUG", 7),
+        };
+        let mut text = Text::default();
+        event.record(&mut text);
+        let file = metadata.file().and_then(|file| Path::new(file).file_name());
+        let file = file.map_or_else(|| "fleetd".into(), |file| file.to_string_lossy());
+        let line = metadata.line().unwrap_or_default();
+        let whole = format!("{level} {file}:{line}: {}{}", text.message, text.fields);
+        // One line an event: what comes from outside must not be able to forge another.
+        for (number, part) in whole.lines().enumerate() {
+            if self.in_journal {
+                write!(writer, "<{priority}>")?;
+            }
+            writeln!(writer, "{}{part}", if number > 0 { "    " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        use fmt::Write as _;
+        let written = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+        debug_assert!(written.is_ok(), "writing to a string can't fail");
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            _ => self.record_debug(field, &value),
+        }
+    }
+}
