@@ -1,0 +1,221 @@
+//! What should be here (`cluster.md` 5): from this machine's part of the registry, by a function.
+
+use std::collections::BTreeMap;
+
+use fleet_core::{
+    JobState, Machine, Requirements, UnitHash, UnitName,
+    eligibility::{Candidate, Refusal, judge_global},
+};
+use fleet_registry::{Assignment, Event, Model};
+
+/// This machine's part of the registry: what a mirror of `Scope::Machine` keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// What the engine has put here.
+    pub scheduled: BTreeMap<UnitName, Assignment>,
+    /// Every global unit.
+    pub globals: BTreeMap<UnitName, Assignment>,
+    /// This machine's dynamic metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Model for Orders {
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Schedule(_, name, assignment) => put(&mut self.scheduled, name, assignment),
+            Event::Global(name, assignment) => put(&mut self.globals, name, assignment),
+            Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
+            // The machine's own entry says nothing that this process doesn't know better: when
+            // its lease is lost the entry is gone, and that must not end the global units here.
+            Event::Machine(..) => {}
+            Event::Unit(..) | Event::Leader(..) | Event::EngineVersion(..) => {}
+        }
+    }
+}
+
+fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
+
+/// What is wanted of one unit here: `loaded` or `launched`, never `inactive`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The content.
+    pub hash: UnitHash,
+    /// The state.
+    pub state: JobState,
+}
+
+/// What should be here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The units.
+    pub units: BTreeMap<UnitName, Wanted>,
+    /// Those that would be here if this machine took them.
+    pub refused: BTreeMap<UnitName, Refusal>,
+}
+
+/// Returns what should be on `machine`, whose metadata is the configured one.
+///
+/// In name order, what is scheduled here and the global units that this machine may take. Of two
+/// that conflict the first stays; units desired `inactive` are not here and in nobody's way.
+#[must_use]
+pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
+    let machine = Machine {
+        id: machine.id.clone(),
+        metadata: effective(&machine.metadata, &orders.metadata),
+    };
+    let mut desired = Desired::default();
+    let mut taken: BTreeMap<&UnitName, Requirements> = BTreeMap::new();
+    for (name, (assignment, origin)) in by_name(orders) {
+        let mut requirements = assignment.x_fleet.requirements(name);
+        if origin == Origin::Scheduled {
+            // The engine has judged the machine; only what is here may have come meanwhile.
+            requirements.metadata.clear();
+        }
+        let residents = taken.iter().map(|(name, requirements)| Candidate { name, requirements });
+        let unit = Candidate { name, requirements: &requirements };
+        match judge_global(unit, &machine, residents) {
+            Ok(()) => {
+                let wanted = Wanted { hash: assignment.hash, state: assignment.desired_state };
+                desired.units.insert(name.clone(), wanted);
+                taken.insert(name, requirements);
+            }
+            Err(refusal) => {
+                desired.refused.insert(name.clone(), refusal);
+            }
+        }
+    }
+    desired
+}
+
+/// Where an assignment comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Scheduled,
+    Global,
+}
+
+/// Everything that isn't `inactive`, in name order. A unit is scheduled or global; while it
+/// changes from one to the other the schedule counts.
+fn by_name(orders: &Orders) -> BTreeMap<&UnitName, (&Assignment, Origin)> {
+    let globals = orders.globals.iter().map(|(name, unit)| (name, (unit, Origin::Global)));
+    let scheduled = orders.scheduled.iter().map(|(name, unit)| (name, (unit, Origin::Scheduled)));
+    globals
+        .chain(scheduled)
+        .filter(|(_, (unit, _))| unit.desired_state != JobState::Inactive)
+        .collect()
+}
+
+/// Configured metadata overlaid with dynamic metadata; an empty dynamic value hides a key
+/// (`cluster.md` 2).
+fn effective(
+    configured: &BTreeMap<String, String>,
+    dynamic: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut all = configured.clone();
+    for (key, value) in dynamic {
+        put(&mut all, key.clone(), Some(value.clone()).filter(|value| !value.is_empty()));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet_core::FleetOptions;
+
+    use super::*;
+
+    fn name(name: &str) -> UnitName {
+        name.parse().unwrap()
+    }
+
+    fn unit(state: JobState, options: &[(&str, &str)]) -> Assignment {
+        let x_fleet =
+            FleetOptions(options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        Assignment { hash: UnitHash::of(b"x"), desired_state: state, x_fleet }
+    }
+
+    fn orders(
+        scheduled: &[(&str, &Assignment)],
+        globals: &[(&str, &Assignment)],
+        metadata: &[(&str, &str)],
+    ) -> Orders {
+        let units = |list: &[(&str, &Assignment)]| {
+            list.iter().map(|(n, unit)| (name(n), (*unit).clone())).collect()
+        };
+        let metadata = metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        Orders { scheduled: units(scheduled), globals: units(globals), metadata }
+    }
+
+    fn names(orders: &Orders) -> Vec<String> {
+        let metadata = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+        let machine = Machine { id: "m1".parse().unwrap(), metadata };
+        desired(orders, &machine).units.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn scheduled_and_eligible_global_units_are_here_unless_inactive() {
+        let zone = |state, zone: &str| unit(state, &[("MachineMetadata", zone)]);
+        let (plain, inactive) = (unit(JobState::Loaded, &[]), unit(JobState::Inactive, &[]));
+        let (fits, not) = (zone(JobState::Launched, "zone=a"), zone(JobState::Launched, "zone=b"));
+        let orders = orders(
+            &[("s.service", &plain), ("t.service", &inactive), ("u.service", &not)],
+            &[("g.service", &fits), ("h.service", &not), ("i.service", &inactive)],
+            &[],
+        );
+        // The engine answers for the metadata of what it schedules: u stays until it says so.
+        assert_eq!(names(&orders), ["g.service", "s.service", "u.service"]);
+    }
+
+    #[test]
+    fn dynamic_metadata_decides_about_global_units() {
+        let global = unit(JobState::Launched, &[("MachineMetadata", "zone=a")]);
+        let with = |metadata: &[(&str, &str)]| {
+            names(&orders(&[], &[("g.service", &global)], metadata)).len()
+        };
+        assert_eq!(with(&[]), 1);
+        assert_eq!(with(&[("zone", "b")]), 0);
+        assert_eq!(with(&[("zone", "")]), 0, "an empty value hides the key");
+        assert_eq!(with(&[("other", "b")]), 1);
+    }
+
+    #[test]
+    fn of_two_that_conflict_the_first_by_name_stays() {
+        let (plain, picky) =
+            (unit(JobState::Launched, &[]), unit(JobState::Launched, &[("Conflicts", "a*")]));
+        let both = orders(&[("a1.service", &plain)], &[("b.service", &picky)], &[]);
+        assert_eq!(names(&both), ["a1.service"]);
+        let both = orders(&[("b.service", &picky)], &[("a1.service", &plain)], &[]);
+        assert_eq!(names(&both), ["a1.service"], "also when the later one is scheduled");
+    }
+
+    #[test]
+    fn an_inactive_unit_is_in_nobodys_way() {
+        let off = unit(JobState::Inactive, &[]);
+        let picky = unit(JobState::Launched, &[("Conflicts", "a*")]);
+        let both = orders(&[("b.service", &picky)], &[("a.service", &off)], &[]);
+        assert_eq!(names(&both), ["b.service"]);
+    }
+
+    #[test]
+    fn the_model_follows_events_and_forgets_what_is_gone() {
+        let unit = unit(JobState::Launched, &[]);
+        let me: fleet_core::MachineId = "m1".parse().unwrap();
+        let mut model = Orders::default();
+        model.apply(Event::Schedule(me.clone(), name("s.service"), Some(unit.clone())));
+        model.apply(Event::Global(name("g.service"), Some(unit.clone())));
+        model.apply(Event::Metadata(me.clone(), "zone".into(), Some("b".into())));
+        let full = orders(&[("s.service", &unit)], &[("g.service", &unit)], &[("zone", "b")]);
+        assert_eq!(model, full);
+        model.apply(Event::Machine(me.clone(), None));
+        assert_eq!(model, full, "the machine's own entry may come and go");
+        model.apply(Event::Schedule(me.clone(), name("s.service"), None));
+        model.apply(Event::Global(name("g.service"), None));
+        model.apply(Event::Metadata(me, "zone".into(), None));
+        assert_eq!(model, Orders::default());
+    }
+}

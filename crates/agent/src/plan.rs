@@ -1,0 +1,292 @@
+//! What to do so that what is here is what should be here (`units.md` 7.5, `cluster.md` 5).
+//!
+//! One unit's way; `Halt` and `Stop` take time, everything else is done within its pass:
+//!
+//! ```text
+//! absent ──Load──▶ loaded ──Start──▶ launched       hash differs, text at hand, or not wanted:
+//!                    ▲                   │
+//!                    └───────Stop────────┘            Halt … stopped ──Unload──▶ absent (──Load──▶)
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use fleet_core::{JobState, UnitFile, UnitHash, UnitName, UnitState};
+use tokio::time::Instant;
+
+use crate::desired::Wanted;
+
+/// The first pause after a failure, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What is here.
+#[derive(Clone, Debug, Default)]
+pub struct Current {
+    /// Fleet's unit files on this machine, and what was done about them.
+    pub units: BTreeMap<UnitName, Here>,
+    /// Contents at hand.
+    pub texts: BTreeMap<UnitName, Text>,
+    /// Units something failed for, here or not.
+    pub retries: BTreeMap<UnitName, Retry>,
+}
+
+/// A unit that is here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Here {
+    /// The hash of what is on disk; `None` when that can't be read.
+    pub hash: Option<UnitHash>,
+    /// What this agent, or the one before it, asked systemd to do with this content; `inactive`
+    /// is nothing yet.
+    pub claim: JobState,
+    /// Whether it was stopped to be unloaded, just now.
+    pub stopped: bool,
+    /// The job that is on its way.
+    pub busy: Option<Busy>,
+}
+
+/// What a job that is on its way does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// It starts the unit. A stop may take its place: some starts never end.
+    Starting,
+    /// It stops the unit. Nothing is done to the unit until it has ended.
+    Stopping,
+}
+
+/// A content with its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The hash.
+    pub hash: UnitHash,
+    /// The content.
+    pub file: UnitFile,
+}
+
+/// A failure to be tried again. It counts for as long as the same is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// What was wanted when it failed.
+    pub wanted: Option<Wanted>,
+    /// How often it failed in a row.
+    pub attempts: u32,
+    /// When to try again.
+    pub at: Instant,
+}
+
+impl Retry {
+    /// The failure after `earlier`, for the same thing wanted.
+    #[must_use]
+    pub fn after(earlier: Option<&Self>, wanted: Option<Wanted>, now: Instant) -> Self {
+        let before = earlier.filter(|retry| retry.wanted == wanted).map_or(0, |r| r.attempts);
+        let factor = 1 << before.min(16);
+        Self { wanted, attempts: before + 1, at: now + (RETRY.0 * factor).min(RETRY.1) }
+    }
+}
+
+/// What is done with one unit. In execution order: the derived `Ord` is the phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Stop it, so that it can be unloaded by a later pass.
+    Halt,
+    /// Forget it and remove its file.
+    Unload,
+    /// Write and link its file.
+    Load,
+    /// Stop it.
+    Stop,
+    /// Start it.
+    Start,
+}
+
+impl Action {
+    /// The type of task in log lines. Halting is the first half of unloading.
+    #[must_use]
+    pub fn task(self) -> &'static str {
+        match self {
+            Self::Halt | Self::Unload => "UnloadUnit",
+            Self::Load => "LoadUnit",
+            Self::Stop => "StopUnit",
+            Self::Start => "StartUnit",
+        }
+    }
+}
+
+/// Why something is done; displayed with the specification's texts (`cluster.md` 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It should be here.
+    NotLoaded,
+    /// It shouldn't.
+    NotScheduled,
+    /// It should with other content.
+    HashDiffers,
+    /// It should be started.
+    NotLaunched,
+    /// It should be stopped.
+    Launched,
+    /// fleetd leaves.
+    Purge,
+    /// Files have changed.
+    Reload,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotLoaded => "unit scheduled here but not loaded",
+            Self::NotScheduled => "unit loaded but not scheduled here",
+            Self::HashDiffers => "unit loaded but hash differs to expected",
+            Self::NotLaunched => "unit currently loaded but desired state is launched",
+            Self::Launched => "unit currently launched but desired state is loaded",
+            Self::Purge => "purging agent",
+            Self::Reload => "always reload unit files",
+        })
+    }
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The unit.
+    pub unit: UnitName,
+    /// What.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What to do now, and when to look again at the latest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In execution order: by phase, and by name within each.
+    pub steps: Vec<Step>,
+    /// When the first of those that failed is to be tried again.
+    pub retry_at: Option<Instant>,
+}
+
+/// Returns the steps that bring `current` to `desired`.
+#[must_use]
+pub fn plan(desired: &BTreeMap<UnitName, Wanted>, current: &Current, now: Instant) -> Plan {
+    let mut plan = Plan::default();
+    for (unit, todo) in todo(desired, current) {
+        if needs_text(&todo) && !has_text(current, unit, desired.get(unit)) {
+            continue; // its content isn't known (yet): leave what is here alone
+        }
+        if let Some(at) = held_until(current, unit, desired.get(unit), now) {
+            plan.retry_at = Some(plan.retry_at.map_or(at, |other| other.min(at)));
+            continue;
+        }
+        let steps =
+            todo.into_iter().map(|(action, reason)| Step { unit: unit.clone(), action, reason });
+        plan.steps.extend(steps);
+    }
+    plan.steps.sort_by_key(|step| step.action); // stable: names stay sorted within a phase
+    plan
+}
+
+/// Returns the steps that leave nothing here (`units.md` 7.6).
+#[must_use]
+pub fn plan_purge(current: &Current, now: Instant) -> Plan {
+    let mut plan = plan(&BTreeMap::new(), current, now);
+    for step in &mut plan.steps {
+        step.reason = Reason::Purge;
+    }
+    plan
+}
+
+/// The units whose content a plan needs and hasn't.
+#[must_use]
+pub fn texts_needed(desired: &BTreeMap<UnitName, Wanted>, current: &Current) -> BTreeSet<UnitName> {
+    todo(desired, current)
+        .filter(|(unit, todo)| needs_text(todo) && !has_text(current, unit, desired.get(*unit)))
+        .map(|(unit, _)| unit.clone())
+        .collect()
+}
+
+/// What an earlier agent must have asked of a unit whose claim isn't known: one that runs, is
+/// about to, or has failed was started (`cluster.md` 5, "after a restart").
+#[must_use]
+pub fn adopted_claim(state: &UnitState) -> JobState {
+    match state.active.as_str() {
+        "active" | "activating" | "reloading" | "refreshing" | "maintenance" | "failed" => {
+            JobState::Launched
+        }
+        _ => JobState::Inactive,
+    }
+}
+
+type Todo = Vec<(Action, Reason)>;
+
+/// What there is to do, by unit, whether it is possible now or not.
+fn todo<'a>(
+    desired: &'a BTreeMap<UnitName, Wanted>,
+    current: &'a Current,
+) -> impl Iterator<Item = (&'a UnitName, Todo)> {
+    let names: BTreeSet<&UnitName> = desired.keys().chain(current.units.keys()).collect();
+    names
+        .into_iter()
+        .map(|name| (name, todo_for(desired.get(name), current.units.get(name))))
+        .filter(|(_, todo)| !todo.is_empty())
+}
+
+/// The table of `units.md` 7.5.
+fn todo_for(wanted: Option<&Wanted>, here: Option<&Here>) -> Todo {
+    if here.is_some_and(|here| here.busy == Some(Busy::Stopping)) {
+        return Vec::new();
+    }
+    match (wanted, here) {
+        (None, None) => Vec::new(),
+        (None, Some(here)) => unload(here, Reason::NotScheduled),
+        (Some(wanted), None) => load(wanted),
+        (Some(wanted), Some(here)) if here.hash != Some(wanted.hash) => {
+            let mut todo = unload(here, Reason::HashDiffers);
+            if here.stopped {
+                todo.extend(load(wanted));
+            }
+            todo
+        }
+        (Some(wanted), Some(here)) => match (wanted.state, here.claim) {
+            (_, JobState::Inactive) => load(wanted),
+            (JobState::Launched, JobState::Loaded) => vec![(Action::Start, Reason::NotLaunched)],
+            (JobState::Loaded, JobState::Launched) => vec![(Action::Stop, Reason::Launched)],
+            _ => Vec::new(),
+        },
+    }
+}
+
+fn unload(here: &Here, reason: Reason) -> Todo {
+    vec![(if here.stopped { Action::Unload } else { Action::Halt }, reason)]
+}
+
+fn load(wanted: &Wanted) -> Todo {
+    let mut todo = vec![(Action::Load, Reason::NotLoaded)];
+    if wanted.state == JobState::Launched {
+        todo.push((Action::Start, Reason::NotLaunched));
+    }
+    todo
+}
+
+/// Whether this loads something, now or once it has stopped.
+fn needs_text(todo: &[(Action, Reason)]) -> bool {
+    todo.iter().any(|(action, reason)| *action == Action::Load || *reason == Reason::HashDiffers)
+}
+
+fn has_text(current: &Current, unit: &UnitName, wanted: Option<&Wanted>) -> bool {
+    wanted.is_some_and(|w| current.texts.get(unit).is_some_and(|text| text.hash == w.hash))
+}
+
+fn held_until(
+    current: &Current,
+    unit: &UnitName,
+    wanted: Option<&Wanted>,
+    now: Instant,
+) -> Option<Instant> {
+    let retry = current.retries.get(unit)?;
+    (retry.wanted.as_ref() == wanted && now < retry.at).then_some(retry.at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+use super::*;
+
+use Action::{Halt, Load, Start, Stop, Unload};
+
+fn name(name: &str) -> UnitName {
+    name.parse().unwrap()
+}
+
+fn file(text: &str) -> UnitFile {
+    UnitFile::parse(text.as_bytes()).unwrap()
+}
+
+fn text(text: &str) -> Text {
+    let file = file(text);
+    Text { hash: file.hash(), file }
+}
+
+const OLD: &str = "[Service]\nExecStart=/bin/old\n";
+const NEW: &str = "[Service]\nExecStart=/bin/new\n";
+
+fn wanted(state: JobState) -> Option<Wanted> {
+    Some(Wanted { hash: text(NEW).hash, state })
+}
+
+fn here(content: &str, claim: JobState) -> Here {
+    Here { hash: Some(text(content).hash), claim, ..Here::default() }
+}
+
+fn stopped(content: &str) -> Option<Here> {
+    Some(Here { stopped: true, ..here(content, JobState::Loaded) })
+}
+
+fn busy(claim: JobState, busy: Busy) -> Option<Here> {
+    Some(Here { busy: Some(busy), ..here(NEW, claim) })
+}
+
+/// A registry and a host with this one unit, its new content at hand.
+fn one(wanted: Option<Wanted>, here: Option<Here>) -> (BTreeMap<UnitName, Wanted>, Current) {
+    let unit = name("a.service");
+    let desired = wanted.map(|wanted| (unit.clone(), wanted)).into_iter().collect();
+    let units = here.map(|here| (unit.clone(), here)).into_iter().collect();
+    let texts = BTreeMap::from([(unit, text(NEW))]);
+    (desired, Current { units, texts, retries: BTreeMap::new() })
+}
+
+fn actions(plan: &Plan) -> Vec<(Action, &'static str)> {
+    let reason = |reason| match reason {
+        Reason::NotLoaded => "unit scheduled here but not loaded",
+        Reason::NotScheduled => "unit loaded but not scheduled here",
+        Reason::HashDiffers => "unit loaded but hash differs to expected",
+        Reason::NotLaunched => "unit currently loaded but desired state is launched",
+        Reason::Launched => "unit currently launched but desired state is loaded",
+        Reason::Purge => "purging agent",
+        Reason::Reload => "always reload unit files",
+    };
+    for step in &plan.steps {
+        assert_eq!(step.reason.to_string(), reason(step.reason));
+    }
+    plan.steps.iter().map(|step| (step.action, reason(step.reason))).collect()
+}
+
+#[tokio::test]
+async fn every_row_of_the_table_has_its_steps() {
+    use JobState::{Inactive, Launched, Loaded};
+    let (not_loaded, not_here) =
+        ("unit scheduled here but not loaded", "unit loaded but not scheduled here");
+    let differs = "unit loaded but hash differs to expected";
+    let start = (Start, "unit currently loaded but desired state is launched");
+    let unreadable = |stopped| Some(Here { stopped, ..Here::default() });
+    let rows: Vec<(&str, Option<Wanted>, Option<Here>, Vec<(Action, &str)>)> = vec![
+        ("none, absent", None, None, vec![]),
+        ("none, launched", None, Some(here(NEW, Launched)), vec![(Halt, not_here)]),
+        ("none, loaded", None, Some(here(NEW, Loaded)), vec![(Halt, not_here)]),
+        ("none, unknown", None, Some(here(NEW, Inactive)), vec![(Halt, not_here)]),
+        ("none, unreadable", None, unreadable(false), vec![(Halt, not_here)]),
+        ("none, stopped", None, stopped(NEW), vec![(Unload, not_here)]),
+        ("loaded, absent", wanted(Loaded), None, vec![(Load, not_loaded)]),
+        ("launched, absent", wanted(Launched), None, vec![(Load, not_loaded), start]),
+        ("loaded, differs", wanted(Loaded), Some(here(OLD, Loaded)), vec![(Halt, differs)]),
+        ("launched, differs", wanted(Launched), Some(here(OLD, Launched)), vec![(Halt, differs)]),
+        ("launched, unreadable", wanted(Launched), unreadable(false), vec![(Halt, differs)]),
+        (
+            "loaded, differs, stopped",
+            wanted(Loaded),
+            stopped(OLD),
+            vec![(Unload, differs), (Load, not_loaded)],
+        ),
+        (
+            "launched, differs, stopped",
+            wanted(Launched),
+            stopped(OLD),
+            vec![(Unload, differs), (Load, not_loaded), start],
+        ),
+        (
+            "launched, unreadable, stopped",
+            wanted(Launched),
+            unreadable(true),
+            vec![(Unload, differs), (Load, not_loaded), start],
+        ),
+        ("loaded, unknown", wanted(Loaded), Some(here(NEW, Inactive)), vec![(Load, not_loaded)]),
+        (
+            "launched, unknown",
+            wanted(Launched),
+            Some(here(NEW, Inactive)),
+            vec![(Load, not_loaded), start],
+        ),
+        ("launched, loaded", wanted(Launched), Some(here(NEW, Loaded)), vec![start]),
+        (
+            "loaded, launched",
+            wanted(Loaded),
+            Some(here(NEW, Launched)),
+            vec![(Stop, "unit currently launched but desired state is loaded")],
+        ),
+        ("loaded, loaded", wanted(Loaded), Some(here(NEW, Loaded)), vec![]),
+        ("launched, launched", wanted(Launched), Some(here(NEW, Launched)), vec![]),
+        ("launched, stopped for another content", wanted(Launched), stopped(NEW), vec![start]),
+        ("none, stopping", None, busy(Loaded, Busy::Stopping), vec![]),
+        ("launched, stopping", wanted(Launched), busy(Loaded, Busy::Stopping), vec![]),
+        ("launched, starting", wanted(Launched), busy(Launched, Busy::Starting), vec![]),
+        ("none, starting for ever", None, busy(Launched, Busy::Starting), vec![(Halt, not_here)]),
+    ];
+    for (row, wanted, here, expected) in rows {
+        let (desired, current) = one(wanted, here);
+        assert_eq!(actions(&plan(&desired, &current, Instant::now())), expected, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn steps_come_by_phase_and_by_name_within_each() {
+    let desired = BTreeMap::from([
+        (name("b.service"), wanted(JobState::Launched).unwrap()),
+        (name("c.service"), wanted(JobState::Loaded).unwrap()),
+        (name("d.service"), wanted(JobState::Launched).unwrap()),
+    ]);
+    let units = BTreeMap::from([
+        (name("a.service"), here(NEW, JobState::Launched)),
+        (name("c.service"), here(NEW, JobState::Launched)),
+        (name("e.service"), stopped(NEW).unwrap()),
+    ]);
+    let texts = desired.keys().map(|name| (name.clone(), text(NEW))).collect();
+    let current = Current { units, texts, retries: BTreeMap::new() };
+    let steps = plan(&desired, &current, Instant::now()).steps;
+    let steps: Vec<_> = steps.iter().map(|step| (step.action, step.unit.as_str())).collect();
+    let expected = [
+        (Halt, "a.service"),
+        (Unload, "e.service"),
+        (Load, "b.service"),
+        (Load, "d.service"),
+        (Stop, "c.service"),
+        (Start, "b.service"),
+        (Start, "d.service"),
+    ];
+    assert_eq!(steps, expected);
+}
+
+#[tokio::test]
+async fn a_unit_whose_content_is_not_at_hand_is_left_alone() {
+    for here in [None, Some(here(OLD, JobState::Launched)), stopped(OLD)] {
+        let (desired, mut current) = one(wanted(JobState::Launched), here);
+        current.texts.clear();
+        assert_eq!(plan(&desired, &current, Instant::now()).steps, vec![]);
+        assert_eq!(texts_needed(&desired, &current), BTreeSet::from([name("a.service")]));
+        current.texts.insert(name("a.service"), text(NEW));
+        assert_ne!(plan(&desired, &current, Instant::now()).steps, vec![]);
+        assert_eq!(texts_needed(&desired, &current), BTreeSet::new());
+    }
+}
+
+#[tokio::test]
+async fn what_failed_waits_unless_something_else_is_wanted() {
+    let now = Instant::now();
+    let (mut desired, mut current) = one(wanted(JobState::Launched), None);
+    let retry = Retry::after(None, wanted(JobState::Launched), now);
+    current.retries.insert(name("a.service"), retry.clone());
+    let held = plan(&desired, &current, now);
+    assert_eq!(held, Plan { steps: vec![], retry_at: Some(retry.at) });
+    assert_ne!(plan(&desired, &current, retry.at).steps, vec![]);
+    desired.get_mut(&name("a.service")).unwrap().state = JobState::Loaded;
+    assert_ne!(plan(&desired, &current, now).steps, vec![]);
+}
+
+#[tokio::test]
+async fn pauses_double_up_to_a_minute_and_begin_anew_with_another_wish() {
+    let now = Instant::now();
+    let mut retry = None;
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let next = Retry::after(retry.as_ref(), None, now);
+        assert_eq!(next.at - now, Duration::from_secs(seconds));
+        retry = Some(next);
+    }
+    let other = Retry::after(retry.as_ref(), wanted(JobState::Loaded), now);
+    assert_eq!((other.attempts, other.at - now), (1, Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_purge_unloads_everything_for_its_own_reason() {
+    let (_, mut current) = one(None, Some(here(NEW, JobState::Launched)));
+    current.units.insert(name("b.service"), stopped(NEW).unwrap());
+    let plan = plan_purge(&current, Instant::now());
+    assert_eq!(actions(&plan), [(Halt, "purging agent"), (Unload, "purging agent")]);
+}
+
+#[test]
+fn what_runs_or_has_failed_was_launched() {
+    let claim =
+        |active: &str| adopted_claim(&UnitState { active: active.into(), ..UnitState::default() });
+    for active in ["active", "activating", "reloading", "failed"] {
+        assert_eq!(claim(active), JobState::Launched, "{active}");
+    }
+    for active in ["inactive", "deactivating", ""] {
+        assert_eq!(claim(active), JobState::Inactive, "{active}");
+    }
+}
