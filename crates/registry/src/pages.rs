@@ -128,7 +128,9 @@ impl Registry {
             Some(unit) => self.keys.states_of(unit),
             None => all.clone(),
         };
-        let mut start = after.map_or_else(|| prefix.clone(), |after| join(&all, after));
+        // A page of another filter's list may have ended before this one begins.
+        let after = after.map_or_else(|| prefix.clone(), |after| join(&all, after));
+        let mut start = after.max(prefix.clone());
         let mut at = None;
         let mut items: Vec<StateView> = Vec::new();
         loop {

@@ -1,0 +1,175 @@
+//! Slow, idle, greedy and broken clients harm nobody.
+
+use std::time::Duration;
+
+use tokio::{io::AsyncWriteExt, time};
+
+use crate::harness::{Answer, LONG, Server, read_all, read_answer, settings};
+
+const GET: &[u8] = b"GET /fleet/v1/units HTTP/1.1\r\nHost: x\r\n\r\n";
+const SHORT: Duration = Duration::from_millis(50);
+
+fn limited(change: impl FnOnce(&mut fleet_api::Limits)) -> Server {
+    let mut settings = settings(100);
+    change(&mut settings.limits);
+    Server::start_with(settings)
+}
+
+async fn assert_serves(server: &Server) {
+    time::timeout(LONG, server.get("/fleet/v1/units")).await.unwrap().assert_ok("{}");
+}
+
+#[tokio::test]
+async fn connections_that_are_idle_or_send_half_a_head_are_closed() {
+    let server = limited(|limits| limits.head_time = SHORT);
+    for start in [&b""[..], b"GET /fleet", b"GET / HTTP/1.1\r\nA: b\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(start).await.unwrap();
+        let said = read_all(&mut stream).await;
+        assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
+    }
+    let mut kept = server.connect().await;
+    kept.write_all(GET).await.unwrap();
+    read_answer(&mut kept).await;
+    read_all(&mut kept).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = limited(|limits| limits.body_time = SHORT);
+    let mut stream = server.connect().await;
+    let head = "PUT /fleet/v1/units/a.service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = Answer::parse(&read_all(&mut stream).await);
+    answer.assert_error(408, "request body takes too long");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused() {
+    let server = Server::start();
+    for rest in ["Content-Length: 100\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}"] {
+        let request = format!(
+            "PUT /fleet/v1/units/a.service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{rest}"
+        );
+        let answer = Answer::parse(&server.raw(request.as_bytes()).await);
+        assert_eq!(answer.status, 400);
+        assert!(answer.body.contains("unable to read body: "), "{answer:?}");
+    }
+    assert_serves(&server).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_unread() {
+    let server = limited(|limits| limits.body = 1000);
+    let large = format!("{}{}", "{}", " ".repeat(999));
+    let message = "request body is larger than 1000 bytes";
+    server.put("a.service", &large).await.assert_error(413, message);
+    server.send("PATCH", "/fleet/v1/machines", "", &large).await.assert_error(413, message);
+    let chunked = format!(
+        "PATCH /fleet/v1/machines HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n",
+        large.len()
+    );
+    Answer::parse(&server.raw(chunked.as_bytes()).await).assert_error(413, message);
+    // One that only says it is.
+    let claim = b"PATCH /fleet/v1/machines HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n";
+    Answer::parse(&server.raw(claim).await).assert_error(413, message);
+    let fits = format!("{}{}", "[]", " ".repeat(998));
+    assert_eq!(server.send("PATCH", "/fleet/v1/machines", "", &fits).await.status, 204);
+}
+
+#[tokio::test]
+async fn large_bodies_within_the_limit_are_read() {
+    let server = Server::start();
+    let padded = format!("[]{}", " ".repeat(900 * 1024));
+    let patch = || server.send("PATCH", "/fleet/v1/machines", "", &padded);
+    let (one, two, three) = tokio::join!(patch(), patch(), patch());
+    assert_eq!([one.status, two.status, three.status], [204; 3]);
+}
+
+#[tokio::test]
+async fn a_unit_that_etcd_would_not_take_is_refused() {
+    let server = Server::start();
+    let option = |section: &str| {
+        format!(r#"{{"section":"{section}","name":"A","value":"{}"}}"#, "x".repeat(2000))
+    };
+    let unit = |section: &str, count: usize| {
+        format!(r#"{{"options":[{}]}}"#, vec![option(section); count].join(","))
+    };
+    assert_eq!(server.put("fits.service", &unit("Service", 130)).await.status, 201);
+    let answer = server.put("large.service", &unit("Service", 140)).await;
+    answer.assert_error(413, "unit is too large: its file has more than 262144 bytes");
+    assert_eq!(server.put("fits2.service", &unit("X-Fleet", 30)).await.status, 201);
+    let answer = server.put("large.service", &unit("X-Fleet", 40)).await;
+    answer.assert_error(413, "unit is too large: its X-Fleet options have more than 65536 bytes");
+}
+
+#[tokio::test]
+async fn heads_that_are_too_large_or_broken_are_refused() {
+    let server = Server::start();
+    let long = format!("GET /fleet/v1/units/{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));
+    let header = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(100_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(1000));
+    for (request, statuses) in [
+        (&*long, &["414", "431"][..]),
+        (&header, &["431"]),
+        (&many, &["431"]),
+        ("GET / HTTP/9.9\r\n\r\n", &["400"]),
+        ("\0\0\0\0\r\n\r\n", &["400"]),
+        ("GET /a b c HTTP/1.1\r\n\r\n", &["400"]),
+        ("PUT / HTTP/1.1\r\nContent-Length: x\r\n\r\n", &["400"]),
+    ] {
+        let said = String::from_utf8(server.raw(request.as_bytes()).await).unwrap();
+        let status = said.split(' ').nth(1).unwrap_or_default();
+        assert!(statuses.contains(&status), "{:.60}: {said}", request);
+    }
+    assert_serves(&server).await;
+}
+
+#[tokio::test]
+async fn many_idle_connections_make_room_for_one_that_asks() {
+    let server = limited(|limits| limits.connections = 4);
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /fl").await.unwrap();
+        idle.push(stream);
+    }
+    for _ in 0..10 {
+        assert_serves(&server).await;
+    }
+    // The oldest had to go.
+    assert!(read_all(&mut idle[0]).await.is_empty());
+}
+
+#[tokio::test]
+async fn connections_that_work_finish_before_others_begin() {
+    let server = limited(|limits| limits.connections = 1);
+    let mut working = server.connect().await;
+    let head =
+        "PATCH /fleet/v1/machines HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    working.write_all(head.as_bytes()).await.unwrap();
+    tokio::io::AsyncReadExt::read_exact(&mut working, &mut [0; 25]).await.unwrap();
+    let finish = async {
+        // The other is waiting by now; its connection was taken.
+        time::sleep(SHORT).await;
+        working.write_all(b"[]").await.unwrap();
+        Answer::parse(&read_all(&mut working).await)
+    };
+    let (other, answer) = tokio::join!(server.get("/fleet/v1/units"), finish);
+    other.assert_ok("{}");
+    assert_eq!(answer.status, 204);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_bytes_is_dropped() {
+    let server = limited(|limits| {
+        limits.write_time = SHORT;
+        limits.connections = 1;
+    });
+    let mut greedy = server.connect().await;
+    // Until the server can write no more, and so reads no more.
+    let get = b"GET /fleet/v1/discovery HTTP/1.1\r\n\r\n";
+    let flood = async { while greedy.write_all(get).await.is_ok() {} };
+    time::timeout(LONG, flood).await.expect("the connection breaks");
+    assert_serves(&server).await;
+}

@@ -1,0 +1,179 @@
+//! Paging and filters (`api.md` 3.1, 3.2, 5, 6.1; `spec/README.md` 2).
+
+use fleet_core::JobState;
+
+use crate::harness::{SLEEP, Server, settings};
+
+/// Takes a list page by page and returns the value of `field` in each item.
+async fn walk(server: &Server, url: &str, items: &str, field: &str) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    let mut token: Option<String> = None;
+    while pages.len() < 100 {
+        let query = token.map_or_else(String::new, |token| format!("nextPageToken={token}"));
+        let answer = server.get(&format!("{url}?{query}")).await;
+        let page: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let items = page[items].as_array().cloned().unwrap_or_default();
+        pages.push(items.iter().map(|item| item[field].as_str().unwrap().to_owned()).collect());
+        match page["nextPageToken"].as_str() {
+            None => return pages,
+            Some(next) => token = Some(next.to_owned()),
+        }
+    }
+    panic!("the list does not end");
+}
+
+#[tokio::test]
+async fn pages_show_every_item_once_and_the_last_has_no_token() {
+    for (count, limit, sizes) in [
+        (0, 3, vec![0]),
+        (1, 3, vec![1]),
+        (3, 3, vec![3]),
+        (4, 3, vec![3, 1]),
+        (6, 3, vec![3, 3]),
+        (3, 1, vec![1, 1, 1]),
+    ] {
+        let server = Server::start_with(settings(limit));
+        for item in 0..count {
+            server.create(&format!("u@{item}.service"), SLEEP, JobState::Inactive).await;
+            let machine = server.register(&format!("m{item}"), "", &[]).await;
+            server.publish(&machine, "u@0.service", JobState::Loaded).await;
+        }
+        for (url, items, field) in [
+            ("/fleet/v1/units", "units", "name"),
+            ("/fleet/v1/state", "states", "machineID"),
+            ("/fleet/v1/machines", "machines", "id"),
+        ] {
+            let pages = walk(&server, url, items, field).await;
+            assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), sizes, "{url} {count}");
+            let all = pages.concat();
+            assert!(all.is_sorted(), "{all:?}");
+            assert_eq!(all.len(), count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_between_pages_neither_skip_nor_repeat() {
+    let server = Server::start_with(settings(2));
+    for name in ["b", "d", "f", "h"] {
+        server.create(&format!("{name}.service"), SLEEP, JobState::Inactive).await;
+    }
+    let first = server.get("/fleet/v1/units").await.body;
+    assert!(first.contains(r#""nextPageToken":"1u.d.service""#), "{first}");
+    for gone in ["b", "d"] {
+        server.call("DELETE", &format!("/fleet/v1/units/{gone}.service")).await;
+    }
+    server.create("a.service", SLEEP, JobState::Inactive).await;
+    let second = server.get("/fleet/v1/units?nextPageToken=1u.d.service").await.body;
+    let names: Vec<&str> =
+        second.split(r#""name":""#).filter(|part| part.contains(".service\"")).collect();
+    assert_eq!(names.len(), 2, "{second}");
+    assert!(second.contains("f.service") && second.contains("h.service"));
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused() {
+    let server = Server::start();
+    for (query, message) in [
+        ("nextPageToken=", "EOF"),
+        ("nextPageToken", "EOF"),
+        ("nextPageToken=1u.a&nextPageToken=1u.b", "too many values for page token"),
+        ("nextPageToken=&nextPageToken=", "too many values for page token"),
+        ("nextPageToken=bogus", "invalid page token"),
+        ("nextPageToken=ZAACAA%3D%3D", "invalid page token"),
+        ("nextPageToken=2u.a", "invalid page token"),
+        ("nextPageToken=1x.a", "invalid page token"),
+        ("nextPageToken=1u.", "invalid page token"),
+        ("nextPageToken=%FF", "invalid page token"),
+    ] {
+        for collection in ["units", "state", "machines"] {
+            let url = format!("/fleet/v1/{collection}?alt=json&{query}");
+            server.get(&url).await.assert_error(400, message);
+        }
+    }
+    for (collection, foreign) in
+        [("units", "1s.a"), ("units", "1m.a"), ("state", "1u.a"), ("machines", "1u.a")]
+    {
+        let url = format!("/fleet/v1/{collection}?nextPageToken={foreign}");
+        server.get(&url).await.assert_error(400, "invalid page token");
+    }
+    // What can't be read is as if it weren't there.
+    for query in ["nextPageToken=%zz", "nextPageToken=a;b", "other=1", "&&=&%"] {
+        server.get(&format!("/fleet/v1/units?{query}")).await.assert_ok("{}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_beyond_everything_gives_an_empty_page() {
+    let server = Server::start();
+    server.create("a.service", SLEEP, JobState::Inactive).await;
+    server.get("/fleet/v1/units?nextPageToken=1u.zzz").await.assert_ok("{}");
+    server.get("/fleet/v1/state?nextPageToken=1s.zzz~2fzzz").await.assert_ok("{}");
+    server.get("/fleet/v1/machines?nextPageToken=1m.~f4~8f~bf~bf").await.assert_ok("{}");
+}
+
+fn state(name: &str, machine: &str) -> String {
+    let hash = fleet_core::UnitHash::of(SLEEP.as_bytes());
+    format!(
+        r#"{{"hash":"{hash}","machineID":"{machine}","name":"{name}","systemdActiveState":"active","systemdLoadState":"loaded","systemdSubState":"running"}}"#
+    )
+}
+
+async fn with_states() -> Server {
+    let server = Server::start_with(settings(10));
+    for id in ["YYY", "XXX"] {
+        let machine = server.register(id, "", &[]).await;
+        server.publish(&machine, "AAA.service", JobState::Launched).await;
+        if id == "XXX" {
+            server.publish(&machine, "BBB.service", JobState::Launched).await;
+        }
+    }
+    server
+}
+
+#[tokio::test]
+async fn states_are_filtered_before_they_are_paged() {
+    let server = with_states().await;
+    let states = |rows: &[(&str, &str)]| {
+        let rows: Vec<String> = rows.iter().map(|(name, machine)| state(name, machine)).collect();
+        match rows.is_empty() {
+            true => "{}".to_owned(),
+            false => format!(r#"{{"states":[{}]}}"#, rows.join(",")),
+        }
+    };
+    let (ax, ay, bx) = (("AAA.service", "XXX"), ("AAA.service", "YYY"), ("BBB.service", "XXX"));
+    for (query, expected) in [
+        ("", vec![ax, ay, bx]),
+        ("?machineID=&unitName=", vec![ax, ay, bx]),
+        ("?machineID=YYY", vec![ay]),
+        ("?machineID=XXX", vec![ax, bx]),
+        ("?unitName=AAA.service", vec![ax, ay]),
+        ("?unitName=BBB.service&machineID=YYY", vec![]),
+        ("?unitName=AAA.service&machineID=YYY&alt=json", vec![ay]),
+        ("?machineID=YYY&machineID=XXX", vec![ay]),
+        ("?unitName=aaa.service", vec![]),
+        ("?unitName=AAA", vec![]),
+        ("?unitName=AAA.service%2FXXX", vec![]),
+        ("?unitName=%00", vec![]),
+        ("?machineID=%zz", vec![ax, ay, bx]),
+        ("?nextPageToken=1s.AAA.service~2fXXX", vec![ay, bx]),
+        ("?nextPageToken=1s.AAA.service~2fXXX&machineID=XXX", vec![bx]),
+        ("?nextPageToken=1s.AAA.service~2fXXX&unitName=AAA.service", vec![ay]),
+        // A token of another filter's list: only what passes this one, whatever it says.
+        ("?nextPageToken=1s.AAA.service~2fXXX&unitName=BBB.service", vec![bx]),
+        ("?nextPageToken=1s.BBB.service~2fXXX&unitName=AAA.service", vec![]),
+    ] {
+        server.get(&format!("/fleet/v1/state{query}")).await.assert_ok(&states(&expected));
+    }
+}
+
+#[tokio::test]
+async fn one_state_is_that_of_the_lowest_machine() {
+    let server = with_states().await;
+    let expected = state("AAA.service", "XXX");
+    server.get("/fleet/v1/state/AAA.service").await.assert_ok(&expected);
+    for name in ["nope.service", "nope", "%zz", "AAA", "a%00b"] {
+        let answer = server.get(&format!("/v1-alpha/state/{name}")).await;
+        answer.assert_error(404, "unit state does not exist");
+    }
+}

@@ -1,0 +1,127 @@
+//! Machines and their metadata (`api.md` 6, 9; `spec/README.md` 3).
+
+use crate::harness::{Answer, Server, settings};
+
+async fn patch(server: &Server, body: &str) -> Answer {
+    server.send("PATCH", "/fleet/v1/machines", "", body).await
+}
+
+#[tokio::test]
+async fn the_recorded_lists_come_out_byte_by_byte() {
+    let server = Server::start_with(settings(2));
+    server.register("XXX", "", &[]).await;
+    server.register("ZZZ", "1.2.3.5", &[("b", "2"), ("a", "<1>&")]).await;
+    server.register("YYY", "1.2.3.4", &[("ping", "pong")]).await;
+    server.get("/fleet/v1/machines").await.assert_ok(
+        r#"{"machines":[{"id":"XXX"},{"id":"YYY","metadata":{"ping":"pong"},"primaryIP":"1.2.3.4"}],"nextPageToken":"1m.YYY"}"#,
+    );
+    server.get("/fleet/v1/machines?nextPageToken=1m.YYY").await.assert_ok(
+        r#"{"machines":[{"id":"ZZZ","metadata":{"a":"\u003c1\u003e\u0026","b":"2"},"primaryIP":"1.2.3.5"}]}"#,
+    );
+}
+
+#[tokio::test]
+async fn metadata_is_added_replaced_and_removed() {
+    let server = Server::start();
+    let presence = server.register("XXX", "", &[("region", "eu"), ("disk", "ssd")]).await;
+    let answer =
+        patch(&server, r#"[{"op":"add","path":"/XXX/metadata/foo","value":{"value":"bar"}}]"#)
+            .await;
+    assert_eq!(
+        answer.head,
+        "HTTP/1.1 204 No Content\nContent-Type: application/json\nServer: fleetd/v2.0.0-test"
+    );
+    assert_eq!(answer.body, "");
+    let shows = async |metadata: &str| {
+        let body = format!(r#"{{"machines":[{{"id":"XXX","metadata":{{{metadata}}}}}]}}"#);
+        server.get("/fleet/v1/machines").await.assert_ok(&body);
+    };
+    shows(r#""disk":"ssd","foo":"bar","region":"eu""#).await;
+    for (body, metadata) in [
+        // The documented form, keys in any case, several at once, the last one of a key counts.
+        (
+            r#"[{"Op":"replace","Path":"/XXX/metadata/foo","Value":"baz"}]"#,
+            r#""disk":"ssd","foo":"baz","region":"eu""#,
+        ),
+        (
+            r#"[{"op":"remove","path":"/XXX/metadata/region"},{"op":"remove","path":"/XXX/metadata/foo","value":"x"}]"#,
+            r#""disk":"ssd""#,
+        ),
+        (
+            r#"[{"op":"add","path":"/XXX/metadata/a","value":"1"},{"op":"remove","path":"/XXX/metadata/a"},{"op":"add","path":"/XXX/metadata/a","value":"2"}]"#,
+            r#""a":"2","disk":"ssd""#,
+        ),
+    ] {
+        assert_eq!(patch(&server, body).await.status, 204);
+        shows(metadata).await;
+    }
+    // It stays while the machine is away, and a configured key that was removed stays hidden.
+    server.registry.leave(&presence).await.unwrap();
+    server.get("/fleet/v1/machines").await.assert_ok("{}");
+    server.register("XXX", "", &[("region", "eu"), ("disk", "ssd")]).await;
+    shows(r#""a":"2","disk":"ssd""#).await;
+}
+
+#[tokio::test]
+async fn a_patch_applies_in_one_transaction() {
+    let server = Server::start();
+    let before = server.store.revision();
+    let body = r#"[{"op":"add","path":"/N/metadata/a","value":"1"},{"op":"add","path":"/M/metadata/b","value":"2"}]"#;
+    assert_eq!(patch(&server, body).await.status, 204);
+    assert_eq!(server.store.revision(), before.next());
+}
+
+#[tokio::test]
+async fn nothing_to_do_is_fine() {
+    let server = Server::start();
+    for body in ["[]", "null", "[] junk", r#"[{"op":"remove","path":"/NOPE/metadata/a"}]"#] {
+        assert_eq!(patch(&server, body).await.status, 204, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn bad_operations_are_refused_and_nothing_is_written() {
+    let server = Server::start();
+    let good = r#"{"op":"add","path":"/XXX/metadata/good","value":"1"}"#;
+    let (bad_op, bad_path, bad_value) = (
+        "invalid op: expect add, remove, or replace",
+        "machine metadata path invalid",
+        "invalid value: add and replace require a value",
+    );
+    for (op, message) in [
+        (r#"{"op":"noop","path":"/XXX/metadata/foo","value":{"value":"bar"}}"#, bad_op),
+        (r#"{"op":"Add","path":"/XXX/metadata/foo","value":"bar"}"#, bad_op),
+        (r#"{"op":"noop","path":"bad"}"#, bad_op),
+        ("{}", bad_op),
+        ("null", bad_op),
+        (r#"{"op":"add","path":"/XXX/foo","value":{"value":"bar"}}"#, bad_path),
+        (r#"{"op":"remove","path":""}"#, bad_path),
+        (r#"{"op":"add","path":"/../metadata/foo","value":"x"}"#, bad_path),
+        (r#"{"op":"add","path":"/XXX/metadata/..","value":"x"}"#, bad_path),
+        (r#"{"op":"add","path":"/XXX/metadata/a/b"}"#, bad_path),
+        (r#"{"op":"add","path":"/XXX/metadata/foo"}"#, bad_value),
+        (r#"{"op":"replace","path":"/XXX/metadata/foo","value":{"value":""}}"#, bad_value),
+        (r#"{"op":"add","path":"/XXX/metadata/foo","value":null}"#, bad_value),
+    ] {
+        let body = format!("[{good},{op},{good}]");
+        patch(&server, &body).await.assert_error(400, message);
+        assert_eq!(server.stored().await.len(), 0, "{op}");
+    }
+    patch(&server, "").await.assert_error(400, "EOF");
+    patch(&server, "[").await.assert_error(400, "unexpected EOF");
+    for body in ["x", "{}", "5", r#"[{"op":5}]"#, r#"[{"value":[]}]"#] {
+        assert_eq!(patch(&server, body).await.status, 400, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn more_keys_than_a_transaction_holds_are_refused() {
+    let server = Server::start();
+    let ops = |count: usize| {
+        let op = |key| format!(r#"{{"op":"add","path":"/XXX/metadata/{key}","value":"1"}}"#);
+        format!("[{}]", (0..count).map(op).collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(patch(&server, &ops(128)).await.status, 204);
+    let answer = patch(&server, &ops(129)).await;
+    answer.assert_error(413, "too many operations: at most 128 keys can be changed at once");
+}
