@@ -1,0 +1,211 @@
+//! The methods of systemd that fleet uses (org.freedesktop.systemd1(5)).
+
+use std::{collections::HashMap, sync::Arc};
+
+use fleet_core::{UnitName, UnitState};
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+use crate::{
+    bus::{CallError, Limits},
+    object_path,
+    session::Session,
+};
+
+/// The bus daemon: its name and its interface.
+pub(crate) const BUS: &str = "org.freedesktop.DBus";
+/// systemd's name on the bus.
+pub(crate) const SYSTEMD: &str = "org.freedesktop.systemd1";
+/// The object that is the service manager.
+pub(crate) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+/// Its interface.
+pub(crate) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+/// The interface of units of every type.
+pub(crate) const UNIT: &str = "org.freedesktop.systemd1.Unit";
+/// The interface for reading properties.
+pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// A change that systemd made to its links: what it did, the link, where that points.
+pub(crate) type LinkChange = (String, String, String);
+
+/// A row of a list of units: name, description, load, active, sub, followed unit, path, and the
+/// number, type and path of its job.
+type Row =
+    (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+/// What to do with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Start,
+    Stop,
+}
+
+impl Verb {
+    /// As it is written in log lines.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// Calls systemd over the connection of the moment.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    session: Arc<Session>,
+    limits: Limits,
+}
+
+impl Calls {
+    pub(crate) fn new(session: Arc<Session>, limits: Limits) -> Self {
+        Self { session, limits }
+    }
+
+    /// The major version of systemd.
+    pub(crate) fn version(&self) -> Result<u32, CallError> {
+        Ok(self.session.live()?.version)
+    }
+
+    /// Links unit files from outside systemd's folders into its runtime folder.
+    pub(crate) async fn link(&self, paths: &[&str]) -> Result<Vec<LinkChange>, CallError> {
+        self.manager("LinkUnitFiles", &(paths, true, true)).await
+    }
+
+    /// Follows a unit file's `[Install]`; says whether there was anything in it.
+    pub(crate) async fn enable(&self, path: &str) -> Result<bool, CallError> {
+        let answer = self.manager("EnableUnitFiles", &(&[path][..], true, true)).await?;
+        let (carries_install_info, _): (bool, Vec<LinkChange>) = answer;
+        Ok(carries_install_info)
+    }
+
+    /// Removes all links to these units from systemd's runtime folder.
+    pub(crate) async fn disable(&self, names: &[&str]) -> Result<Vec<LinkChange>, CallError> {
+        self.manager("DisableUnitFiles", &(names, true)).await
+    }
+
+    /// Lets systemd forget that a unit failed, and with that the unit.
+    pub(crate) async fn reset_failed(&self, unit: &UnitName) -> Result<(), CallError> {
+        self.manager("ResetFailedUnit", &unit.as_str()).await
+    }
+
+    /// Lets systemd read all its unit files again.
+    pub(crate) async fn reload(&self) -> Result<(), CallError> {
+        self.manager("Reload", &()).await
+    }
+
+    /// Queues a job and returns its number: the last component of its path, 0 if that is none.
+    pub(crate) async fn queue(&self, verb: Verb, unit: &UnitName) -> Result<u32, CallError> {
+        let method = match verb {
+            Verb::Start => "StartUnit",
+            Verb::Stop => "StopUnit",
+        };
+        let job: OwnedObjectPath = self.manager(method, &(unit.as_str(), "replace")).await?;
+        let id = job.as_str().rsplit('/').next().and_then(|id| id.parse().ok());
+        Ok(id.unwrap_or(0))
+    }
+
+    /// Says whether systemd has read a unit from a file that has changed since. It loads the
+    /// unit if it hasn't got it in memory.
+    pub(crate) async fn needs_reload(&self, unit: &UnitName) -> Result<bool, CallError> {
+        let path = object_path::of_unit(unit.as_str());
+        let question = (UNIT, "NeedDaemonReload");
+        let answer: OwnedVariant = self.call(&path, PROPERTIES, "Get", &question).await?;
+        bool::try_from(answer)
+            .map_err(|_| CallError::Malformed(format!("{unit}: NeedDaemonReload is no boolean")))
+    }
+
+    /// The states of these units, by the name that systemd calls each.
+    pub(crate) async fn list_by_names(
+        &self,
+        names: &[&str],
+    ) -> Result<Vec<(String, UnitState)>, CallError> {
+        Ok(states(self.manager("ListUnitsByNames", &names).await?))
+    }
+
+    /// The states of all units in memory, fleet's or not.
+    pub(crate) async fn list(&self) -> Result<Vec<(String, UnitState)>, CallError> {
+        Ok(states(self.manager("ListUnits", &()).await?))
+    }
+
+    /// The state of one unit. Any of its names will do.
+    pub(crate) async fn state(&self, unit: &UnitName) -> Result<UnitState, CallError> {
+        let path = object_path::of_unit(unit.as_str());
+        let properties = self.call(&path, PROPERTIES, "GetAll", &UNIT).await?;
+        state_of(unit, &properties)
+    }
+
+    async fn manager<B, R>(&self, member: &str, body: &B) -> Result<R, CallError>
+    where
+        B: serde::Serialize + zbus::DynamicType + Sync,
+        R: serde::de::DeserializeOwned + zbus::Type,
+    {
+        self.call(MANAGER_PATH, MANAGER, member, body).await
+    }
+
+    async fn call<B, R>(
+        &self,
+        path: &str,
+        interface: &str,
+        member: &str,
+        body: &B,
+    ) -> Result<R, CallError>
+    where
+        B: serde::Serialize + zbus::DynamicType + Sync,
+        R: serde::de::DeserializeOwned + zbus::Type,
+    {
+        let live = self.session.live()?;
+        self.limits.call(&live.connection, path, interface, member, body).await
+    }
+}
+
+fn states(rows: Vec<Row>) -> Vec<(String, UnitState)> {
+    rows.into_iter()
+        .map(|(name, _, load, active, sub, ..)| (name, UnitState { load, active, sub }))
+        .collect()
+}
+
+/// A property that is missing or of another type is an error (`units.md` 7.4).
+fn state_of(
+    unit: &UnitName,
+    properties: &HashMap<String, OwnedVariant>,
+) -> Result<UnitState, CallError> {
+    let text = |name: &str| {
+        let value = properties
+            .get(name)
+            .ok_or_else(|| CallError::Malformed(format!("{unit}: property {name} is missing")))?;
+        <&str>::try_from(value)
+            .map(str::to_owned)
+            .map_err(|_| CallError::Malformed(format!("{unit}: property {name} is no text")))
+    };
+    Ok(UnitState { load: text("LoadState")?, active: text("ActiveState")?, sub: text("SubState")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::Variant;
+
+    use super::*;
+
+    fn properties(values: &[(&str, Variant<'static>)]) -> HashMap<String, OwnedVariant> {
+        let own = |value: &Variant<'static>| OwnedVariant::try_from(value).unwrap();
+        values.iter().map(|(name, value)| ((*name).to_owned(), own(value))).collect()
+    }
+
+    #[test]
+    fn state_needs_all_three_properties_as_texts() {
+        let unit: UnitName = "a.service".parse().unwrap();
+        let load = ("LoadState", Variant::from("loaded"));
+        let active = ("ActiveState", Variant::from("active"));
+        let sub = ("SubState", Variant::from("running"));
+
+        let all = properties(&[load.clone(), active.clone(), sub]);
+        let state = state_of(&unit, &all).unwrap();
+        assert_eq!((&*state.load, &*state.active, &*state.sub), ("loaded", "active", "running"));
+
+        let missing = state_of(&unit, &properties(&[load.clone(), active.clone()]));
+        assert_eq!(missing.unwrap_err().to_string(), "a.service: property SubState is missing");
+
+        let odd = state_of(&unit, &properties(&[load, active, ("SubState", Variant::from(7u32))]));
+        assert_eq!(odd.unwrap_err().to_string(), "a.service: property SubState is no text");
+    }
+}

@@ -1,0 +1,241 @@
+//! Fleet's unit files on this machine: the marker of a unit that is fleet's (`units.md` 7.2).
+//!
+//! Files are replaced whole, by rename. Nothing is synced to disk: the folder is below `/run` and
+//! doesn't outlive the machine's boot. Everything here blocks, briefly.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ffi::OsString,
+    fs::{self, DirBuilder, DirEntry, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use fleet_agent::manager::ManagerError;
+use fleet_core::{UnitFile, UnitHash, UnitName};
+use tracing::{error, info, warn};
+
+/// Files being written. No unit has such a name: it has a type.
+const TEMPORARY: (&str, &str) = (".fleet-", ".tmp");
+/// A file that was changed so lately may change again without a trace: the clock of the file
+/// system ticks every 4 ms on many kernels.
+const SETTLED: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the files were when they were last read.
+    known: BTreeMap<UnitName, Known>,
+    /// Units whose file is there, but which systemd wasn't told of.
+    unfinished: BTreeSet<UnitName>,
+    /// Entries that were complained about.
+    warned: HashSet<OsString>,
+    /// The time given to the file written last.
+    last_write: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    /// `None` when even that can't be had.
+    stamp: Option<Stamp>,
+    /// `None` when it can't be read or doesn't lex.
+    hash: Option<UnitHash>,
+    /// Whether it must be read again even if the stamp stays the same.
+    fresh: bool,
+}
+
+/// What changes when a file does: inode, length, times of change and modification.
+type Stamp = (u64, u64, (i64, i64), (i64, i64));
+
+impl Directory {
+    /// Makes the directory if need be, and clears away what an earlier fleetd left half written.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        let directory = Self { path, state: Mutex::default() };
+        directory.create()?;
+        for entry in fs::read_dir(&directory.path)?.flatten() {
+            if is_temporary(&entry.file_name().to_string_lossy()) {
+                let _ = fs::remove_file(entry.path()); // the next start tries again
+            }
+        }
+        Ok(directory)
+    }
+
+    fn create(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.path)
+    }
+
+    /// The file of a unit.
+    pub(crate) fn path_of(&self, unit: &UnitName) -> PathBuf {
+        self.path.join(unit.as_str())
+    }
+
+    /// Whether the unit has a file.
+    pub(crate) fn has(&self, unit: &UnitName) -> bool {
+        self.path_of(unit).exists()
+    }
+
+    /// The units that have a file, with its hash.
+    pub(crate) fn list(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError> {
+        let entries = fs::read_dir(&self.path).map_err(|source| file_error(&self.path, source))?;
+        let before = std::mem::take(&mut self.lock().known);
+        let mut known = BTreeMap::new();
+        for entry in entries {
+            let entry = entry.map_err(|source| file_error(&self.path, source))?;
+            let name = entry.file_name();
+            match name.to_str().and_then(|name| name.parse::<UnitName>().ok()) {
+                Some(unit) => {
+                    let now = look(&entry, before.get(&unit));
+                    known.extend(now.map(|now| (unit, now)));
+                }
+                None => self.warn_once(name),
+            }
+        }
+        let mut state = self.lock();
+        state.known = known;
+        let listed = state.known.iter().map(|(unit, known)| {
+            let finished = !state.unfinished.contains(unit);
+            (unit.clone(), known.hash.filter(|_| finished))
+        });
+        Ok(listed.collect())
+    }
+
+    fn warn_once(&self, name: OsString) {
+        let text = name.to_string_lossy().into_owned();
+        if !is_temporary(&text) && self.lock().warned.insert(name) {
+            warn!("Found unrecognized file in {}/{text}, ignoring", self.path.display());
+        }
+    }
+
+    /// Puts a unit's file in place, unless it is there already.
+    pub(crate) fn write(&self, unit: &UnitName, file: &UnitFile) -> Result<(), ManagerError> {
+        let path = self.path_of(unit);
+        let text = file.to_text();
+        let old = fs::metadata(&path).ok().filter(fs::Metadata::is_file);
+        if old.is_some() && fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        info!("Writing systemd unit {unit} ({}b)", text.len());
+        let time = self.next_time(old.and_then(|old| old.modified().ok()));
+        self.replace(&path, &text, time).map_err(|source| file_error(&path, source))
+    }
+
+    fn replace(&self, path: &Path, text: &str, time: SystemTime) -> io::Result<()> {
+        self.create()?;
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY.0)
+            .suffix(TEMPORARY.1)
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(&self.path)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_modified(time)?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    /// systemd knows that a file changed by its time of modification being later, to the
+    /// microsecond. So each file is given a later time than the one it replaces, and than any
+    /// other of ours, whatever the clock does.
+    fn next_time(&self, replaced: Option<SystemTime>) -> SystemTime {
+        let mut state = self.lock();
+        let last = replaced.max(state.last_write).map(|last| last + Duration::from_micros(2));
+        let time = last.map_or_else(SystemTime::now, |last| last.max(SystemTime::now()));
+        state.last_write = Some(time);
+        time
+    }
+
+    /// The unit was loaded, or must be loaded again: until then it is listed without a hash.
+    pub(crate) fn set_finished(&self, unit: &UnitName, finished: bool) {
+        let unfinished = &mut self.lock().unfinished;
+        if finished {
+            unfinished.remove(unit);
+        } else {
+            unfinished.insert(unit.clone());
+        }
+    }
+
+    /// Removes a unit's file. One that isn't there is removed already.
+    pub(crate) fn remove(&self, unit: &UnitName) -> Result<(), ManagerError> {
+        let path = self.path_of(unit);
+        self.lock().unfinished.remove(unit);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir(&path),
+            _ => fs::remove_file(&path),
+        };
+        match removed {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(file_error(&path, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic leaves it whole; at worst files are read again.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a file is now, or nothing if it has gone since it was listed.
+fn look(entry: &DirEntry, before: Option<&Known>) -> Option<Known> {
+    let path = entry.path();
+    let metadata = fs::metadata(&path);
+    if metadata.is_err() && fs::symlink_metadata(&path).is_err() {
+        return None;
+    }
+    let stamp = metadata.as_ref().ok().map(stamp);
+    let before = before.filter(|before| before.stamp == stamp);
+    if let Some(before) = before.filter(|before| !before.fresh) {
+        return Some(before.clone());
+    }
+    let hash = metadata.and_then(|metadata| read(&path, &metadata));
+    if let Err(error) = &hash
+        && before.is_none_or(|before| before.hash.is_some())
+    {
+        error!(%error, "unit file {} can't be used", path.display());
+    }
+    Some(Known { stamp, hash: hash.ok(), fresh: stamp.is_some_and(|stamp| !is_settled(stamp)) })
+}
+
+fn read(path: &Path, metadata: &fs::Metadata) -> io::Result<UnitHash> {
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file")); // reading a pipe would hang
+    }
+    let file = UnitFile::parse_stored(&fs::read(path)?).map_err(io::Error::other)?;
+    Ok(file.hash())
+}
+
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    (
+        metadata.ino(),
+        metadata.size(),
+        (metadata.ctime(), metadata.ctime_nsec()),
+        (metadata.mtime(), metadata.mtime_nsec()),
+    )
+}
+
+fn is_settled((_, _, (seconds, nanoseconds), _): Stamp) -> bool {
+    let changed =
+        Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0));
+    let age = (SystemTime::UNIX_EPOCH + changed).elapsed();
+    age.is_ok_and(|age| age > SETTLED)
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)
+}
+
+fn file_error(path: &Path, source: io::Error) -> ManagerError {
+    ManagerError::File { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+#[path = "directory/tests.rs"]
+mod tests;

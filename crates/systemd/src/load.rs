@@ -1,0 +1,127 @@
+//! Loading units: write, link, enable (`units.md` 7.3).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use fleet_agent::manager::ManagerError;
+use fleet_core::{UnitFile, UnitName};
+use futures::{FutureExt as _, StreamExt as _, stream};
+use tracing::info;
+
+use crate::{
+    bus::CallError,
+    manager::{AT_ONCE, SystemdManager, blocking},
+};
+
+pub(crate) type Results = BTreeMap<UnitName, Result<(), ManagerError>>;
+
+impl SystemdManager {
+    pub(crate) async fn load_units(&self, units: &BTreeMap<UnitName, UnitFile>) -> Results {
+        let mut results = self.write(units).await;
+        let written = succeeded(&results);
+        results.extend(self.link(&written).await);
+        let to_enable: BTreeSet<UnitName> = succeeded(&results)
+            .into_iter()
+            .filter(|unit| units.get(unit).is_some_and(UnitFile::has_install))
+            .collect();
+        results.extend(self.enable(&to_enable).await);
+        for (unit, result) in &results {
+            // After a failed enable there is no file any more, and nothing to finish.
+            let undone = result.is_err() && to_enable.contains(unit);
+            self.directory.set_finished(unit, result.is_ok() || undone);
+        }
+        results
+    }
+
+    async fn write(&self, units: &BTreeMap<UnitName, UnitFile>) -> Results {
+        let directory = Arc::clone(&self.directory);
+        let files = units.clone();
+        let written = blocking(move || {
+            let write = |(unit, file)| {
+                let result = directory.write(&unit, &file);
+                (unit, result)
+            };
+            files.into_iter().map(write).collect()
+        });
+        let written: Results =
+            written.await.unwrap_or_else(|error| all_failed(units.keys(), &error));
+        for unit in succeeded(&written) {
+            self.signals.follow(&unit);
+        }
+        written
+    }
+
+    /// One call for all; when it is refused, one for each, so that a bad unit costs only itself.
+    async fn link(&self, units: &BTreeSet<UnitName>) -> Results {
+        let paths: Vec<String> = units.iter().map(|unit| self.link_path(unit)).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let together = match paths.is_empty() {
+            true => Ok(()),
+            false => self.calls.link(&paths).await.map(drop),
+        };
+        self.lock_reload().loaded(units);
+        match together {
+            Ok(()) => units.iter().map(|unit| (unit.clone(), Ok(()))).collect(),
+            Err(error) if error.is_unavailable() || units.len() == 1 => all_failed(units, &error),
+            Err(_) => self.each(units, |unit| self.link_one(unit)).await,
+        }
+    }
+
+    pub(crate) async fn link_one(&self, unit: &UnitName) -> Result<(), ManagerError> {
+        self.calls.link(&[&self.link_path(unit)]).await?;
+        Ok(())
+    }
+
+    async fn enable(&self, units: &BTreeSet<UnitName>) -> Results {
+        let results = self.each(units, |unit| self.enable_one(unit)).await;
+        let failed: BTreeSet<UnitName> = units
+            .iter()
+            .filter(|unit| results.get(*unit).is_some_and(Result::is_err))
+            .cloned()
+            .collect();
+        if !failed.is_empty() {
+            // What went wrong in enabling is what the caller needs to hear, not how the undoing went.
+            drop(self.unload_units(&failed).await);
+        }
+        results
+    }
+
+    async fn enable_one(&self, unit: &UnitName) -> Result<(), ManagerError> {
+        info!("Enabling systemd unit {unit}");
+        let reason = match self.calls.enable(&self.link_path(unit)).await {
+            Ok(true) => {
+                self.lock_reload().links_changed();
+                return Ok(());
+            }
+            Ok(false) => "unit has no installation information".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(ManagerError::Refused(format!("Failed to enable systemd unit {unit}: {reason}")))
+    }
+
+    fn link_path(&self, unit: &UnitName) -> String {
+        self.directory.path_of(unit).to_string_lossy().into_owned()
+    }
+
+    /// Does something for each unit, several at a time.
+    pub(crate) async fn each<'a, F, R>(&'a self, units: &'a BTreeSet<UnitName>, act: F) -> Results
+    where
+        F: Fn(&'a UnitName) -> R,
+        R: Future<Output = Result<(), ManagerError>>,
+    {
+        let act = |unit: &'a UnitName| act(unit).map(|result| (unit.clone(), result));
+        let acts: Vec<_> = units.iter().map(act).collect();
+        stream::iter(acts).buffer_unordered(AT_ONCE).collect().await
+    }
+}
+
+fn succeeded(results: &Results) -> BTreeSet<UnitName> {
+    let succeeded = results.iter().filter(|(_, result)| result.is_ok());
+    succeeded.map(|(unit, _)| unit.clone()).collect()
+}
+
+fn all_failed<'a>(units: impl IntoIterator<Item = &'a UnitName>, error: &CallError) -> Results {
+    units.into_iter().map(|unit| (unit.clone(), Err(error.clone().into()))).collect()
+}
