@@ -28,6 +28,9 @@ pub const VERSION: u64 = 1;
 /// How often the lease is renewed within its time to live: one lost answer must not end it.
 const RENEWALS: u32 = 3;
 
+/// Stores tell the time a lease has left in whole seconds, rounded down.
+const ROUNDING: Duration = Duration::from_secs(1);
+
 /// What the lease's mirror knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeadView {
@@ -103,7 +106,7 @@ pub(crate) async fn take(
             let stolen = registry.steal_lead(seen, me, ttl).await?;
             stolen.map(|(lead, remaining)| {
                 info!("Stole engine leadership from Machine({})", seen.value.machine);
-                term(lead, remaining)
+                term(lead, remaining + ROUNDING)
             })
         }
         Stance::Resume(seen) => {
@@ -122,7 +125,7 @@ pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
     let mut deadline = term.since + ttl;
     let mut next = term.since + pause;
     let mut backoff = Backoff::up_to(pause);
-    let mut reason = "no answer".to_owned();
+    let mut reason = "no answer in time".to_owned();
     loop {
         time::sleep_until(next.min(deadline)).await;
         let asked = Instant::now();

@@ -59,8 +59,9 @@ impl Residents {
 
     /// Takes in that the global unit `name` has come, gone or changed.
     pub(crate) fn refresh(&mut self, name: &UnitName, machine: &Machine, globals: &Units) {
-        self.take(name);
-        if globals.values().any(|global| global.is_choosy()) || !self.choosy.is_empty() {
+        let was_choosy = self.take(name).is_some_and(|unit| unit.is_choosy());
+        let is_choosy = globals.values().any(|global| global.is_choosy());
+        if was_choosy || is_choosy || !self.choosy.is_empty() {
             self.settle(machine, globals);
         } else if let Some(unit) = globals.get(name) {
             self.welcome(unit, machine);
@@ -90,10 +91,9 @@ impl Residents {
         }
     }
 
-    fn take(&mut self, name: &UnitName) {
-        if self.all.remove(name).is_some_and(|unit| unit.is_choosy()) {
-            self.choosy.remove(name);
-        }
+    fn take(&mut self, name: &UnitName) -> Option<Arc<Unit>> {
+        self.choosy.remove(name);
+        self.all.remove(name)
     }
 }
 

@@ -90,10 +90,10 @@ fn unit_whose_machine_refuses_it_moves_and_the_reason_tells_why() {
         (("MachineID", "zzz"), "agent ID \"0123456789abcdef\" does not match required \"zzz\""),
         (("MachineMetadata", "region=eu"), "local Machine metadata insufficient"),
         (("MachineOf", "p.service"), "required peer Unit(p.service) is not scheduled locally"),
-        (("Conflicts", "b*.service"), "found conflict with locally-scheduled Unit([b.service])"),
+        (("Conflicts", "z*.service"), "found conflict with locally-scheduled Unit([z.service])"),
     ] {
         let mut world = World::default();
-        world.machine(long, &[]).unit_on(long, "b.service", &[]);
+        world.machine(long, &[]).unit_on(long, "z.service", &[]);
         world.unit_on(long, "u.service", &[options]);
         let reason = format!("target Machine({long}) unable to run unit: {why}");
         assert_eq!(tasks(&world)[0], unschedule("u.service", long, &reason));

@@ -13,8 +13,15 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use crate::fixture::{World, name, record};
 
 const UNITS: [&str; 9] = [
-    "a.service", "b.service", "c.service", "d.service", "e.service", "web@1.service",
-    "web@2.service", "web@3.service", "z.service",
+    "a.service",
+    "b.service",
+    "c.service",
+    "d.service",
+    "e.service",
+    "web@1.service",
+    "web@2.service",
+    "web@3.service",
+    "z.service",
 ];
 const MACHINES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 /// One more than there are: units may be left on a machine that is gone.
@@ -41,9 +48,8 @@ fn any_options(unit: usize) -> impl Strategy<Value = (Vec<(String, String)>, boo
     let conflicts = select(&PATTERNS[..]).prop_map(|p| vec![pair("Conflicts", p)]);
     let peers = select(&UNITS[..]).prop_map(|p| vec![pair("MachineOf", p)]);
     let machine = select(&MACHINES[..]).prop_map(|m| vec![pair("MachineID", m)]);
-    let replaces = select(&UNITS[unit..]).prop_map(move |p| {
-        if p == UNITS[unit] { vec![] } else { vec![pair("Replaces", p)] }
-    });
+    let replaces = select(&UNITS[unit..])
+        .prop_map(move |p| if p == UNITS[unit] { vec![] } else { vec![pair("Replaces", p)] });
     let metadata = option::weighted(0.3, select(&["r=1", "r=2"][..]));
     let kind = prop_oneof![
         3 => Just((vec![], false)),
@@ -70,11 +76,13 @@ fn any_unit() -> impl Strategy<Value = (&'static str, UnitRecord)> {
         4 => Just(JobState::Launched),
     ];
     (0..UNITS.len()).prop_flat_map(any_options_of).prop_flat_map(move |(unit, options, global)| {
-        (desired.clone(), option::of(select(&TARGETS[..]))).prop_map(move |(desired_state, target)| {
-            let machine = target.filter(|_| !global).map(|target| target.parse().unwrap());
-            let x_fleet = FleetOptions(options.clone());
-            (unit, UnitRecord { desired_state, machine, global, x_fleet, ..record(&[]) })
-        })
+        (desired.clone(), option::of(select(&TARGETS[..]))).prop_map(
+            move |(desired_state, target)| {
+                let machine = target.filter(|_| !global).map(|target| target.parse().unwrap());
+                let x_fleet = FleetOptions(options.clone());
+                (unit, UnitRecord { desired_state, machine, global, x_fleet, ..record(&[]) })
+            },
+        )
     })
 }
 
