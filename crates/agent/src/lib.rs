@@ -1,9 +1,27 @@
 //! Makes this machine run what was decided: follows its part of the registry, plans, drives
 //! systemd through [`UnitManager`], publishes what systemd says, and keeps the machine present.
+//!
+//! ```text
+//! registry ──mirror──▶ reconciler ──standings──▶ publisher ──▶ registry
+//!                        │   ▲                     ▲   │
+//!                 steps  ▼   │ jobs       changes  │   │ current presence
+//!                      unit manager ───────────────┘   └── presence ──▶ registry
+//! ```
 
+mod agent;
+mod complaint;
 pub mod desired;
+mod dump;
+mod execute;
 pub mod fake;
 pub mod manager;
 pub mod plan;
+mod presence;
+mod publish;
+mod reconciler;
+mod runtime;
 
+pub use agent::{Agent, Config};
+pub use dump::DumpHandle;
 pub use manager::{Changed, Job, JobResult, ManagerError, UnitManager};
+pub use presence::{Ended, PresenceHandle};

@@ -206,6 +206,12 @@ pub fn texts_needed(desired: &BTreeMap<UnitName, Wanted>, current: &Current) -> 
         .collect()
 }
 
+/// The units there is something to do for, possible now or not.
+#[must_use]
+pub fn open(desired: &BTreeMap<UnitName, Wanted>, current: &Current) -> BTreeSet<UnitName> {
+    todo(desired, current).map(|(unit, _)| unit.clone()).collect()
+}
+
 /// What an earlier agent must have asked of a unit whose claim isn't known: one that runs, is
 /// about to, or has failed was started (`cluster.md` 5, "after a restart").
 #[must_use]

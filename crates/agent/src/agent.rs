@@ -1,0 +1,128 @@
+//! The agent as fleetd sees it: one value that outlives its runs.
+//!
+//! The supervisor calls [`Agent::register`], then [`Agent::run`] until that ends, and begins
+//! again when it ended because presence could not be kept. What the agent knows stays in it, so
+//! a restart of the components touches no unit. At shutdown it calls [`Agent::purge`], after
+//! `run` has ended, or just drops the agent to leave units and presence alone.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use fleet_core::{Machine, MachineId, UnitName};
+use fleet_registry::{MachineRecord, Presence, Registry};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    UnitManager,
+    dump::DumpHandle,
+    presence::{Ended, Keeper, PresenceHandle},
+    publish::Publisher,
+    reconciler::Reconciler,
+};
+
+/// What an agent needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This machine.
+    pub machine: MachineId,
+    /// What it publishes of itself. The agent fills in the nonce.
+    pub record: MachineRecord,
+    /// How long it may be silent before it counts as gone (`agent_ttl`).
+    pub ttl: Duration,
+    /// Where it keeps what outlives a fleetd but not a boot, such as `/run/fleet`. Made when
+    /// missing, with mode 0700.
+    pub runtime_dir: PathBuf,
+}
+
+/// Makes this machine run what was decided.
+pub struct Agent {
+    keeper: Keeper,
+    reconciler: Reconciler,
+    publisher: Publisher,
+}
+
+impl Agent {
+    /// An agent that does nothing yet.
+    #[must_use]
+    pub fn new(registry: Registry, manager: Arc<dyn UnitManager>, config: Config) -> Self {
+        let Config { machine, record, ttl, runtime_dir } = config;
+        let reconnected = Arc::new(Notify::new());
+        let reconciler = Reconciler::new(
+            registry.clone(),
+            Arc::clone(&manager),
+            Machine { id: machine.clone(), metadata: record.metadata.clone() },
+            &runtime_dir,
+            Arc::clone(&reconnected),
+        );
+        let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir);
+        let publisher = Publisher::new(
+            registry,
+            manager,
+            reconciler.standings(),
+            keeper.handle(),
+            &runtime_dir,
+            reconnected,
+        );
+        Self { keeper, reconciler, publisher }
+    }
+
+    /// The machine's presence, for other components and for telling whether there is one.
+    #[must_use]
+    pub fn presence(&self) -> PresenceHandle {
+        self.keeper.handle()
+    }
+
+    /// What shows the agent's state while it runs.
+    #[must_use]
+    pub fn dump(&self) -> DumpHandle {
+        DumpHandle::new(self.reconciler.standings(), self.publisher.board(), self.keeper.handle())
+    }
+
+    /// Makes the machine present, trying for ever with growing pauses (`fleetd.md` 3). After a
+    /// run that ended with [`Ended::BeatTimedOut`] a beat is enough. `None` when stopped first.
+    pub async fn register(&self, stop: &CancellationToken) -> Option<Presence> {
+        self.keeper.register(stop).await
+    }
+
+    /// Runs the components until told to stop or until presence can't be kept. Ends between
+    /// passes, units untouched.
+    pub async fn run(&mut self, stop: &CancellationToken) -> Ended {
+        let parts = stop.child_token();
+        let keep = async {
+            let ended = self.keeper.keep(&parts).await;
+            parts.cancel();
+            ended
+        };
+        let (ended, (), ()) =
+            tokio::join!(keep, self.reconciler.run(&parts), self.publisher.run(&parts));
+        ended
+    }
+
+    /// Stops and unloads every unit here and ends the machine's presence, within bounds and
+    /// whatever fails; returns the units that are left. A machine that was never registered has
+    /// nothing to purge (`fleetd.md` 8).
+    pub async fn purge(&mut self) -> BTreeSet<UnitName> {
+        if self.keeper.handle().current.borrow().is_none() {
+            return BTreeSet::new();
+        }
+        let parts = CancellationToken::new();
+        let purge = async {
+            let left = self.reconciler.purge().await;
+            parts.cancel();
+            left
+        };
+        // Presence is kept meanwhile, so that no unit starts elsewhere before it stopped here.
+        let (left, _, ()) =
+            tokio::join!(purge, self.keeper.keep(&parts), self.publisher.run(&parts));
+        if let Err(error) = self.keeper.leave().await {
+            warn!(%error, "presence not ended, it will expire");
+        }
+        if left.is_empty() {
+            info!("all units are gone");
+        } else {
+            error!(units = ?left, "units are left");
+        }
+        left
+    }
+}

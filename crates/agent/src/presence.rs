@@ -1,0 +1,206 @@
+//! Keeps this machine present in the registry (`cluster.md` 6, `fleetd.md` 7).
+//!
+//! ```text
+//!            register: pauses 1, 2, 4 … 60 s            keep: a beat every third of the ttl
+//! absent ──────────────────────────────────▶ present ──┬── lease lost ──▶ registers anew
+//!                                                ▲     └── a third of the ttl without success
+//!                                                └──────── register: a beat is enough ◀──┘
+//! ```
+//!
+//! Two calls, made one after the other by the one who supervises: [`Keeper::register`] until the
+//! machine is present, then [`Keeper::keep`] until told to stop or until the registry is out of
+//! reach for too long.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use fleet_core::MachineId;
+use fleet_registry::{Instance, MachineRecord, Presence, Registry, RegistryError};
+use tokio::{
+    sync::{Notify, watch},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{complaint::Complaint, runtime::RuntimeFile};
+
+/// The longest pause between attempts to register (`fleetd.md` 3).
+const MAX_PAUSE: u64 = 60;
+
+/// Why presence is kept no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// No beat has succeeded for a third of the ttl: the heartbeat monitor's case.
+    BeatTimedOut,
+}
+
+/// What others need of presence.
+#[derive(Clone, Debug)]
+pub struct PresenceHandle {
+    /// The presence to publish under; `None` before the first registration. It stays what it
+    /// was while the registry is out of reach.
+    pub current: watch::Receiver<Option<Presence>>,
+    check: Arc<Notify>,
+}
+
+impl PresenceHandle {
+    /// Reports that the machine's lease seems to be gone: if it is, the machine registers anew.
+    pub fn check(&self) {
+        self.check.notify_one();
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    registry: Registry,
+    machine: MachineId,
+    record: MachineRecord,
+    ttl: Duration,
+    current: watch::Sender<Option<Presence>>,
+    handle: PresenceHandle,
+}
+
+/// How the machine came to be present.
+enum Present {
+    Registered,
+    Beaten,
+}
+
+impl Keeper {
+    /// One that wants `ttl` for `machine`; the nonce in `record` is replaced by the one that is
+    /// kept in `runtime_dir`.
+    pub(crate) fn new(
+        registry: Registry,
+        machine: MachineId,
+        record: MachineRecord,
+        ttl: Duration,
+        runtime_dir: &Path,
+    ) -> Self {
+        let record = MachineRecord { nonce: nonce(runtime_dir), ..record };
+        let current = watch::Sender::new(None);
+        let handle = PresenceHandle { current: current.subscribe(), check: Arc::default() };
+        Self { registry, machine, record, ttl, current, handle }
+    }
+
+    pub(crate) fn handle(&self) -> PresenceHandle {
+        self.handle.clone()
+    }
+
+    /// Makes the machine present, trying for ever. Where it is present already, a beat will do.
+    /// `None` when told to stop first.
+    pub(crate) async fn register(&self, stop: &CancellationToken) -> Option<Presence> {
+        let mut pause = 1;
+        loop {
+            let result = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                result = self.attempt() => result,
+            };
+            match result {
+                Ok(how) => {
+                    match how {
+                        Present::Registered => info!("hrt.Register() success"),
+                        Present::Beaten => info!("hrt.Beat() success"),
+                    }
+                    return self.current.borrow().clone();
+                }
+                Err(error) => {
+                    if let RegistryError::DuplicateMachine { id, address } = &error {
+                        error!(machine = %id, %address, "another machine has this machine's id");
+                    }
+                    warn!("Server register machine failed: {error}, retrying in {pause} sec.");
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = time::sleep(Duration::from_secs(pause)) => {}
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    /// Keeps the machine present until told to stop, or until that fails for too long.
+    pub(crate) async fn keep(&self, stop: &CancellationToken) -> Ended {
+        loop {
+            let third = self.granted() / 3;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ended::Stopped,
+                () = self.handle.check.notified() => {}
+                () = time::sleep(third) => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ended::Stopped,
+                result = time::timeout(third, self.refresh()) => {
+                    if result.is_err() {
+                        return Ended::BeatTimedOut;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries to beat until it works.
+    async fn refresh(&self) {
+        let pause = self.granted() / 12;
+        let mut complaint = Complaint::default();
+        loop {
+            match self.attempt().await {
+                Ok(Present::Registered) => {
+                    info!("hrt.Register() success");
+                    return;
+                }
+                Ok(Present::Beaten) => return,
+                Err(error) => {
+                    if complaint.is_news(&error) {
+                        warn!(%error, "presence not refreshed, will retry");
+                    }
+                }
+            }
+            time::sleep(pause).await;
+        }
+    }
+
+    /// One beat, or one registration where there is nothing to beat for.
+    async fn attempt(&self) -> Result<Present, RegistryError> {
+        let held = self.current.borrow().clone();
+        if let Some(presence) = held {
+            match self.registry.beat(&presence).await {
+                Ok(()) => return Ok(Present::Beaten),
+                Err(RegistryError::PresenceLost(_)) => {
+                    warn!("the machine's lease has expired, registering anew");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let presence = self.registry.register(&self.machine, &self.record, self.ttl).await?;
+        self.current.send_replace(Some(presence));
+        Ok(Present::Registered)
+    }
+
+    /// Ends the machine's presence, and with it what it published.
+    pub(crate) async fn leave(&self) -> Result<(), RegistryError> {
+        let Some(presence) = self.current.send_replace(None) else { return Ok(()) };
+        self.registry.leave(&presence).await
+    }
+
+    fn granted(&self) -> Duration {
+        self.current.borrow().as_ref().map_or(self.ttl, |presence| presence.ttl)
+    }
+}
+
+/// What tells this machine from another with the same id: drawn once per boot.
+fn nonce(runtime_dir: &Path) -> String {
+    let mut file = RuntimeFile::new(runtime_dir, "instance");
+    if let Some(Instance { nonce }) = file.read() {
+        return nonce;
+    }
+    let nonce = format!("{:032x}", fastrand::u128(..));
+    file.write(&Instance { nonce: nonce.clone() });
+    nonce
+}

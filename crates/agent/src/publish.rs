@@ -1,0 +1,327 @@
+//! Tells the registry what systemd says of the units here (`cluster.md` 5, "Publishing").
+//!
+//! Follows what the reconciler has here, what the service manager tells of, and the machine's
+//! presence; a slow poll is the safety net. One task, so for one unit nothing overlaps: while
+//! it publishes, changes gather where they come from. It ends when it is told to; its state
+//! outlives [`Publisher::run`], so that it can be run again.
+//!
+//! Only differences are written, in batches. What this machine may have published is remembered
+//! in a file: a fleetd that adopts the lease of one that was killed withdraws what that one
+//! could no longer withdraw.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use fleet_core::{JobState, UnitHash, UnitName, UnitState};
+use fleet_registry::{PublishedState, Registry, RegistryError};
+use fleet_store::LeaseId;
+use tokio::{
+    sync::{Notify, watch},
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    Changed, UnitManager, complaint::Complaint, presence::PresenceHandle, runtime::RuntimeFile,
+};
+
+/// How often systemd is asked about all units, whatever it told (`design.md` 4).
+const POLL: Duration = Duration::from_secs(30);
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How a unit stands with the agent that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The content it was loaded with.
+    pub(crate) hash: UnitHash,
+    /// What the agent has done.
+    pub(crate) claim: JobState,
+}
+
+/// The units here that have a state to publish.
+pub(crate) type Standings = BTreeMap<UnitName, Standing>;
+
+/// What the registry holds of this machine's states, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Board {
+    /// What was published, by unit; `None` where that isn't known for sure.
+    pub(crate) published: BTreeMap<UnitName, Option<PublishedState>>,
+    /// What is still to be published, or withdrawn (`None`).
+    pub(crate) pending: BTreeMap<UnitName, Option<PublishedState>>,
+}
+
+/// See the module.
+pub(crate) struct Publisher {
+    registry: Registry,
+    manager: Arc<dyn UnitManager>,
+    standings: watch::Receiver<Option<Arc<Standings>>>,
+    presence: PresenceHandle,
+    reconnected: Arc<Notify>,
+    /// What the standings were when they were looked at last.
+    here: Option<Arc<Standings>>,
+    states: BTreeMap<UnitName, UnitState>,
+    /// Units whose state is to be asked for.
+    stale: BTreeSet<UnitName>,
+    board: watch::Sender<Board>,
+    lease: Option<LeaseId>,
+    /// Names of all units that may be published.
+    names: RuntimeFile,
+    poll_at: Instant,
+    retry_at: Option<Instant>,
+    ask_complaint: Complaint,
+    publish_complaint: Complaint,
+}
+
+impl Publisher {
+    /// One that tells `reconnected` of new connections to the service manager.
+    pub(crate) fn new(
+        registry: Registry,
+        manager: Arc<dyn UnitManager>,
+        standings: watch::Receiver<Option<Arc<Standings>>>,
+        presence: PresenceHandle,
+        runtime_dir: &Path,
+        reconnected: Arc<Notify>,
+    ) -> Self {
+        let names = RuntimeFile::new(runtime_dir, "published");
+        let earlier: BTreeSet<UnitName> = names.read().unwrap_or_default();
+        let published = earlier.into_iter().map(|name| (name, None)).collect();
+        Self {
+            registry,
+            manager,
+            standings,
+            presence,
+            reconnected,
+            here: None,
+            states: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            board: watch::Sender::new(Board { published, ..Board::default() }),
+            lease: None,
+            names,
+            poll_at: Instant::now() + POLL,
+            retry_at: None,
+            ask_complaint: Complaint::default(),
+            publish_complaint: Complaint::default(),
+        }
+    }
+
+    /// What is published, for whoever wants to look.
+    pub(crate) fn board(&self) -> watch::Receiver<Board> {
+        self.board.subscribe()
+    }
+
+    /// Publishes until `stop`.
+    pub(crate) async fn run(&mut self, stop: &CancellationToken) {
+        loop {
+            let due = self.retry_at.map_or(self.poll_at, |retry_at| retry_at.min(self.poll_at));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Ok(()) = self.standings.changed() => {}
+                Ok(()) = self.presence.current.changed() => {}
+                changed = self.manager.changed() => self.take_changed(changed),
+                () = time::sleep_until(due) => {}
+            }
+            self.retry_at = None;
+            self.take_standings();
+            if Instant::now() >= self.poll_at {
+                self.all_stale();
+            }
+            self.ask().await;
+            self.publish().await;
+        }
+    }
+
+    fn take_changed(&mut self, changed: Changed) {
+        match changed {
+            Changed::Units(units) => self.stale.extend(units),
+            Changed::All => {
+                self.all_stale();
+                self.reconnected.notify_one();
+            }
+        }
+    }
+
+    fn all_stale(&mut self) {
+        if let Some(here) = &self.here {
+            self.stale.extend(here.keys().cloned());
+        }
+        self.poll_at = Instant::now() + POLL;
+    }
+
+    /// Takes in what the reconciler has here. Units that are new or were dealt with are asked for.
+    fn take_standings(&mut self) {
+        let Some(now) = self.standings.borrow_and_update().clone() else { return };
+        let before = self.here.replace(Arc::clone(&now));
+        let dealt_with = now
+            .iter()
+            .filter(|(name, standing)| before.as_ref().and_then(|b| b.get(*name)) != Some(standing))
+            .map(|(name, _)| name.clone());
+        self.stale.extend(dealt_with);
+        self.stale.retain(|name| now.contains_key(name));
+        self.states.retain(|name, _| now.contains_key(name));
+    }
+
+    /// Asks systemd about the units that may have changed.
+    async fn ask(&mut self) {
+        if self.stale.is_empty() {
+            return;
+        }
+        match self.manager.states(&self.stale).await {
+            Ok(states) => {
+                self.states.extend(states);
+                self.stale.clear();
+                self.ask_complaint.is_over();
+            }
+            Err(error) => {
+                if self.ask_complaint.is_news(&error) {
+                    error!("Failed fetching current unit states: {error}");
+                }
+                self.retry_at = Some(Instant::now() + PAUSE);
+            }
+        }
+    }
+
+    async fn publish(&mut self) {
+        let Some(here) = &self.here else { return };
+        let Some(presence) = self.presence.current.borrow_and_update().clone() else { return };
+        if self.lease != Some(presence.lease) {
+            // What hung on another lease is gone, or will be.
+            self.lease = Some(presence.lease);
+            self.board.send_modify(|board| board.published.values_mut().for_each(|s| *s = None));
+        }
+        let pending = differences(here, &self.states, &self.board.borrow().published);
+        if pending.is_empty() {
+            return;
+        }
+        self.announce(&pending);
+        match self.registry.publish(&presence, &pending).await {
+            Ok(()) => self.published(pending),
+            Err(error) => self.not_published(&error),
+        }
+    }
+
+    /// Notes what is about to be published: until that has worked, anything may be there.
+    fn announce(&mut self, pending: &BTreeMap<UnitName, Option<PublishedState>>) {
+        let known = |board: &Board| pending.keys().all(|name| board.published.contains_key(name));
+        let all_known = known(&self.board.borrow());
+        self.board.send_modify(|board| {
+            board.published.extend(pending.keys().map(|name| (name.clone(), None)));
+            board.pending.clone_from(pending);
+        });
+        if !all_known || self.names.is_failing() {
+            self.remember_names();
+        }
+    }
+
+    fn published(&mut self, pending: BTreeMap<UnitName, Option<PublishedState>>) {
+        let withdrawn = pending.values().any(Option::is_none);
+        self.board.send_modify(|board| {
+            board.pending.clear();
+            for (name, state) in pending {
+                match state {
+                    Some(state) => board.published.insert(name, Some(state)),
+                    None => board.published.remove(&name),
+                };
+            }
+        });
+        if withdrawn {
+            self.remember_names();
+        }
+        if self.publish_complaint.is_over() {
+            info!("unit states are published again");
+        }
+    }
+
+    fn not_published(&mut self, error: &RegistryError) {
+        if self.publish_complaint.is_news(error) {
+            warn!(%error, "unit states not published, will retry");
+        }
+        if let RegistryError::PresenceLost(_) = error {
+            self.presence.check();
+        }
+        self.retry_at = Some(Instant::now() + PAUSE);
+    }
+
+    fn remember_names(&mut self) {
+        let names: BTreeSet<UnitName> = self.board.borrow().published.keys().cloned().collect();
+        self.names.write(&names);
+    }
+}
+
+/// Returns what must be written so that the registry says what is so: states to publish, and
+/// units to withdraw (`None`). `published` is as in [`Board`].
+fn differences(
+    here: &Standings,
+    states: &BTreeMap<UnitName, UnitState>,
+    published: &BTreeMap<UnitName, Option<PublishedState>>,
+) -> BTreeMap<UnitName, Option<PublishedState>> {
+    let now = here.iter().filter_map(|(name, standing)| {
+        let systemd = states.get(name)?.clone();
+        Some((name, PublishedState { systemd, hash: standing.hash, claim: standing.claim }))
+    });
+    let changed = now
+        .filter(|(name, state)| published.get(*name).and_then(Option::as_ref) != Some(state))
+        .map(|(name, state)| (name.clone(), Some(state)));
+    let gone = published.keys().filter(|name| !here.contains_key(*name));
+    changed.chain(gone.map(|name| (name.clone(), None))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> UnitName {
+        name.parse().unwrap()
+    }
+
+    fn standing(claim: JobState) -> Standing {
+        Standing { hash: UnitHash::of(b"x"), claim }
+    }
+
+    fn running() -> UnitState {
+        UnitState { load: "loaded".into(), active: "active".into(), sub: "running".into() }
+    }
+
+    fn state(claim: JobState) -> PublishedState {
+        PublishedState { systemd: running(), hash: UnitHash::of(b"x"), claim }
+    }
+
+    type Published = Option<Option<PublishedState>>;
+
+    #[test]
+    fn only_differences_are_published() {
+        use JobState::{Launched, Loaded};
+        let (old, new) = (state(Loaded), state(Launched));
+        let rows: [(&str, bool, Published, Published); 7] = [
+            ("here, not published", true, None, Some(Some(new.clone()))),
+            ("here, unknown", true, Some(None), Some(Some(new.clone()))),
+            ("here, published", true, Some(Some(new.clone())), None),
+            ("here, published otherwise", true, Some(Some(old.clone())), Some(Some(new))),
+            ("gone, published", false, Some(Some(old)), Some(None)),
+            ("gone, unknown", false, Some(None), Some(None)),
+            ("gone, not published", false, None, None),
+        ];
+        let unit = name("a.service");
+        for (row, here, published, expected) in rows {
+            let here = here.then(|| (unit.clone(), standing(Launched))).into_iter().collect();
+            let states = BTreeMap::from([(unit.clone(), running())]);
+            let published = published.map(|p| (unit.clone(), p)).into_iter().collect();
+            let found = differences(&here, &states, &published);
+            let expected = expected.map(|e| (unit.clone(), e)).into_iter().collect();
+            assert_eq!(found, expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_unit_systemd_said_nothing_of_yet_is_neither_published_nor_withdrawn() {
+        let here = BTreeMap::from([(name("a.service"), standing(JobState::Loaded))]);
+        let published = BTreeMap::from([(name("a.service"), None)]);
+        assert_eq!(differences(&here, &BTreeMap::new(), &published), BTreeMap::new());
+    }
+}

@@ -1,0 +1,313 @@
+//! Makes what is here what should be here.
+//!
+//! Owns the mirror of this machine's part of the registry, the picture of what is here, and the
+//! jobs on their way. Woken by the mirror, by jobs that end, by a new connection to systemd, and
+//! by a tick; it ends when it is told to, between two passes. Its state outlives
+//! [`Reconciler::run`], so that it can be run again.
+//!
+//! While the mirror isn't current nothing is done to systemd: an outage never stops a unit
+//! (`cluster.md` 6).
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+
+use fleet_core::{JobState, Machine, UnitFile, UnitName};
+use fleet_registry::{Mirror, Registry, RegistryError, Scope};
+use tokio::{
+    sync::{Notify, watch},
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::{
+    ManagerError, UnitManager,
+    complaint::Complaint,
+    desired::{Desired, Orders, desired},
+    execute::execute,
+    plan::{self, Current, Text, plan, texts_needed},
+    publish::{Standing, Standings},
+    runtime::RuntimeFile,
+};
+
+mod jobs;
+mod purge;
+mod record;
+mod scan;
+
+use jobs::Jobs;
+
+/// The longest time between two passes (`cluster.md` 5).
+const TICK: Duration = Duration::from_secs(5);
+/// How often the files on disk are looked at, in case somebody else changed them (`design.md` 4).
+const SCAN: Duration = Duration::from_secs(30);
+/// The pause after a pass that failed as a whole.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The first and the longest pause before the registry is tried again.
+const FOLLOW: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// How long units that stop together are gathered, to be unloaded together.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// See the module.
+pub(crate) struct Reconciler {
+    registry: Registry,
+    manager: Arc<dyn UnitManager>,
+    machine: Machine,
+    mirror: Mirror<Orders>,
+    orders_changed: bool,
+    desired: Desired,
+    current: Current,
+    jobs: Jobs,
+    /// What is claimed, for the fleetd after this one.
+    claims: RuntimeFile,
+    scanned: bool,
+    scan_at: Instant,
+    retry_at: Option<Instant>,
+    /// Contents that were looked for in vain since something changed last.
+    missing: BTreeSet<UnitName>,
+    standings: watch::Sender<Option<Arc<Standings>>>,
+    reconnected: Arc<Notify>,
+    complaint: Complaint,
+}
+
+/// Why a pass could not be made.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl Reconciler {
+    /// One for `machine` with its configured metadata. `reconnected` tells of a new connection
+    /// to the service manager.
+    pub(crate) fn new(
+        registry: Registry,
+        manager: Arc<dyn UnitManager>,
+        machine: Machine,
+        runtime_dir: &Path,
+        reconnected: Arc<Notify>,
+    ) -> Self {
+        Self {
+            mirror: Mirror::new(registry.clone(), Scope::Machine(machine.id.clone())),
+            registry,
+            manager,
+            machine,
+            orders_changed: true,
+            desired: Desired::default(),
+            current: Current::default(),
+            jobs: Jobs::default(),
+            claims: RuntimeFile::new(runtime_dir, "claims"),
+            scanned: false,
+            scan_at: Instant::now(),
+            retry_at: None,
+            missing: BTreeSet::new(),
+            standings: watch::Sender::new(None),
+            reconnected,
+            complaint: Complaint::default(),
+        }
+    }
+
+    /// What is here, for the publisher; `None` until that is known.
+    pub(crate) fn standings(&self) -> watch::Receiver<Option<Arc<Standings>>> {
+        self.standings.subscribe()
+    }
+
+    /// Reconciles until `stop`.
+    pub(crate) async fn run(&mut self, stop: &CancellationToken) {
+        let mut next = Instant::now();
+        let mut follow = Follow::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                followed = follow.changed(&mut self.mirror) => {
+                    self.orders_changed |= follow.note(followed);
+                }
+                ended = self.jobs.next() => {
+                    self.ended(ended);
+                    if self.jobs.any_halts() {
+                        time::sleep(GATHER).await;
+                    }
+                }
+                () = self.reconnected.notified() => self.start_over(),
+                () = time::sleep_until(next) => {}
+            }
+            while let Some(ended) = self.jobs.try_next() {
+                self.ended(ended);
+            }
+            next = self.next_pass().await;
+        }
+    }
+
+    /// Makes a pass if that is allowed now, and returns when the next is due.
+    async fn next_pass(&mut self) -> Instant {
+        let result = if self.mirror.is_current() { self.pass().await } else { Ok(()) };
+        // Nobody vouches for how long a unit stays stopped: it is stopped again next time.
+        for here in self.current.units.values_mut() {
+            here.stopped = false;
+        }
+        match result {
+            Ok(()) => {
+                self.complaint.is_over();
+                let tick = Instant::now() + TICK;
+                self.retry_at.map_or(tick, |retry_at| retry_at.min(tick))
+            }
+            Err(error) => {
+                if self.complaint.is_news(&error) {
+                    warn!(%error, "pass failed, will retry");
+                }
+                Instant::now() + PAUSE
+            }
+        }
+    }
+
+    /// Takes no input: compares what should be here with what is here, and acts.
+    async fn pass(&mut self) -> Result<(), PassError> {
+        self.scan().await?;
+        self.decide();
+        self.fetch().await?;
+        let plan = plan(&self.desired.units, &self.current, Instant::now());
+        self.carry_out(plan).await;
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, plan: plan::Plan) {
+        self.retry_at = plan.retry_at;
+        if !plan.steps.is_empty() {
+            for done in execute(&*self.manager, plan.steps, &self.current.texts).await {
+                self.record(done);
+            }
+            // What failed just now may be due before the next tick.
+            self.retry_at = plan::plan(&self.desired.units, &self.current, Instant::now()).retry_at;
+        }
+        self.tidy();
+        self.show();
+    }
+
+    fn decide(&mut self) {
+        if !std::mem::take(&mut self.orders_changed) {
+            return;
+        }
+        self.missing.clear();
+        let desired = desired(self.mirror.model(), &self.machine);
+        for (unit, reason) in &desired.refused {
+            if self.desired.refused.get(unit) != Some(reason) {
+                info!(%unit, %reason, "unit can't be here");
+            }
+        }
+        self.desired = desired;
+    }
+
+    /// Fetches the contents that are needed and not at hand. One that isn't there (its record
+    /// came first, or the unit is gone meanwhile) is looked for again when something changes.
+    async fn fetch(&mut self) -> Result<(), PassError> {
+        let mut needed = texts_needed(&self.desired.units, &self.current);
+        needed.retain(|unit| !self.missing.contains(unit));
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let mut texts = self.registry.unit_texts(&needed).await?;
+        for unit in needed {
+            let text = texts.remove(&unit).and_then(|text| parse(&unit, &text));
+            let wanted = self.desired.units.get(&unit).map(|wanted| wanted.hash);
+            match text.filter(|text| Some(text.hash) == wanted) {
+                Some(text) => {
+                    self.current.texts.insert(unit, text);
+                }
+                None => {
+                    debug!(%unit, "content isn't there yet, or no longer");
+                    self.missing.insert(unit);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets contents and failures that nothing waits for.
+    fn tidy(&mut self) {
+        let (wanted, units) = (&self.desired.units, &self.current.units);
+        self.current.texts.retain(|unit, text| {
+            let as_wanted = wanted.get(unit).is_some_and(|wanted| wanted.hash == text.hash);
+            let here = units.get(unit);
+            as_wanted
+                && here.is_none_or(|h| h.hash != Some(text.hash) || h.claim == JobState::Inactive)
+        });
+        let open = plan::open(wanted, &self.current);
+        self.current.retries.retain(|unit, retry| {
+            let busy = units.get(unit).is_some_and(|here| here.busy.is_some());
+            retry.wanted.as_ref() == wanted.get(unit) && (busy || open.contains(unit))
+        });
+    }
+
+    /// Tells the publisher, and the fleetd after this one, what is here.
+    fn show(&mut self) {
+        let claimed = |(unit, here): (&UnitName, &plan::Here)| {
+            let standing = Standing { hash: here.hash?, claim: here.claim };
+            (here.claim != JobState::Inactive).then(|| (unit.clone(), standing))
+        };
+        let now: Standings = self.current.units.iter().filter_map(claimed).collect();
+        let before = self.standings.borrow().clone();
+        let changed = before.as_deref() != Some(&now);
+        if changed || self.claims.is_failing() {
+            self.remember_claims(&now);
+        }
+        if changed {
+            self.standings.send_replace(Some(Arc::new(now)));
+        }
+    }
+
+    /// Tries everything again: the service manager is back.
+    fn start_over(&mut self) {
+        self.scan_at = Instant::now();
+        self.current.retries.clear();
+    }
+}
+
+fn parse(unit: &UnitName, text: &[u8]) -> Option<Text> {
+    match UnitFile::parse_stored(text) {
+        Ok(file) => Some(Text { hash: file.hash(), file }),
+        Err(error) => {
+            warn!(%unit, %error, "content can't be understood");
+            None
+        }
+    }
+}
+
+/// Follows the mirror with growing pauses while the registry is out of reach.
+#[derive(Debug, Default)]
+struct Follow {
+    resume: Option<(Instant, Duration)>,
+    complaint: Complaint,
+}
+
+impl Follow {
+    /// Cancel-safe, as the mirror is.
+    async fn changed(&self, mirror: &mut Mirror<Orders>) -> Result<(), RegistryError> {
+        if let Some((at, _)) = self.resume {
+            time::sleep_until(at).await;
+        }
+        mirror.changed().await
+    }
+
+    /// Takes in how that went, and returns whether there is something new.
+    fn note(&mut self, followed: Result<(), RegistryError>) -> bool {
+        match followed {
+            Ok(()) => {
+                self.resume = None;
+                if self.complaint.is_over() {
+                    info!("registry is followed again");
+                }
+                true
+            }
+            Err(error) => {
+                let pause = self.resume.map_or(FOLLOW.0, |(_, pause)| (pause * 2).min(FOLLOW.1));
+                self.resume = Some((Instant::now() + pause, pause));
+                if self.complaint.is_news(&error) {
+                    warn!(%error, "registry can't be followed, units stay as they are");
+                }
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Keeps book: what steps and jobs that have ended mean for what is here.
+
+use fleet_core::JobState;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::Reconciler;
+use super::jobs::{Ended, STOP_LIMIT};
+use crate::{
+    JobResult,
+    execute::{Done, Effect},
+    plan::{Action, Busy, Here, Retry, Step},
+};
+
+impl Reconciler {
+    /// Takes in what became of a step.
+    pub(super) fn record(&mut self, (step, result): Done) {
+        match result {
+            Ok(effect) => {
+                if step.action != Action::Halt {
+                    let (task, unit, reason) = (step.action.task(), &step.unit, step.reason);
+                    info!(
+                        "AgentReconciler completed task: type={task} job={unit} reason=\"{reason}\""
+                    );
+                }
+                self.worked(step, effect);
+            }
+            Err(error) => {
+                self.scan_at = Instant::now(); // what is on disk may be half done
+                if let Some(here) = self.current.units.get_mut(&step.unit) {
+                    here.stopped = false;
+                }
+                self.failed(&step, &error.to_string());
+            }
+        }
+    }
+
+    fn worked(&mut self, step: Step, effect: Effect) {
+        let units = &mut self.current.units;
+        match step.action {
+            Action::Unload => {
+                units.remove(&step.unit);
+            }
+            Action::Load => {
+                let hash = self.current.texts.get(&step.unit).map(|text| text.hash);
+                let here = Here { hash, claim: JobState::Loaded, ..Here::default() };
+                units.insert(step.unit.clone(), here);
+            }
+            Action::Halt | Action::Stop => {
+                if let Some(here) = units.get_mut(&step.unit) {
+                    here.claim = JobState::Loaded;
+                    here.busy = Some(Busy::Stopping);
+                }
+            }
+            Action::Start => {
+                if let Some(here) = units.get_mut(&step.unit) {
+                    here.claim = JobState::Launched;
+                    here.busy = Some(Busy::Starting);
+                }
+            }
+        }
+        if let Effect::Queued(job) = effect {
+            self.jobs.follow(step, job);
+        }
+    }
+
+    /// Takes in how a job ended.
+    pub(super) fn ended(&mut self, Ended { step, result }: Ended) {
+        let Some(here) = self.current.units.get_mut(&step.unit) else { return };
+        here.busy = None;
+        match (step.action, result) {
+            (Action::Start, Some(JobResult::Done)) => {}
+            // Only its published state tells: fleet restarts nothing (`cluster.md` 1).
+            (Action::Start, result) => {
+                info!(unit = %step.unit, ?result, "start did not succeed");
+            }
+            (Action::Halt, Some(JobResult::Done)) => {
+                here.stopped = true;
+                info!("Stopped unit({})", step.unit);
+            }
+            (_, Some(JobResult::Done)) => {}
+            (action, result) => {
+                if action == Action::Stop {
+                    here.claim = JobState::Launched; // it may still run: stop it again
+                }
+                let text = result.map_or_else(
+                    || format!("stop took longer than {} s", STOP_LIMIT.as_secs()),
+                    |result| format!("stop job ended as {result:?}"),
+                );
+                self.failed(&step, &text);
+            }
+        }
+    }
+
+    /// Puts a unit back for a while. Says so the first, second, fourth, … time.
+    fn failed(&mut self, step: &Step, error: &str) {
+        let wanted = self.desired.units.get(&step.unit).copied();
+        let earlier = self.current.retries.get(&step.unit);
+        let retry = Retry::after(earlier, wanted, Instant::now());
+        let (task, unit, reason) = (step.action.task(), &step.unit, step.reason);
+        if retry.attempts.is_power_of_two() {
+            info!(
+                "AgentReconciler task failed: type={task} job={unit} reason=\"{reason}\" err={error}"
+            );
+        } else {
+            debug!(%unit, task, error, attempts = retry.attempts, "task failed again");
+        }
+        self.current.retries.insert(unit.clone(), retry);
+    }
+}

@@ -1,0 +1,79 @@
+//! Finds out what is here: at the start, when something failed, and every now and then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_core::{JobState, UnitHash, UnitName};
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{Reconciler, SCAN};
+use crate::{
+    ManagerError,
+    plan::{Here, adopted_claim},
+    publish::Standings,
+};
+
+impl Reconciler {
+    /// Lists the unit files if that is due. Asks systemd only about units nobody remembers
+    /// anything of, so that it costs no call otherwise.
+    pub(super) async fn scan(&mut self) -> Result<(), ManagerError> {
+        if Instant::now() < self.scan_at {
+            return Ok(());
+        }
+        let listing = self.manager.units().await?;
+        let remembered = if self.scanned { BTreeMap::new() } else { self.remembered_claims() };
+        let mut found = self.merge(listing, &remembered);
+        self.adopt(&mut found).await?;
+        if !self.scanned && !found.is_empty() {
+            info!(units = found.len(), "units found here");
+        }
+        self.current.units = found;
+        self.missing.clear(); // look once more: a change may have been lost
+        self.scanned = true;
+        self.scan_at = Instant::now() + SCAN;
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        listing: BTreeMap<UnitName, Option<UnitHash>>,
+        remembered: &BTreeMap<UnitName, JobState>,
+    ) -> BTreeMap<UnitName, Here> {
+        let here = |(name, hash): (UnitName, Option<UnitHash>)| {
+            let known = self.current.units.get(&name).cloned().unwrap_or_else(|| Here {
+                claim: remembered.get(&name).copied().unwrap_or_default(),
+                ..Here::default()
+            });
+            (name, Here { hash, ..known })
+        };
+        listing.into_iter().map(here).collect()
+    }
+
+    /// Gives units without a claim the one that their state speaks for.
+    async fn adopt(&self, found: &mut BTreeMap<UnitName, Here>) -> Result<(), ManagerError> {
+        let unclaimed = |(name, here): (&UnitName, &Here)| {
+            (here.claim == JobState::Inactive && here.busy.is_none()).then(|| name.clone())
+        };
+        let unclaimed: BTreeSet<UnitName> = found.iter().filter_map(unclaimed).collect();
+        if unclaimed.is_empty() {
+            return Ok(());
+        }
+        for (name, state) in self.manager.states(&unclaimed).await? {
+            if let Some(here) = found.get_mut(&name) {
+                here.claim = adopted_claim(&state);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the fleetd before this one claimed.
+    fn remembered_claims(&self) -> BTreeMap<UnitName, JobState> {
+        self.claims.read().unwrap_or_default()
+    }
+
+    pub(super) fn remember_claims(&mut self, standings: &Standings) {
+        let claims: BTreeMap<&UnitName, JobState> =
+            standings.iter().map(|(name, standing)| (name, standing.claim)).collect();
+        self.claims.write(&claims);
+    }
+}

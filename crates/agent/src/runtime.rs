@@ -1,0 +1,90 @@
+//! Small files that outlive a fleetd but not a boot of the machine.
+
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tempfile::NamedTempFile;
+use tracing::warn;
+
+/// One JSON file, written as a whole. Small and on a file system in memory, so its reads and
+/// writes don't count as blocking.
+#[derive(Debug)]
+pub(crate) struct RuntimeFile {
+    path: PathBuf,
+    /// Whether the last write failed: said once, not every time.
+    failing: bool,
+}
+
+impl RuntimeFile {
+    pub(crate) fn new(directory: &Path, name: &str) -> Self {
+        Self { path: directory.join(name), failing: false }
+    }
+
+    /// What the file says; `None` when there is none. One that can't be understood is reported,
+    /// and counts as none.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let parsed = match fs::read(&self.path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => Err(error),
+        };
+        let path = self.path.display();
+        parsed.inspect_err(|error| warn!(%path, %error, "runtime file can't be used")).ok()
+    }
+
+    /// Replaces the file atomically. A failure is logged, not returned: whoever writes here
+    /// gets along without, only a successor knows less.
+    pub(crate) fn write(&mut self, value: &impl Serialize) {
+        let result = self.try_write(value);
+        if let (Err(error), false) = (&result, self.failing) {
+            let path = self.path.display();
+            warn!(%path, %error, "runtime file can't be written, a restart will know less");
+        }
+        self.failing = result.is_err();
+    }
+
+    /// Whether the file is not what was written last.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    fn try_write(&self, value: &impl Serialize) -> io::Result<()> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let mut file = NamedTempFile::new_in(directory)?; // mode 0600
+        file.write_all(&serde_json::to_vec(value)?)?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_rubbish_is_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("below");
+        let mut file = RuntimeFile::new(&directory, "numbers");
+        assert_eq!(file.read::<Vec<u32>>(), None);
+        file.write(&[1, 2]);
+        file.write(&[3]);
+        assert_eq!(file.read(), Some(vec![3]));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing temporary stays");
+        fs::write(directory.join("numbers"), "{").unwrap();
+        assert_eq!(file.read::<Vec<u32>>(), None);
+    }
+
+    #[test]
+    fn a_directory_that_can_not_be_made_is_no_panic() {
+        let mut file = RuntimeFile::new(Path::new("/proc/nowhere"), "numbers");
+        file.write(&[1]);
+        assert_eq!(file.read::<Vec<u32>>(), None);
+    }
+}
