@@ -108,7 +108,6 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         let token = match c {
-            '*' if tokens.last() == Some(&Token::AnyRun) => continue,
             '*' => Token::AnyRun,
             '?' => Token::AnyOne,
             '[' => class(&mut chars)?,

@@ -208,7 +208,7 @@ impl<'a> Lexer<'a> {
             }
             None => {
                 self.at = self.text.len();
-                (rest.strip_suffix(b"\r").unwrap_or(rest), false)
+                (rest, false)
             }
         }
     }
@@ -236,9 +236,9 @@ impl<'a> Lexer<'a> {
     /// Skips a comment: a trailing `\`, even one before a single blank, takes the next line along.
     fn skip_comment(&mut self) {
         loop {
-            let (line, had_newline) = self.take_line();
+            let (line, _) = self.take_line();
             let line = line.strip_suffix(b" ").unwrap_or(line);
-            if !line.ends_with(b"\\") || !had_newline {
+            if !line.ends_with(b"\\") {
                 return;
             }
         }
