@@ -11,7 +11,8 @@ use nix::sys::signal::Signal;
 
 use crate::http::Connection;
 use crate::process::Process;
-use crate::sandbox::{Sandbox, tail};
+use crate::sandbox::{Freeze, Sandbox, tail};
+use crate::slot::Slot;
 use crate::wait::eventually;
 
 const PORT: u16 = 2379;
@@ -22,11 +23,13 @@ pub struct Etcd {
     sandbox: Arc<Sandbox>,
     folder: PathBuf,
     address: Ipv4Addr,
+    cgroup: String,
 }
 
 impl Etcd {
-    pub(crate) fn new(sandbox: Arc<Sandbox>, folder: &Path, address: Ipv4Addr) -> Self {
-        Self { sandbox, folder: folder.to_owned(), address }
+    pub(crate) fn new(sandbox: Arc<Sandbox>, folder: &Path, slot: Slot) -> Self {
+        let cgroup = format!("{}/etcd", slot.cgroup());
+        Self { sandbox, folder: folder.to_owned(), address: slot.address(1), cgroup }
     }
 
     /// Returns the client URL, as hosts use it.
@@ -43,7 +46,8 @@ impl Etcd {
         ensure!(self.process().is_none(), "etcd runs already");
         let data = self.folder.join("etcd").display().to_string();
         let url = self.url();
-        let args = [
+        let command = [
+            "etcd",
             "--data-dir",
             &data,
             "--listen-client-urls",
@@ -53,7 +57,7 @@ impl Etcd {
             "--listen-peer-urls",
             "http://127.0.0.1:2380",
         ];
-        let process = self.sandbox.launch("etcd", &args, &self.log())?;
+        let process = self.sandbox.launch(&self.cgroup, &command, &self.log())?;
         fs::write(self.pid_file(), process.to_string())?;
         eventually("etcd is healthy", Duration::from_secs(20), || self.health())
             .with_context(|| format!("etcd's log ends in:\n{}", self.log_tail(10)))
@@ -64,7 +68,9 @@ impl Etcd {
     /// # Errors
     /// When it doesn't end.
     pub fn stop(&self) -> Result<()> {
-        self.signal(Signal::SIGTERM)?.wait_gone(Duration::from_secs(20))
+        let process = self.process().context("etcd doesn't run")?;
+        process.signal(Signal::SIGTERM)?;
+        process.wait_gone(Duration::from_secs(20))
     }
 
     /// Makes it hang: connections stay open and nothing answers.
@@ -72,7 +78,7 @@ impl Etcd {
     /// # Errors
     /// When it doesn't run.
     pub fn freeze(&self) -> Result<()> {
-        self.signal(Signal::SIGSTOP).map(drop)
+        self.sandbox.freeze(&self.cgroup, Freeze::Freeze)
     }
 
     /// Lets it go on after [`Self::freeze`].
@@ -80,7 +86,7 @@ impl Etcd {
     /// # Errors
     /// When it doesn't run.
     pub fn thaw(&self) -> Result<()> {
-        self.signal(Signal::SIGCONT).map(drop)
+        self.sandbox.freeze(&self.cgroup, Freeze::Thaw)
     }
 
     /// Returns its process, if it runs.
@@ -100,6 +106,17 @@ impl Etcd {
         Ok(line.with_context(|| format!("etcd has no {name}"))?.trim().parse()?)
     }
 
+    /// Sends a request, to its JSON gateway for instance, and returns the body of the answer.
+    ///
+    /// # Errors
+    /// When it doesn't answer within 5 s, or not with 200.
+    pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Result<String> {
+        let address = SocketAddr::from((self.address, PORT));
+        let reply = Connection::tcp(self.sandbox.connect(address)?)?.send(method, path, body)?;
+        ensure!(reply.status == 200, "etcd answers {} to {path}", reply.status);
+        Ok(reply.body)
+    }
+
     /// Returns the last `lines` lines of its log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
@@ -113,16 +130,7 @@ impl Etcd {
     }
 
     fn get(&self, path: &str) -> Result<String> {
-        let address = SocketAddr::from((self.address, PORT));
-        let reply = Connection::tcp(self.sandbox.connect(address)?)?.send("GET", path, None)?;
-        ensure!(reply.status == 200, "etcd answers {} to {path}", reply.status);
-        Ok(reply.body)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<Process> {
-        let process = self.process().context("etcd doesn't run")?;
-        process.signal(signal)?;
-        Ok(process)
+        self.send("GET", path, None)
     }
 
     fn log(&self) -> PathBuf {

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use crate::api::Api;
 use crate::process::Process;
 use crate::rootfs::{BINARIES, PATH, READY};
-use crate::sandbox::{Sandbox, tail};
+use crate::sandbox::{Sandbox, checked, tail};
 use crate::wait::eventually;
 
 /// Longest time any command in a host may take. Waiting commands of fleetctl wait for ever.
@@ -24,13 +24,10 @@ const COMMAND_LIMIT: &str = "60";
 /// A boot takes half a second, or a few when a build keeps the machine busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Puts nspawn into a cgroup of the host's own, or same-named units of two hosts would share
-/// one, and waits for the last of an earlier boot's network to go.
-const BOOT: &str = "set -e
-cgroup=/sys/fs/cgroup/$1; link=$2; shift 2
-mkdir -p $cgroup
-find $cgroup -mindepth 1 -depth -type d -exec rmdir {} +
-echo 0 > $cgroup/cgroup.procs
+/// Boots the container with the rest of the arguments, once the network link of an earlier boot,
+/// which the first names, is gone: the kernel takes its time. nspawn can't see by itself that
+/// the systemd below a `/usr` yet to be bound knows cgroup v2.
+const BOOT: &str = "link=$1; shift
 for _ in $(seq 100); do ip link show $link >/dev/null 2>&1 || break; sleep 0.02; done
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 exec systemd-nspawn \"$@\"";
@@ -104,10 +101,10 @@ impl Host {
         let root = self.root().display().to_string();
         let hostname = format!("--hostname={}", self.hostname);
         let args = [
+            "sh",
             "-c",
             BOOT,
             "boot",
-            &self.cgroup,
             &link,
             "--quiet",
             "--boot",
@@ -125,7 +122,7 @@ impl Host {
             "--register=no",
             "--keep-unit",
         ];
-        let process = self.sandbox.launch("sh", &args, &self.console())?;
+        let process = self.sandbox.launch(&self.cgroup, &args, &self.console())?;
         fs::write(self.pid_file(), process.to_string())?;
         Ok(())
     }
@@ -348,12 +345,4 @@ impl Host {
     fn pid_file(&self) -> PathBuf {
         self.folder.join("nspawn.pid")
     }
-}
-
-/// Runs a command of the machine to its end; `Err` with its stderr unless it succeeds.
-pub(crate) fn checked(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed: {}", stderr.trim());
-    Ok(())
 }

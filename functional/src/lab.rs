@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::api::State;
 use crate::etcd::Etcd;
-use crate::host::{Host, checked};
+use crate::host::Host;
 use crate::process::Process;
 use crate::rootfs::{Plan, lay_out};
-use crate::sandbox::{Lifetime, Sandbox, tail};
+use crate::sandbox::{Lifetime, Sandbox, checked, tail};
 use crate::slot::Slot;
 use crate::wait::eventually;
 
@@ -255,7 +255,7 @@ impl Lab {
             gateway: slot.address(1),
         };
         Self {
-            etcd: Etcd::new(Arc::clone(&sandbox), folder, slot.address(1)),
+            etcd: Etcd::new(Arc::clone(&sandbox), folder, slot),
             hosts: (1..=hosts).map(host).collect(),
             slot,
             folder: folder.to_owned(),

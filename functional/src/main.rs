@@ -36,6 +36,9 @@ enum Verb {
         /// Boot bare hosts, without fleet
         #[arg(long)]
         without_fleet: bool,
+        /// Stay until Enter or the end of input, then take the lab down
+        #[arg(long)]
+        foreground: bool,
     },
     /// Run a command in host I, or a shell
     Sh {
@@ -121,8 +124,11 @@ fn run(args: Args) -> Result<()> {
     let folder = PathBuf::from(format!("/var/tmp/fleet-lab-{}", args.name));
     let open = || Lab::open(&folder);
     match args.command {
-        Verb::Up { hosts, config, binaries, without_fleet } => {
-            let mut builder = Lab::with_hosts(hosts).folder(&folder).detached();
+        Verb::Up { hosts, config, binaries, without_fleet, foreground } => {
+            let mut builder = Lab::with_hosts(hosts).folder(&folder);
+            if !foreground {
+                builder = builder.detached();
+            }
             for line in config {
                 builder = builder.config(&line);
             }
@@ -132,7 +138,12 @@ fn run(args: Args) -> Result<()> {
             if without_fleet {
                 builder = builder.without_fleet();
             }
-            status(&builder.up()?)
+            let lab = builder.up()?;
+            status(&lab)?;
+            if foreground {
+                io::stdin().read_line(&mut String::new())?;
+            }
+            Ok(())
         }
         Verb::Sh { host, command } => {
             let words = if command.is_empty() { vec!["bash".to_owned()] } else { command };

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 
@@ -37,6 +37,14 @@ ip link set br0 up
 echo ready
 exec $2 >/dev/null 2>&1";
 
+/// Runs the rest of its arguments in the cgroup that the first names, made anew.
+const IN_CGROUP: &str = "set -e
+cgroup=/sys/fs/cgroup/$1; shift
+mkdir -p $cgroup
+find $cgroup -mindepth 1 -depth -type d -exec rmdir {} +
+echo 0 > $cgroup/cgroup.procs
+exec \"$@\"";
+
 /// Who ends a lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
@@ -44,6 +52,13 @@ pub(crate) enum Lifetime {
     Owner,
     /// It stays until somebody takes it down.
     Detached,
+}
+
+/// What to do to the processes of a cgroup, with the kernel's number for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Freeze {
+    Thaw = 0,
+    Freeze = 1,
 }
 
 /// The namespaces of a running lab.
@@ -113,16 +128,18 @@ impl Sandbox {
         command
     }
 
-    /// Starts `program` inside, in a session of its own and writing to `log`, and returns its
-    /// process. It runs until the sandbox ends, also when this process ends earlier.
+    /// Starts `command` inside, in a session and a cgroup of its own and writing to `log`, and
+    /// returns its process. It runs until the sandbox ends, also when this process ends earlier.
     ///
     /// # Errors
     /// When it can't be started or ends at once.
-    pub(crate) fn launch(&self, program: &str, args: &[&str], log: &Path) -> Result<Process> {
+    pub(crate) fn launch(&self, cgroup: &str, command: &[&str], log: &Path) -> Result<Process> {
+        let program = command.first().context("no command")?;
         let output = File::options().create(true).append(true).open(log)?;
         let mut child = Command::new("setsid")
-            .args(["nsenter", "-t", &self.first.id().to_string(), "-n", "-m", "-p", "--", program])
-            .args(args)
+            .args(["nsenter", "-t", &self.first.id().to_string(), "-n", "-m", "-p", "--"])
+            .args(["sh", "-c", IN_CGROUP, "launch", cgroup])
+            .args(command)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -139,6 +156,16 @@ impl Sandbox {
         });
         self.started.lock().unwrap_or_else(PoisonError::into_inner).push(child);
         inner
+    }
+
+    /// Stops every process of a cgroup where it is, or lets them go on. Unlike by a signal, their
+    /// parents aren't told.
+    ///
+    /// # Errors
+    /// When there is no such cgroup.
+    pub(crate) fn freeze(&self, cgroup: &str, freeze: Freeze) -> Result<()> {
+        let script = format!("echo {} > /sys/fs/cgroup/{cgroup}/cgroup.freeze", freeze as u8);
+        checked(self.command("sh").args(["-c", &script]))
     }
 
     /// Connects to `address` from inside the lab's network.
@@ -166,6 +193,14 @@ impl Sandbox {
         }
         self.first.wait_gone(Duration::from_secs(10)).ok();
     }
+}
+
+/// Runs a command of the machine to its end; `Err` with its stderr unless it succeeds.
+pub(crate) fn checked(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed: {}", stderr.trim());
+    Ok(())
 }
 
 /// Returns the last `lines` lines of a file, or why there are none.

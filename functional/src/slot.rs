@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::process::Process;
+use crate::sandbox::checked;
 
 const REGISTER: &str = "/run/fleet-lab";
 /// One /24 each out of 198.18.0.0/15, which is set aside for tests of networks (RFC 2544).
@@ -115,13 +116,8 @@ impl Slot {
         // at all. The find fails while a cgroup is in use; that is worth knowing.
         let script = "mount -t cgroup2 none /sys/fs/cgroup && cd /sys/fs/cgroup &&
             if [ -d \"$1\" ]; then find \"$1\" -depth -type d -exec rmdir {} +; fi";
-        let output = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script, "lab", &self.cgroup()])
-            .output()?;
-        if !output.status.success() {
-            bail!("{}: {}", self.cgroup(), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        let args = ["--mount", "sh", "-c", script, "lab", &self.cgroup()];
+        checked(Command::new("unshare").args(args))
     }
 }
 
