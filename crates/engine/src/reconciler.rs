@@ -49,6 +49,7 @@ impl<'a> Reconciler<'a> {
         self.status.send_modify(|status| status.queries = Some(asker));
         let mut tick = time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut backoff = Backoff::up_to(self.interval);
         loop {
             if !self.mirror.is_current() {
                 self.read_cluster().await;
@@ -57,13 +58,17 @@ impl<'a> Reconciler<'a> {
             }
             // One pass takes in the news of a snapshot and of a watch alike.
             self.mirror.model_mut().has_news();
-            if let Err(error) = self.pass().await {
-                if matches!(error, RegistryError::LeadershipLost) {
-                    return;
+            match self.pass().await {
+                Ok(()) => {
+                    backoff.reset();
+                    tick.reset();
                 }
-                warn!(%error, "pass failed, will retry");
+                Err(RegistryError::LeadershipLost) => return,
+                Err(error) => {
+                    warn!(%error, "pass failed, will retry");
+                    tick.reset_after(backoff.pause());
+                }
             }
-            tick.reset();
         }
     }
 

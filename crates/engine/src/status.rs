@@ -35,7 +35,8 @@ impl Query {
 }
 
 /// This engine doesn't lead, and so doesn't know the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this engine does not lead")]
 pub struct NotLeading;
 
 /// A view of a running engine. Cheap to clone, and costs nothing unless it is used.

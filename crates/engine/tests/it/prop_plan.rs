@@ -181,8 +181,6 @@ fn misplaced(cluster: &Cluster) -> Vec<(UnitName, Refusal)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
     #[test]
     fn loads_kept_in_place_are_those_worked_out_from_scratch(changes in any_changes()) {
         let world = world(&changes);

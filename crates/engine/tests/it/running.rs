@@ -68,6 +68,24 @@ async fn stale_decision_is_refused_and_taken_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn decision_whose_answer_is_lost_counts_once_seen() {
+    let mut lab = Lab::with_machines(&["m1", "m2"]).await;
+    let engine = lab.engine("m1");
+    leads(&engine).await;
+    engine.line.set(Mode::Held);
+    lab.create("u.service", "").await;
+    eventually("a decision is on the way", async || !engine.line.held().is_empty()).await;
+    lab.store.lose_next_answer();
+    engine.line.set(Mode::Open);
+    lab.scheduled("u.service", "m1").await;
+    let before = lab.record("u.service").await;
+    pass(5 * INTERVAL).await;
+    assert_eq!(lab.record("u.service").await, before);
+    let metrics = engine.handle.metrics();
+    assert_eq!((metrics.tasks.schedule, metrics.task_failures.schedule), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_hundred_units_are_spread_evenly_and_then_left_alone() {
     let mut lab = Lab::with_machines(&["m1", "m2", "m3"]).await;
     for unit in 0..200 {
