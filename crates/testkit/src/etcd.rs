@@ -56,16 +56,7 @@ impl EtcdServer {
         Self::start_with("http", &[])
     }
 
-    /// Starts an etcd with TLS and a self-signed certificate, see [`certificate`](Self::certificate).
-    ///
-    /// # Panics
-    /// As [`start`](Self::start).
-    #[must_use]
-    pub fn start_with_tls() -> Self {
-        Self::start_with("https", &["--auto-tls"])
-    }
-
-    /// Starts an etcd with more arguments.
+    /// Starts an etcd that serves clients over `scheme` (`http` or `https`), with more arguments.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -109,16 +100,6 @@ impl EtcdServer {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.ports.client)
-    }
-
-    /// The self-signed certificate of a server that was started with TLS, in PEM.
-    ///
-    /// # Panics
-    /// When the server has none.
-    #[must_use]
-    pub fn certificate(&self) -> Vec<u8> {
-        let path = self.data_dir().join("fixtures/client/cert.pem");
-        std::fs::read(path).expect("etcd has made a certificate")
     }
 
     /// Freezes the server (SIGSTOP): connections stay open, nothing is answered.

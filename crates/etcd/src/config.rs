@@ -1,0 +1,191 @@
+//! How to reach etcd, and the checks that can be made before anything is sent.
+
+use std::{fmt, time::Duration};
+
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+/// How long a connection is silent before it is pinged.
+///
+/// Members count pings that come faster than every 5 s (`--grpc-keepalive-min-time`), or while
+/// no stream is open, and hang up on the third; hence a little more, and only with streams open.
+const PING_AFTER: Duration = Duration::from_secs(6);
+
+/// How long the answer to a ping may take before the connection is dead.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a member may send ahead of one slow reader (a watch), and of all of them together, so
+/// that some watches that are not being read can't hold up the calls beside them.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// How to reach etcd (`fleetd.md` 9).
+#[derive(Clone, Debug)]
+pub struct EtcdConfig {
+    /// The members' URLs, `http://host:port` or `https://host:port`.
+    pub endpoints: Vec<String>,
+    /// Whom to log in as.
+    pub login: Option<Login>,
+    /// Certificates for the endpoints that are `https`.
+    pub tls: Tls,
+    /// How long a request to one endpoint may take.
+    pub request_timeout: Duration,
+}
+
+/// A user of etcd's own authentication.
+#[derive(Clone)]
+pub struct Login {
+    /// The user's name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Certificates, each the content of a PEM file.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// The authorities that members are verified against; the system's when `None`.
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificate and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("ca", &self.ca.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There has to be one endpoint at least.
+    #[error("no etcd endpoint is given")]
+    NoEndpoint,
+    /// An endpoint is no URL.
+    #[error("etcd endpoint {0:?} is no URL")]
+    Malformed(String, #[source] tonic::transport::Error),
+    /// An endpoint is a URL of another kind.
+    #[error("etcd endpoint {0:?} is neither http://host:port nor https://host:port")]
+    UnknownScheme(String),
+    /// The authorities' file holds no certificate: nobody could be verified.
+    #[error("no certificate found among the etcd authorities")]
+    NoCertificate,
+    /// The certificates can't be used.
+    #[error("can't use the certificates for etcd endpoint {0:?}")]
+    Certificates(String, #[source] tonic::transport::Error),
+}
+
+impl EtcdConfig {
+    /// The endpoints, ready to be connected to.
+    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, ConfigError> {
+        if self.endpoints.is_empty() {
+            return Err(ConfigError::NoEndpoint);
+        }
+        self.endpoints.iter().map(|url| self.endpoint(url)).collect()
+    }
+
+    fn endpoint(&self, url: &str) -> Result<Endpoint, ConfigError> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|error| ConfigError::Malformed(url.to_owned(), error))?
+            .connect_timeout(self.request_timeout)
+            .http2_keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(false)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        let has_host = endpoint.uri().host().is_some_and(|host| !host.is_empty());
+        match endpoint.uri().scheme_str() {
+            Some("http") if has_host => Ok(endpoint),
+            Some("https") if has_host => endpoint
+                .tls_config(self.tls.client_config()?)
+                .map_err(|error| ConfigError::Certificates(url.to_owned(), error)),
+            _ => Err(ConfigError::UnknownScheme(url.to_owned())),
+        }
+    }
+}
+
+impl Tls {
+    /// Members are always verified: against the given authorities alone, else the system's.
+    fn client_config(&self) -> Result<ClientTlsConfig, ConfigError> {
+        let config = match &self.ca {
+            None => ClientTlsConfig::new().with_native_roots(),
+            Some(pem) if !holds_certificate(pem) => return Err(ConfigError::NoCertificate),
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+        };
+        Ok(match &self.identity {
+            None => config,
+            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+        })
+    }
+}
+
+fn holds_certificate(pem: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    pem.windows(BEGIN.len()).any(|window| window == BEGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(endpoints: &[&str], tls: Tls) -> EtcdConfig {
+        EtcdConfig {
+            endpoints: endpoints.iter().map(|&url| url.to_owned()).collect(),
+            login: None,
+            tls,
+            request_timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn error(endpoints: &[&str], tls: Tls) -> ConfigError {
+        config(endpoints, tls).endpoints().expect_err("a bad configuration")
+    }
+
+    #[test]
+    fn endpoints_are_urls_with_a_host() {
+        let none = Tls::default;
+        assert!(matches!(error(&[], none()), ConfigError::NoEndpoint));
+        for url in ["127.0.0.1:2379", "etcd", "ftp://127.0.0.1:2379", "/run/etcd", ""] {
+            let error = error(&["http://127.0.0.1:2379", url], none());
+            assert!(
+                matches!(&error, ConfigError::UnknownScheme(named) | ConfigError::Malformed(named, _) if named == url),
+                "{url}: {error:?}"
+            );
+        }
+        let good = config(&["http://127.0.0.1:2379", "http://etcd", "http://[::1]:1"], none());
+        assert_eq!(good.endpoints().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn certificates_are_checked_where_they_are_used() {
+        let garbage = || Some(b"garbage".to_vec());
+        let broken = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_vec();
+        let https = &["https://127.0.0.1:2379"];
+
+        let tls = Tls { ca: garbage(), identity: None };
+        assert!(matches!(error(https, tls.clone()), ConfigError::NoCertificate));
+        assert!(config(&["http://127.0.0.1:2379"], tls).endpoints().is_ok());
+        let tls = Tls { ca: Some(broken), identity: None };
+        assert!(matches!(error(https, tls), ConfigError::Certificates(..)));
+        let tls = Tls { ca: None, identity: Some((b"no".to_vec(), b"pair".to_vec())) };
+        assert!(matches!(error(https, tls), ConfigError::Certificates(..)));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let login = Login { user: "fleet".into(), password: "hidden".into() };
+        let tls = Tls { ca: None, identity: Some((vec![], b"hidden".to_vec())) };
+        let config = EtcdConfig { login: Some(login), ..config(&[], tls) };
+        let shown = format!("{config:?}");
+        assert!(shown.contains("fleet") && !shown.contains("hidden"), "{shown}");
+    }
+}

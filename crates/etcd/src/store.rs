@@ -1,0 +1,200 @@
+//! The store.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use etcd_client::{GetOptions, TxnOp, TxnOpResponse};
+use fleet_store::{
+    Changes, Lease, LeaseId, Op, Outcome, Range, Revision, Snapshot, Store, StoreError, Txn,
+};
+
+use crate::{
+    call::{Repeat, call},
+    config::{ConfigError, EtcdConfig},
+    convert,
+    failure::Failure,
+    link::{Link, Links},
+    watch,
+};
+
+/// A cluster of etcd. Clones share its connection.
+#[derive(Clone, Debug)]
+pub struct EtcdStore(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) links: Links,
+    pub(crate) request_timeout: Duration,
+}
+
+impl EtcdStore {
+    /// Prepares a connection. Nothing is sent before the first call, so etcd may be down.
+    ///
+    /// The endpoints are shuffled, so that a cluster's fleetds spread over the members.
+    ///
+    /// # Errors
+    /// When the configuration can't work, whatever etcd does.
+    pub fn connect(config: EtcdConfig) -> Result<Self, ConfigError> {
+        let mut endpoints = config.endpoints()?;
+        fastrand::shuffle(&mut endpoints);
+        let links = Links::new(endpoints, config.login, config.request_timeout);
+        Ok(Self(Arc::new(Shared { links, request_timeout: config.request_timeout })))
+    }
+
+    async fn call<T, F>(&self, repeat: Repeat, send: impl Fn(Link) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        call(&self.0.links, self.0.request_timeout, repeat, send).await
+    }
+}
+
+#[async_trait]
+impl Store for EtcdStore {
+    async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
+        let result = self.call(Repeat::Harmless, |link| read(link, ranges, at)).await;
+        result.map_err(|failure| failure.into_store(at.unwrap_or_default(), LeaseId(0)))
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
+        // etcd's answer doesn't say which lease it missed.
+        let lease = named_lease(&txn).unwrap_or(LeaseId(0));
+        if txn.then.iter().any(|op| matches!(op, Op::Put { lease: Some(LeaseId(0)), .. })) {
+            // To etcd 0 means no lease at all.
+            return Err(StoreError::NoSuchLease(LeaseId(0)));
+        }
+        let result = self.call(Repeat::Harmful, |link| commit(link, &txn)).await;
+        result.map_err(|failure| failure.into_store(Revision::default(), lease))
+    }
+
+    async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
+        watch::watch(&self.0, ranges, from).await
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
+        let seconds = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0)).max(1);
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let result = self.call(Repeat::Harmful, |link| grant(link, seconds)).await;
+        result.map_err(|failure| failure.into_store(Revision::default(), LeaseId(0)))
+    }
+
+    async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
+        let result = self.call(Repeat::Harmless, |link| keep_alive(link, lease)).await;
+        result.map_err(|failure| failure.into_store(Revision::default(), lease))
+    }
+
+    async fn time_to_live(&self, lease: LeaseId) -> Result<Option<Duration>, StoreError> {
+        match self.call(Repeat::Harmless, |link| time_to_live(link, lease)).await {
+            Err(Failure::NoSuchLease) => Ok(None),
+            result => result.map_err(|failure| failure.into_store(Revision::default(), lease)),
+        }
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
+        match self.call(Repeat::Harmless, |link| revoke(link, lease)).await {
+            Err(Failure::NoSuchLease) => Ok(()),
+            result => result.map_err(|failure| failure.into_store(Revision::default(), lease)),
+        }
+    }
+}
+
+fn named_lease(txn: &Txn) -> Option<LeaseId> {
+    txn.then.iter().find_map(|op| match op {
+        Op::Put { lease, .. } => *lease,
+        Op::Delete(_) | Op::DeletePrefix(_) => None,
+    })
+}
+
+async fn read(link: Link, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, Failure> {
+    match ranges {
+        [range] => read_one(link, range, at).await,
+        [] => {
+            // A transaction of nothing would be answered from what the member happens to know.
+            let nothing = Range::key("\0".into());
+            let snapshot = read_one(link, &nothing, at).await?;
+            Ok(Snapshot { ranges: vec![], ..snapshot })
+        }
+        _ => read_several(link, ranges, at).await,
+    }
+}
+
+async fn read_one(
+    mut link: Link,
+    range: &Range,
+    at: Option<Revision>,
+) -> Result<Snapshot, Failure> {
+    let (key, options): (&str, GetOptions) = convert::get(range, at);
+    let response = link.kv.get(key, Some(options)).await?;
+    let newest = revision(response.header())?;
+    Ok(Snapshot { revision: at.unwrap_or(newest), ranges: vec![convert::range_result(response)] })
+}
+
+/// One transaction, so one revision.
+async fn read_several(
+    mut link: Link,
+    ranges: &[Range],
+    at: Option<Revision>,
+) -> Result<Snapshot, Failure> {
+    let ops: Vec<TxnOp> = ranges
+        .iter()
+        .map(|range| {
+            let (key, options) = convert::get(range, at);
+            TxnOp::get(key, Some(options))
+        })
+        .collect();
+    let response = link.kv.txn(etcd_client::Txn::new().and_then(ops)).await?;
+    let newest = revision(response.header())?;
+    let results: Vec<_> = response
+        .op_responses()
+        .into_iter()
+        .filter_map(|response| match response {
+            TxnOpResponse::Get(response) => Some(convert::range_result(response)),
+            _ => None,
+        })
+        .collect();
+    if results.len() != ranges.len() {
+        return Err(Failure::Lost("etcd answered fewer ranges than were asked".into()));
+    }
+    Ok(Snapshot { revision: at.unwrap_or(newest), ranges: results })
+}
+
+async fn commit(mut link: Link, txn: &Txn) -> Result<Outcome, Failure> {
+    let response = link.kv.txn(convert::txn(txn)).await?;
+    Ok(Outcome { applied: response.succeeded(), revision: revision(response.header())? })
+}
+
+async fn grant(mut link: Link, seconds: i64) -> Result<Lease, Failure> {
+    let response = link.lease.grant(seconds, None).await?;
+    Ok(Lease { id: LeaseId(response.id()), ttl: whole_seconds(response.ttl()) })
+}
+
+/// Renews over a stream that lives for this call.
+async fn keep_alive(mut link: Link, lease: LeaseId) -> Result<Duration, Failure> {
+    // The first renewal opens the stream, but the client keeps what it granted to itself.
+    let (mut keeper, mut answers) = link.lease.keep_alive(lease.0).await?;
+    keeper.keep_alive().await?;
+    match answers.message().await? {
+        Some(answer) if answer.ttl() > 0 => Ok(whole_seconds(answer.ttl())),
+        Some(_) => Err(Failure::NoSuchLease),
+        None => Err(Failure::Lost("etcd ended the renewal".into())),
+    }
+}
+
+async fn time_to_live(mut link: Link, lease: LeaseId) -> Result<Option<Duration>, Failure> {
+    let ttl = link.lease.time_to_live(lease.0, None).await?.ttl();
+    Ok((ttl >= 0).then(|| whole_seconds(ttl)))
+}
+
+async fn revoke(mut link: Link, lease: LeaseId) -> Result<(), Failure> {
+    link.lease.revoke(lease.0).await?;
+    Ok(())
+}
+
+fn revision(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Failure> {
+    let header = header.ok_or_else(|| Failure::Lost("etcd told no revision".into()))?;
+    Ok(Revision(header.revision()))
+}
+
+fn whole_seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}

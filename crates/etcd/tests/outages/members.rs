@@ -1,0 +1,85 @@
+//! Several endpoints, some of which are dead.
+
+use fleet_store::{Revision, Store};
+use fleet_testkit::EtcdServer;
+
+use crate::helpers::{TIMEOUT, connect, everything, is_unavailable, read, timed, write};
+
+/// A connection is one descriptor of ours to the server's port; counted by the server.
+fn connections(server: &EtcdServer) -> f64 {
+    server.metric("process_open_fds").expect("etcd counts its descriptors")
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_costs_nothing() {
+    let mut dead = EtcdServer::start();
+    let alive = EtcdServer::start();
+    dead.kill();
+    for endpoints in [[dead.endpoint(), alive.endpoint()], [alive.endpoint(), dead.endpoint()]] {
+        let store = connect(&[&endpoints[0], &endpoints[1]]);
+        for key in ["/a", "/b"] {
+            let (elapsed, result) = timed(write(&store, key)).await;
+            assert!(result.is_ok() && elapsed < TIMEOUT, "{elapsed:?}: {result:?}");
+        }
+        assert!(store.watch(&[everything()], Revision(1)).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_endpoint_is_left_for_the_next() {
+    let servers = [EtcdServer::start(), EtcdServer::start()];
+    let store = connect(&[&servers[0].endpoint(), &servers[1].endpoint()]);
+    // Which of the two is in use? They are two clusters, so their data tells.
+    write(&store, "/mark").await.unwrap();
+    let is_marked = async |server: &EtcdServer| {
+        read(&connect(&[&server.endpoint()])).await.unwrap().ranges[0].kvs.len() == 1
+    };
+    let used = usize::from(!is_marked(&servers[0]).await);
+    servers[used].pause();
+
+    let (elapsed, result) = timed(read(&store)).await;
+    assert!(elapsed < 2 * TIMEOUT, "{elapsed:?}");
+    assert_eq!(result.unwrap().ranges[0].kvs.len(), 0, "the other has answered");
+    // From now on it is the preferred one.
+    for _ in 0..5 {
+        let (elapsed, result) = timed(read(&store)).await;
+        assert!(result.is_ok() && elapsed < TIMEOUT / 2, "{elapsed:?}");
+    }
+    servers[used].resume();
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_arrived_is_not_sent_again() {
+    let servers = [EtcdServer::start(), EtcdServer::start()];
+    let store = connect(&[&servers[0].endpoint(), &servers[1].endpoint()]);
+    write(&store, "/mark").await.unwrap();
+    servers.iter().for_each(EtcdServer::pause);
+    let (elapsed, result) = timed(write(&store, "/once")).await;
+    servers.iter().for_each(EtcdServer::resume);
+    assert!(is_unavailable(&result), "{result:?}");
+    assert!(elapsed < TIMEOUT * 3 / 2, "it went to one endpoint only: {elapsed:?}");
+}
+
+#[tokio::test]
+async fn all_calls_watches_and_leases_share_one_connection() {
+    let server = EtcdServer::start();
+    let store = connect(&[&server.endpoint()]);
+    let before = connections(&server);
+    let mut watches = Vec::new();
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..30 {
+        let store = store.clone();
+        calls.spawn(async move {
+            write(&store, &format!("/{n}")).await.unwrap();
+            let lease = store.grant(TIMEOUT).await.unwrap().id;
+            store.keep_alive(lease).await.unwrap();
+            store.watch(&[everything()], Revision(1)).await.unwrap()
+        });
+    }
+    while let Some(watch) = calls.join_next().await {
+        watches.push(watch.unwrap());
+    }
+    // Asking makes a connection of its own, before as after.
+    let opened = connections(&server) - before;
+    assert!((1.0..=2.0).contains(&opened), "{opened} descriptors for {} watches", watches.len());
+}
