@@ -79,7 +79,8 @@ pub(crate) fn parse(
         match name {
             "config" => {
                 let value = value.map(str::to_owned).or_else(|| words.next());
-                args.config = Some(value.ok_or_else(|| UsageError::NoValue(name.to_owned()))?.into());
+                args.config =
+                    Some(value.ok_or_else(|| UsageError::NoValue(name.to_owned()))?.into());
             }
             "version" => version = switch(name, value)?,
             "dev" => args.dev = switch(name, value)?,
@@ -127,7 +128,11 @@ mod tests {
     fn nonsense_is_named() {
         for (line, text, code) in [
             ("foo", "fleetd takes no arguments. Did you mean to invoke fleetctl instead?", 1),
-            ("--version extra", "fleetd takes no arguments. Did you mean to invoke fleetctl instead?", 1),
+            (
+                "--version extra",
+                "fleetd takes no arguments. Did you mean to invoke fleetctl instead?",
+                1,
+            ),
             ("--bogus", "flag provided but not defined: -bogus", 2),
             ("-config", "flag needs an argument: -config", 2),
             ("-dev=maybe", "invalid boolean value \"maybe\" for -dev", 2),

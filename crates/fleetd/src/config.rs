@@ -104,7 +104,8 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
         warnings.push("Config option enable_grpc is no longer needed - ignoring".to_owned());
     }
     let (metadata, dropped) = value::parse_metadata(&layers.text("metadata", ""));
-    warnings.extend(dropped.iter().map(|piece| format!("metadata without a key dropped: {piece:?}")));
+    warnings
+        .extend(dropped.iter().map(|piece| format!("metadata without a key dropped: {piece:?}")));
     let config = Config {
         debug: layers.verbosity()? > 0,
         etcd: etcd(layers)?,
@@ -138,7 +139,9 @@ pub(crate) fn deprecations(layers: &Layers) -> Result<Vec<String>, ConfigError> 
         lines.push("Config option verify_units is no longer supported - ignoring".to_owned());
     }
     if !layers.text("authorized_keys_file", "").is_empty() {
-        lines.push("Config option authorized_keys_file is no longer supported - ignoring".to_owned());
+        lines.push(
+            "Config option authorized_keys_file is no longer supported - ignoring".to_owned(),
+        );
     }
     Ok(lines)
 }

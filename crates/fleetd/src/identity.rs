@@ -7,6 +7,12 @@ use tracing::{error, warn};
 
 const MACHINE_ID: &str = "/etc/machine-id";
 
+/// Whether this process runs as root: `/proc/self` belongs to the effective user.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
 /// The machine has no usable id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unable to determine local machine ID")]
@@ -23,9 +29,8 @@ pub(crate) fn machine_id() -> Result<MachineId, NoMachineId> {
 }
 
 fn parse(read: io::Result<String>) -> Result<MachineId, String> {
-    let text = read.map_err(|error| {
-        format!("open {MACHINE_ID}: {}", crate::config::plain(&error))
-    })?;
+    let text =
+        read.map_err(|error| format!("open {MACHINE_ID}: {}", crate::config::plain(&error)))?;
     let id = text.trim();
     if id.is_empty() {
         return Err("found empty machineID".to_owned());
@@ -47,7 +52,10 @@ mod tests {
         assert_eq!(parse(Ok(format!("{id}\n"))).unwrap().as_str(), id);
         for (text, reason) in [
             (" \n", "found empty machineID"),
-            ("uninitialized\n", "\"uninitialized\" is not 32 lower-case hex digits (machine-id(5))"),
+            (
+                "uninitialized\n",
+                "\"uninitialized\" is not 32 lower-case hex digits (machine-id(5))",
+            ),
             ("a/b c", "\"a/b c\" is not 32 lower-case hex digits (machine-id(5))"),
         ] {
             assert_eq!(parse(Ok(text.to_owned())).unwrap_err(), reason);

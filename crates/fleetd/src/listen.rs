@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::{fs::{FileTypeExt as _, PermissionsExt as _}, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
     path::Path,
 };
 
@@ -40,10 +43,12 @@ pub(crate) async fn listeners(configured: &[Listen]) -> Result<Vec<Listener>, Li
             Listen::Unix(path) => Listener::from(bind_unix(path)?),
             Listen::Tcp(address) => {
                 let listener = TcpListener::bind(address).await;
-                Listener::from(listener.map_err(|source| ListenError::Tcp {
-                    address: address.to_string(),
-                    source,
-                })?)
+                Listener::from(
+                    listener.map_err(|source| ListenError::Tcp {
+                        address: address.to_string(),
+                        source,
+                    })?,
+                )
             }
         });
     }
@@ -76,10 +81,7 @@ fn take(inherited: &mut ListenFd, index: usize) -> Option<Listener> {
         .ok()
 }
 
-fn nonblocking<T>(
-    set: io::Result<()>,
-    listener: impl FnOnce() -> io::Result<T>,
-) -> io::Result<T> {
+fn nonblocking<T>(set: io::Result<()>, listener: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     set.and_then(|()| listener())
 }
 

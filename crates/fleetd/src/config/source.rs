@@ -88,13 +88,7 @@ pub(crate) fn load(
             Layers { source, values: BTreeMap::new() }
         }
     };
-    for option in OPTIONS {
-        let variable = format!("FLEET_{}", option.to_uppercase());
-        if let Some(value) = environment(&variable) {
-            let origin = Origin::Environment(variable);
-            layers.values.insert(option.to_owned(), Raw { value, origin });
-        }
-    }
+    layers.values.extend(Layers::of_environment(&environment).values);
     Ok(layers)
 }
 
@@ -111,11 +105,29 @@ impl Layers {
         Ok(Self { source, values: values.collect() })
     }
 
+    /// What the environment sets.
+    pub(crate) fn of_environment(environment: &impl Fn(&str) -> Option<String>) -> Self {
+        let set = |option: &str| {
+            let variable = format!("FLEET_{}", option.to_uppercase());
+            let value = environment(&variable)?;
+            Some((option.to_owned(), Raw { value, origin: Origin::Environment(variable) }))
+        };
+        let values = OPTIONS.into_iter().filter_map(set).collect();
+        Self { source: String::new(), values }
+    }
+
+    /// Sets an option that nothing else sets.
+    pub(crate) fn default_to(&mut self, option: &str, value: String) {
+        self.values.entry(option.to_owned()).or_insert(Raw { value, origin: Origin::Default });
+    }
+
     /// A line for every option that fleetd doesn't know.
     pub(crate) fn unknown_options(&self) -> Vec<String> {
         let unknown = self.values.iter().filter(|(option, _)| !OPTIONS.contains(&option.as_str()));
         unknown
-            .map(|(option, raw)| format!("unknown config option {option:?} in {} - ignoring", raw.origin))
+            .map(|(option, raw)| {
+                format!("unknown config option {option:?} in {} - ignoring", raw.origin)
+            })
             .collect()
     }
 
@@ -175,7 +187,8 @@ impl Layers {
     /// The `verbosity` option: any positive number turns DEBUG on.
     pub(crate) fn verbosity(&self) -> Result<i64, ConfigError> {
         self.with("verbosity", "0", |text| {
-            value::parse_int(text).ok_or_else(|| format!("invalid value {text:?}: must be a number"))
+            value::parse_int(text)
+                .ok_or_else(|| format!("invalid value {text:?}: must be a number"))
         })
     }
 }

@@ -54,34 +54,65 @@ fn unknown_options_are_reported_with_their_place() {
 fn a_bad_value_names_option_value_and_source() {
     let failed = "Failed creating Server: ";
     for (text, environment, reason) in [
-        ("", &[("FLEET_AGENT_TTL", "30")][..],
-         "time: missing unit in duration \"30\" (option agent_ttl in environment variable FLEET_AGENT_TTL)"),
-        ("", &[("FLEET_AGENT_TTL", "")],
-         "time: invalid duration \"\" (option agent_ttl in environment variable FLEET_AGENT_TTL)"),
-        ("agent_ttl=500ms", &[],
-         "invalid value \"500ms\": must be 1s at least (option agent_ttl in CONF line 1)"),
-        ("\netcd_request_timeout=1s", &[],
-         "invalid value \"1s\": must be a number of seconds greater than 0 (option etcd_request_timeout in CONF line 2)"),
-        ("engine_reconcile_interval=0", &[],
-         "invalid value \"0\": must be a number of seconds greater than 0 (option engine_reconcile_interval in CONF line 1)"),
-        ("disable_engine=yes", &[],
-         "invalid value \"yes\": must be true or false (option disable_engine in CONF line 1)"),
-        ("token_limit=65536", &[], "must be a number from 1 to 65535 (option token_limit in CONF line 1)"),
-        ("etcd_servers=ftp://a:1", &[],
-         "endpoint \"ftp://a:1\": unsupported protocol scheme \"ftp\" (option etcd_servers in CONF line 1)"),
-        ("etcd_cafile=/nonexistent", &[],
-         "open /nonexistent: no such file or directory (option etcd_cafile in CONF line 1)"),
-        ("etcd_cafile=/dev/null", &[],
-         "tls: failed to find any PEM data in certificate input (/dev/null) (option etcd_cafile in CONF line 1)"),
-        ("api_listen=unix://x", &[],
-         "\"unix://x\" is neither unix:///path nor http://address:port (option api_listen in CONF line 1)"),
+        (
+            "",
+            &[("FLEET_AGENT_TTL", "30")][..],
+            "time: missing unit in duration \"30\" (option agent_ttl in environment variable FLEET_AGENT_TTL)",
+        ),
+        (
+            "",
+            &[("FLEET_AGENT_TTL", "")],
+            "time: invalid duration \"\" (option agent_ttl in environment variable FLEET_AGENT_TTL)",
+        ),
+        (
+            "agent_ttl=500ms",
+            &[],
+            "invalid value \"500ms\": must be 1s at least (option agent_ttl in CONF line 1)",
+        ),
+        (
+            "\netcd_request_timeout=1s",
+            &[],
+            "invalid value \"1s\": must be a number of seconds greater than 0 (option etcd_request_timeout in CONF line 2)",
+        ),
+        (
+            "engine_reconcile_interval=0",
+            &[],
+            "invalid value \"0\": must be a number of seconds greater than 0 (option engine_reconcile_interval in CONF line 1)",
+        ),
+        (
+            "disable_engine=yes",
+            &[],
+            "invalid value \"yes\": must be true or false (option disable_engine in CONF line 1)",
+        ),
+        (
+            "token_limit=65536",
+            &[],
+            "must be a number from 1 to 65535 (option token_limit in CONF line 1)",
+        ),
+        (
+            "etcd_servers=ftp://a:1",
+            &[],
+            "endpoint \"ftp://a:1\": unsupported protocol scheme \"ftp\" (option etcd_servers in CONF line 1)",
+        ),
+        (
+            "etcd_cafile=/nonexistent",
+            &[],
+            "open /nonexistent: no such file or directory (option etcd_cafile in CONF line 1)",
+        ),
+        (
+            "etcd_cafile=/dev/null",
+            &[],
+            "tls: failed to find any PEM data in certificate input (/dev/null) (option etcd_cafile in CONF line 1)",
+        ),
+        (
+            "api_listen=unix://x",
+            &[],
+            "\"unix://x\" is neither unix:///path nor http://address:port (option api_listen in CONF line 1)",
+        ),
     ] {
         assert_eq!(from_file(text, environment).unwrap_err(), format!("{failed}{reason}"));
     }
-    assert_eq!(
-        from_file("word", &[]).unwrap_err(),
-        "CONF: iniparser: syntax error at ':1'."
-    );
+    assert_eq!(from_file("word", &[]).unwrap_err(), "CONF: iniparser: syntax error at ':1'.");
 }
 
 #[test]
@@ -90,7 +121,10 @@ fn half_a_key_pair_is_refused() {
     let path = folder.path().join("cert.pem");
     fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
     let error = from_file(&format!("etcd_certfile={}", path.display()), &[]).unwrap_err();
-    assert!(error.contains("tls: failed to find any PEM data in key input (option etcd_keyfile"), "{error}");
+    assert!(
+        error.contains("tls: failed to find any PEM data in key input (option etcd_keyfile"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -118,9 +118,14 @@ mod tests {
 
     #[test]
     fn durations_read_as_gos() {
-        for (text, millis) in
-            [("30s", 30_000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("250ms", 250), ("0", 0), ("+2s", 2000)]
-        {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("250ms", 250),
+            ("0", 0),
+            ("+2s", 2000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for (text, error) in [
@@ -137,9 +142,15 @@ mod tests {
 
     #[test]
     fn numbers_are_read_or_refused() {
-        for (text, value) in
-            [("10", 10), ("0x0a", 10), ("012", 10), ("0b11", 3), ("1_000", 1000), ("-3", -3), ("0", 0)]
-        {
+        for (text, value) in [
+            ("10", 10),
+            ("0x0a", 10),
+            ("012", 10),
+            ("0b11", 3),
+            ("1_000", 1000),
+            ("-3", -3),
+            ("0", 0),
+        ] {
             assert_eq!(parse_int(text), Some(value), "{text}");
         }
         for text in ["", "abc", "1s", "--1", "0x", "9999999999999999999"] {
