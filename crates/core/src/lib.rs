@@ -23,3 +23,6 @@ pub use state::{InvalidJobState, JobState, UnitState};
 pub use unit_file::{UnitFile, UnitOption};
 pub use unit_name::{InvalidUnitName, RECOGNISED_UNIT_TYPES, UNIT_TYPES, UnitName};
 pub use validate::{InvalidUnit, OptionFault, validate};
+
+/// The version of everything here, as users see it.
+pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
