@@ -51,6 +51,8 @@ pub enum Operation {
     Load,
     /// [`UnitManager::unload`].
     Unload,
+    /// [`UnitManager::reload_if_needed`], for all when one of them is refused.
+    Reload,
     /// [`UnitManager::start`].
     Start,
     /// [`UnitManager::stop`].
@@ -206,7 +208,7 @@ impl UnitManager for FakeManager {
     }
 
     async fn reload_if_needed(&self, units: &BTreeSet<UnitName>) -> Result<bool, ManagerError> {
-        Ok(self.called(Call::ReloadIfNeeded(units.clone()))?.reload_if_needed(units))
+        self.called(Call::ReloadIfNeeded(units.clone()))?.reload_if_needed(units)
     }
 
     async fn start(&self, unit: &UnitName) -> Result<Job, ManagerError> {

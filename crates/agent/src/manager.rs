@@ -37,7 +37,8 @@ pub trait UnitManager: Send + Sync + 'static {
     async fn start(&self, unit: &UnitName) -> Result<Job, ManagerError>;
 
     /// Asks systemd to stop a unit; returns once the job is queued. A unit that systemd doesn't
-    /// know, or that isn't running, is a job that is done.
+    /// know, or that isn't running, is a job that is done; one that is being stopped is the job
+    /// that is on its way.
     async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError>;
 
     /// What systemd says of each of `units`; units it doesn't know are `not-found`.

@@ -54,7 +54,7 @@ impl RuntimeFile {
     }
 
     fn try_write(&self, value: &impl Serialize) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let mut file = NamedTempFile::new_in(directory)?; // mode 0600
         file.write_all(&serde_json::to_vec(value)?)?;

@@ -41,7 +41,16 @@ struct Known {
 
 struct Queued {
     id: u32,
-    done: oneshot::Sender<JobResult>,
+    /// Those who wait: a stop that is asked for again is the same job.
+    waiting: Vec<oneshot::Sender<JobResult>>,
+}
+
+impl Queued {
+    fn end(self, result: JobResult) {
+        for waiting in self.waiting {
+            let _ = waiting.send(result); // it may not wait any more
+        }
+    }
 }
 
 /// A job that ends later.
@@ -100,20 +109,24 @@ impl Host {
         self.files.insert(unit.clone(), None);
     }
 
-    pub(super) fn reload_if_needed(&mut self, units: &BTreeSet<UnitName>) -> bool {
+    pub(super) fn reload_if_needed(
+        &mut self,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<bool, ManagerError> {
+        units.iter().try_for_each(|unit| self.check(unit, Operation::Reload))?;
         let outdated = |name: &UnitName| match (self.memory.get(name), self.files.get(name)) {
             (Some(known), Some(Some(file))) => known.file != *file,
             _ => false,
         };
         if !units.iter().any(outdated) {
-            return false;
+            return Ok(false);
         }
         for (name, known) in &mut self.memory {
             if let Some(Some(file)) = self.files.get(name) {
                 known.file = file.clone();
             }
         }
-        true
+        Ok(true)
     }
 
     pub(super) fn state_of(&self, unit: &UnitName) -> UnitState {
@@ -196,6 +209,11 @@ impl Host {
             "failed" => return Ok((Job::done(), None)),
             _ => Duration::ZERO,
         };
+        if let (true, Some(queued)) = (known.active == "deactivating", self.jobs.get_mut(unit)) {
+            let (done, job) = Job::new(queued.id);
+            queued.waiting.push(done);
+            return Ok((job, None));
+        }
         let (id, job) = self.queue(unit);
         let later = Later { unit: unit.clone(), id, after: takes, then: None };
         if takes.is_zero() {
@@ -210,9 +228,9 @@ impl Host {
     fn queue(&mut self, unit: &UnitName) -> (u32, Job) {
         self.last_job += 1;
         let (done, job) = Job::new(self.last_job);
-        let replaced = self.jobs.insert(unit.clone(), Queued { id: self.last_job, done });
-        if let Some(old) = replaced {
-            let _ = old.done.send(JobResult::NotRun); // nobody may be waiting
+        let queued = Queued { id: self.last_job, waiting: vec![done] };
+        if let Some(old) = self.jobs.insert(unit.clone(), queued) {
+            old.end(JobResult::NotRun);
         }
         (self.last_job, job)
     }
@@ -234,7 +252,7 @@ impl Host {
 
     fn finish(&mut self, unit: &UnitName, id: u32, result: JobResult) {
         if let Some(queued) = self.jobs.remove(unit).filter(|queued| queued.id == id) {
-            let _ = queued.done.send(result); // nobody may be waiting
+            queued.end(result);
         }
     }
 }

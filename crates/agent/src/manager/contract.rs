@@ -27,6 +27,8 @@ pub const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
 /// Its start never ends.
 pub const HANGS: &str =
     "[Service]\nType=oneshot\nTimeoutStartSec=infinity\nExecStart=/bin/sleep infinity\n";
+/// Takes a second to stop.
+pub const STOPS_SLOWLY: &str = "[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep 1\n";
 /// Has an `[Install]` section that says nothing about installing.
 pub const BAD_INSTALL: &str = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nX-Nothing=1\n";
 
@@ -46,6 +48,7 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
     a_finished_unit_is_inactive(manager, prefix).await;
     a_failing_unit_ends_failed(manager, prefix).await;
     a_stop_ends_a_start_that_hangs(manager, prefix).await;
+    a_stop_asked_for_twice_ends_for_both(manager, prefix).await;
     every_unit_asked_for_has_a_state(manager, prefix).await;
     changes_are_told(manager, prefix).await;
 }
@@ -191,6 +194,23 @@ pub async fn a_stop_ends_a_start_that_hangs(manager: &dyn UnitManager, prefix: &
     assert_eq!(stop(manager, &unit).await, JobResult::Done);
     let ended = time::timeout(LIMIT, hanging.wait()).await.expect("the start has ended");
     assert_ne!(ended, JobResult::Done);
+    remove(manager, &unit).await;
+}
+
+/// A stop that is on its way is joined by a second one; both end when the unit has stopped.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_stop_asked_for_twice_ends_for_both(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "slow");
+    load(manager, &unit, STOPS_SLOWLY).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Done);
+    let first = manager.stop(&unit).await.expect("the first stop is queued");
+    assert_eq!(active(manager, &unit).await, "deactivating");
+    assert_eq!(stop(manager, &unit).await, JobResult::Done);
+    let ended = time::timeout(LIMIT, first.wait()).await.expect("the first has ended as well");
+    assert_eq!(ended, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "inactive");
     remove(manager, &unit).await;
 }
 

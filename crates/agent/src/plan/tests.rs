@@ -59,6 +59,9 @@ fn actions(plan: &Plan) -> Vec<(Action, &'static str)> {
     plan.steps.iter().map(|step| (step.action, reason(step.reason))).collect()
 }
 
+/// A name, what is wanted, what is here, what is to be done and why.
+type Row = (&'static str, Option<Wanted>, Option<Here>, Vec<(Action, &'static str)>);
+
 #[tokio::test]
 async fn every_row_of_the_table_has_its_steps() {
     use JobState::{Inactive, Launched, Loaded};
@@ -67,7 +70,7 @@ async fn every_row_of_the_table_has_its_steps() {
     let differs = "unit loaded but hash differs to expected";
     let start = (Start, "unit currently loaded but desired state is launched");
     let unreadable = |stopped| Some(Here { stopped, ..Here::default() });
-    let rows: Vec<(&str, Option<Wanted>, Option<Here>, Vec<(Action, &str)>)> = vec![
+    let rows: Vec<Row> = vec![
         ("none, absent", None, None, vec![]),
         ("none, launched", None, Some(here(NEW, Launched)), vec![(Halt, not_here)]),
         ("none, loaded", None, Some(here(NEW, Loaded)), vec![(Halt, not_here)]),

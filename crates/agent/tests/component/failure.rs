@@ -1,0 +1,195 @@
+//! What goes wrong costs only what it must.
+
+use std::time::Duration;
+
+use fleet_agent::fake::{Call, Operation};
+use fleet_core::JobState::{Launched, Loaded};
+use fleet_store::{Key, Op, Store, Txn};
+use tokio::time::{self, Instant};
+
+use crate::world::{Cluster, Host, RUNS, hash, name};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn count(calls: &[Call], wanted: impl Fn(&Call) -> bool) -> usize {
+    calls.iter().filter(|call| wanted(call)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_unit_blocks_nobody_and_is_retried_with_growing_pauses() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
+    cluster.launch("bad.service", RUNS).await;
+    cluster.launch("good.service", RUNS).await;
+    cluster.shows("good.service", "active", Launched).await;
+    host.deeds();
+    time::sleep(HOUR).await;
+    let tries = count(&host.deeds(), |call| matches!(call, Call::Load(_)));
+    assert!((60..=70).contains(&tries), "{tries}");
+    host.manager.allow(&name("bad.service"));
+    cluster.shows("bad.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_start_is_retried_and_a_failed_one_is_not() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("refused.service"), Operation::Start, "not now");
+    cluster.launch("refused.service", RUNS).await;
+    cluster.launch("fails.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n").await;
+    cluster.shows("fails.service", "failed", Launched).await;
+    cluster.shows("refused.service", "inactive", Loaded).await;
+    time::sleep(HOUR).await;
+    assert_eq!(host.manager.starts_of(&name("fails.service")), 1);
+    host.manager.allow(&name("refused.service"));
+    cluster.shows("refused.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_fails_can_be_destroyed_without_waiting() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("bad.service"), Operation::Start, "never");
+    cluster.launch("bad.service", RUNS).await;
+    cluster.shows("bad.service", "inactive", Loaded).await;
+    time::sleep(HOUR).await; // the pause is a minute by now
+    let before = Instant::now();
+    cluster.destroy("bad.service").await;
+    cluster.shows_nothing("bad.service").await;
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_reload_that_is_needed_nothing_is_started() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("a.service"), Operation::Reload, "too many reloads");
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "inactive", Loaded).await;
+    time::sleep(HOUR).await;
+    let calls = host.deeds();
+    assert_eq!(count(&calls, |call| matches!(call, Call::Start(_))), 0);
+    assert!(count(&calls, |call| matches!(call, Call::ReloadIfNeeded(_))) <= 70);
+    host.manager.allow(&name("a.service"));
+    cluster.shows("a.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_runtime_directory_everything_but_memory_works() {
+    let (cluster, mut host) = (Cluster::new().await, Host::new("m1"));
+    host.runtime_dir = "/proc/nowhere".into();
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    daemon.kill().await;
+    host.deeds();
+    let _daemon = host.boot(&cluster).await; // waits until the first one's entry has expired
+    cluster.shows("a.service", "active", Launched).await;
+    assert_eq!(host.deeds(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_stays_while_the_unit_can_not_be_stopped() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    for unit in ["refused.service", "slow.service"] {
+        cluster.launch(unit, &format!("{RUNS}ExecStop=/bin/sleep 1000\n")).await;
+        cluster.shows(unit, "active", Launched).await;
+    }
+    host.manager.refuse(&name("refused.service"), Operation::Stop, "no");
+    cluster.destroy("refused.service").await;
+    cluster.destroy("slow.service").await;
+    time::sleep(Duration::from_secs(500)).await; // its stop was given up some times by then
+    host.has_files(&["refused.service", "slow.service"]).await;
+    cluster.shows("slow.service", "deactivating", Loaded).await;
+    host.has("slow.service", "deactivating").await;
+    time::sleep(Duration::from_secs(600)).await;
+    host.has_files(&["refused.service"]).await;
+    host.manager.allow(&name("refused.service"));
+    time::sleep(Duration::from_secs(1200)).await;
+    host.has_files(&[]).await;
+    cluster.shows_nothing("refused.service").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_an_hour_does_nothing_to_units() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nMachineMetadata=zone=a\n");
+    cluster.submit("g.service", &global, Launched).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.launch("slow.service", &format!("{RUNS}ExecStop=/bin/sleep 20\n")).await;
+    for unit in ["a.service", "g.service", "slow.service"] {
+        cluster.shows(unit, "active", Launched).await;
+    }
+    // A stop that ends during the outage isn't followed up in it.
+    cluster.destroy("slow.service").await;
+    cluster.shows("slow.service", "deactivating", Loaded).await;
+    cluster.store.set_available(false);
+    host.deeds();
+    time::sleep(HOUR).await;
+    assert_eq!(host.deeds(), []);
+    host.has_files(&["a.service", "g.service", "slow.service"]).await;
+
+    cluster.store.set_available(true);
+    cluster.shows_nothing("slow.service").await;
+    for unit in ["a.service", "g.service"] {
+        cluster.shows(unit, "active", Launched).await;
+        assert_eq!(host.manager.starts_of(&name(unit)), 1);
+    }
+    assert!(!host.deeds().contains(&Call::Stop(name("a.service"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_moved_away_during_an_absence_is_stopped_on_return() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.launch("b.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.shows("b.service", "active", Launched).await;
+    daemon.kill().await;
+    time::sleep(Duration::from_secs(60)).await; // its lease is gone
+    cluster.place("a.service", None).await;
+    let _daemon = host.boot(&cluster).await;
+    cluster.shows("b.service", "active", Launched).await;
+    host.has("a.service", "inactive").await;
+    host.has_files(&["b.service"]).await;
+    assert_eq!(host.manager.starts_of(&name("b.service")), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn systemd_out_of_reach_is_caught_up_with_at_once() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    host.manager.set_available(false);
+    cluster.launch("b.service", RUNS).await;
+    time::sleep(HOUR).await;
+    let before = Instant::now();
+    host.manager.set_available(true);
+    cluster.shows("b.service", "active", Launched).await;
+    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    assert_eq!(host.manager.starts_of(&name("a.service")), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_is_not_there_is_waited_for_and_the_old_one_runs_on() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    host.deeds();
+    // An entry of the schedule that speaks of a content nobody has.
+    let entry = format!(r#"{{"hash":"{}","desiredState":"launched"}}"#, hash("[Service]\nX=1\n"));
+    let key: Key = "/fleet/schedule/m1/a.service".to_owned().into();
+    let put = Op::Put { key, value: entry.into_bytes(), lease: None };
+    cluster.store.commit(Txn { compare: vec![], then: vec![put] }).await.unwrap();
+    time::sleep(HOUR).await;
+    assert_eq!(host.deeds(), []);
+    let there = "[Service]\nX=1\nExecStart=/bin/sleep 5\n";
+    cluster.submit("a.service", there, Launched).await;
+    cluster.runs("a.service", there).await;
+}

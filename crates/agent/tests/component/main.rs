@@ -1,0 +1,9 @@
+//! Whole agents on a store in memory and a fake service manager, under paused time.
+
+mod failure;
+mod life;
+mod log;
+mod presence;
+mod purge;
+mod restart;
+mod world;

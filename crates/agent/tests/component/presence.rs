@@ -1,0 +1,108 @@
+//! The machine's presence, and what hangs on it.
+
+use std::time::Duration;
+
+use fleet_agent::Ended;
+use fleet_core::JobState::Launched;
+use fleet_testkit::eventually;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{Cluster, Daemon, Host, RUNS, TTL, name};
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_is_taken_anew_and_everything_published_again() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nMachineMetadata=zone=a\n");
+    cluster.submit("g.service", &global, Launched).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.shows("g.service", "active", Launched).await;
+    let lost = daemon.presence.current.borrow().clone().unwrap();
+    host.deeds();
+    cluster.registry.leave(&lost).await.unwrap();
+    assert_eq!(cluster.published("a.service").await, None);
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.shows("g.service", "active", Launched).await;
+    assert_ne!(daemon.presence.current.borrow().clone().unwrap().lease, lost.lease);
+    assert_eq!(host.deeds(), [], "no unit was touched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_meets_a_lost_lease_does_not_wait_for_the_next_beat() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    time::sleep(TTL / 3 + Duration::from_secs(1)).await; // just after a beat
+    let lost = daemon.presence.current.borrow().clone().unwrap();
+    cluster.registry.leave(&lost).await.unwrap();
+    let before = Instant::now();
+    host.manager.set_state(&name("a.service"), "failed", "failed");
+    cluster.shows("a.service", "failed", Launched).await;
+    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_ends_the_run_after_a_third_of_the_ttl_and_a_beat_begins_it_again() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let mut agent = host.agent(&cluster);
+    let stop = CancellationToken::new();
+    let presence = agent.register(&stop).await.unwrap();
+    cluster.store.set_available(false);
+    let before = Instant::now();
+    assert_eq!(agent.run(&stop).await, Ended::BeatTimedOut);
+    assert_eq!(before.elapsed(), 2 * TTL / 3, "a third to the beat, a third of failing");
+
+    let again = time::timeout(Duration::from_secs(10), agent.register(&stop)).await;
+    assert!(again.is_err(), "it goes on trying");
+    cluster.store.set_available(true);
+    assert_eq!(agent.register(&stop).await, Some(presence), "the lease is the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_ends_nothing() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let mut daemon = host.boot(&cluster).await;
+    daemon.presence.current.mark_unchanged();
+    for _ in 0..20 {
+        cluster.store.set_available(false);
+        time::sleep(TTL / 4).await;
+        cluster.store.set_available(true);
+        time::sleep(TTL / 2).await;
+    }
+    assert!(!daemon.presence.current.has_changed().unwrap());
+    let present = cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap();
+    assert_eq!(present.unwrap().value.metadata["zone"], "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_with_the_same_id_waits_until_the_first_has_left() {
+    let (cluster, first, second) = (Cluster::new().await, Host::new("m1"), Host::new("m1"));
+    let daemon = first.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    let other = Daemon::start(second.agent(&cluster));
+    time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(*other.presence.current.borrow(), None);
+    assert_eq!(second.manager.take_calls(), [], "it does nothing to its units");
+    daemon.stop().await.purge().await;
+    eventually("the other is present", Duration::from_secs(120), || async {
+        other.presence.current.borrow().clone()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn registering_ends_when_told_to_stop() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    cluster.store.set_available(false);
+    let agent = host.agent(&cluster);
+    let stop = CancellationToken::new();
+    let (presence, ()) = tokio::join!(agent.register(&stop), async {
+        time::sleep(Duration::from_secs(300)).await;
+        stop.cancel();
+    });
+    assert_eq!(presence, None);
+}

@@ -1,0 +1,79 @@
+//! A fleetd that leaves takes its units along, within bounds.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use fleet_agent::fake::Operation;
+use fleet_core::JobState::Launched;
+use tokio::time::Instant;
+
+use crate::world::{Cluster, Host, RUNS, TTL, name};
+
+#[tokio::test(start_paused = true)]
+async fn every_unit_stops_at_the_same_time_and_presence_ends_last() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    for unit in ["a.service", "b.service", "c.service"] {
+        cluster.launch(unit, &format!("{RUNS}ExecStop=/bin/sleep 40\n")).await;
+        cluster.shows(unit, "active", Launched).await;
+    }
+    let mut agent = daemon.stop().await;
+    let before = Instant::now();
+    let watching = async {
+        tokio::time::sleep(TTL + Duration::from_secs(5)).await;
+        cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap()
+    };
+    let (left, present) = tokio::join!(agent.purge(), watching);
+    assert_eq!(left, BTreeSet::new());
+    assert!(present.is_some(), "presence is kept while units stop, longer than its ttl");
+    assert!(before.elapsed() < Duration::from_secs(41), "{:?}", before.elapsed());
+    host.has_files(&[]).await;
+    assert_eq!(cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap(), None);
+    for unit in ["a.service", "b.service", "c.service"] {
+        assert_eq!(cluster.published(unit).await, None);
+        assert_eq!(host.manager.state_of(&name(unit)).active, "inactive");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_stopped_is_left_after_a_minute() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    for unit in ["good.service", "refused.service", "slow.service"] {
+        let stop = if unit == "slow.service" { "ExecStop=/bin/sleep 85\n" } else { "" };
+        cluster.launch(unit, &format!("{RUNS}{stop}")).await;
+        cluster.shows(unit, "active", Launched).await;
+    }
+    host.manager.refuse(&name("refused.service"), Operation::Stop, "no");
+    let mut agent = daemon.stop().await;
+    let before = Instant::now();
+    let left = agent.purge().await;
+    assert_eq!(left, BTreeSet::from([name("refused.service"), name("slow.service")]));
+    assert_eq!(before.elapsed(), Duration::from_secs(60));
+    host.has_files(&["refused.service", "slow.service"]).await;
+    assert_eq!(cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_without_etcd_stops_units_all_the_same() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.store.set_available(false);
+    let left = daemon.stop().await.purge().await;
+    assert_eq!(left, BTreeSet::new());
+    assert_eq!(host.manager.state_of(&name("a.service")).load, "not-found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_was_never_present_purges_nothing() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    daemon.kill().await;
+    host.deeds();
+    cluster.store.set_available(false);
+    assert_eq!(host.agent(&cluster).purge().await, BTreeSet::new());
+    assert_eq!(host.deeds(), []);
+}

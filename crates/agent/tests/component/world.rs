@@ -1,0 +1,251 @@
+//! A cluster of one registry in memory, and hosts with a fake service manager.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use fleet_agent::{
+    Agent, Config, DumpHandle, Ended, PresenceHandle, UnitManager,
+    fake::{Call, FakeManager},
+};
+use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
+use fleet_registry::{
+    Decision, Keys, LeaderRecord, Leadership, MachineRecord, MetadataChange, PublishedState,
+    Registry,
+};
+use fleet_store::MemoryStore;
+use fleet_testkit::eventually;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const RUNS: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
+pub(crate) const TTL: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(100);
+
+pub(crate) fn name(name: &str) -> UnitName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn file(text: &str) -> UnitFile {
+    UnitFile::parse(text.as_bytes()).unwrap()
+}
+
+pub(crate) fn hash(text: &str) -> UnitHash {
+    file(text).hash()
+}
+
+/// The registry, and who decides.
+pub(crate) struct Cluster {
+    pub(crate) store: MemoryStore,
+    pub(crate) registry: Registry,
+    lead: Leadership,
+}
+
+impl Cluster {
+    pub(crate) async fn new() -> Self {
+        let store = MemoryStore::new();
+        let registry = Registry::new(Arc::new(store.clone()), Keys::new("/fleet").unwrap());
+        let me = LeaderRecord { machine: "engine".parse().unwrap(), version: 1 };
+        let lead = registry.acquire_lead(&me, Duration::from_secs(1_000_000)).await.unwrap();
+        Self { store, registry, lead: lead.unwrap() }
+    }
+
+    /// A unit with its desired state, as a user would submit it. Replaces what is there.
+    pub(crate) async fn submit(&self, unit: &str, text: &str, desired: JobState) {
+        match self.registry.unit(&name(unit)).await.unwrap() {
+            Some(seen) => self.registry.replace_unit(&seen, &file(text), desired).await.unwrap(),
+            None => self.registry.create_unit(&name(unit), &file(text), desired).await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn want(&self, unit: &str, desired: JobState) {
+        let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap();
+        self.registry.set_desired_state(&seen, desired).await.unwrap();
+    }
+
+    pub(crate) async fn destroy(&self, unit: &str) {
+        self.registry.destroy_unit(&name(unit)).await.unwrap();
+    }
+
+    /// Puts a unit onto a machine that is present, or takes it off, as the engine does.
+    pub(crate) async fn place(&self, unit: &str, machine: Option<&str>) {
+        let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap().record;
+        let target = match machine {
+            Some(machine) => {
+                let id: MachineId = machine.parse().unwrap();
+                let entry = self.registry.machine(&id).await.unwrap().expect("it is present");
+                Some((id, entry.created))
+            }
+            None => None,
+        };
+        let decision = Decision { unit: name(unit), seen, target };
+        let decided = self.registry.decide(&self.lead, &[decision]).await.unwrap();
+        decided.into_iter().for_each(|answer| drop(answer.unwrap()));
+    }
+
+    /// Submits a unit and puts it onto `m1`, launched.
+    pub(crate) async fn launch(&self, unit: &str, text: &str) {
+        self.submit(unit, text, JobState::Launched).await;
+        self.place(unit, Some("m1")).await;
+    }
+
+    pub(crate) async fn set_metadata(&self, machine: &str, key: &str, value: &str) {
+        let machine = machine.parse().unwrap();
+        let change = MetadataChange { machine, key: key.into(), value: value.into() };
+        self.registry.change_metadata(&[change]).await.unwrap();
+    }
+
+    /// What `m1` has published of a unit.
+    pub(crate) async fn published(&self, unit: &str) -> Option<PublishedState> {
+        let (machine, unit) = ("m1".parse().unwrap(), name(unit));
+        self.registry.published(&machine, [&unit]).await.unwrap().remove(&unit)
+    }
+
+    /// Waits until `m1` publishes this of a unit: active state and claim.
+    pub(crate) async fn shows(&self, unit: &str, active: &str, claim: JobState) {
+        eventually(&format!("{unit} {active} and {claim}"), PATIENCE, || async {
+            match self.published(unit).await {
+                Some(state) if state.systemd.active == active && state.claim == claim => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until `m1` publishes that a unit is active with this content.
+    pub(crate) async fn runs(&self, unit: &str, text: &str) {
+        eventually(&format!("{unit} runs the content"), PATIENCE, || async {
+            match self.published(unit).await {
+                Some(state) if state.systemd.active == "active" && state.hash == hash(text) => {
+                    Ok(())
+                }
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until `m1` publishes nothing of a unit.
+    pub(crate) async fn shows_nothing(&self, unit: &str) {
+        eventually(&format!("{unit} has no state"), PATIENCE, || async {
+            self.published(unit).await.map_or(Ok(()), |state| Err(format!("{state:?}")))
+        })
+        .await;
+    }
+}
+
+/// A machine: its service manager and its runtime directory outlive its fleetds.
+pub(crate) struct Host {
+    pub(crate) manager: Arc<FakeManager>,
+    pub(crate) runtime_dir: PathBuf,
+    _runtime: TempDir,
+    id: &'static str,
+}
+
+impl Host {
+    pub(crate) fn new(id: &'static str) -> Self {
+        let (manager, runtime) = (Arc::new(FakeManager::new()), tempfile::tempdir().unwrap());
+        Self { manager, runtime_dir: runtime.path().to_owned(), _runtime: runtime, id }
+    }
+
+    pub(crate) fn agent(&self, cluster: &Cluster) -> Agent {
+        let metadata = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+        let record = MachineRecord {
+            public_ip: "198.18.0.1".into(),
+            metadata,
+            capabilities: fleet_registry::Capabilities::default(),
+            version: "2.0.0".into(),
+            nonce: String::new(),
+        };
+        let config = Config {
+            machine: self.id.parse().unwrap(),
+            record,
+            ttl: TTL,
+            runtime_dir: self.runtime_dir.clone(),
+        };
+        let manager: Arc<dyn UnitManager> = self.manager.clone();
+        Agent::new(cluster.registry.clone(), manager, config)
+    }
+
+    /// Starts a fleetd: an agent and its supervisor. Returns when it is present.
+    pub(crate) async fn boot(&self, cluster: &Cluster) -> Daemon {
+        let daemon = Daemon::start(self.agent(cluster));
+        daemon.is_present().await;
+        daemon
+    }
+
+    /// The calls that change something, made since this was asked last.
+    pub(crate) fn deeds(&self) -> Vec<Call> {
+        let mut calls = self.manager.take_calls();
+        calls.retain(|call| !matches!(call, Call::Units | Call::States(_)));
+        calls
+    }
+
+    /// Waits until systemd says this of a unit.
+    pub(crate) async fn has(&self, unit: &str, active: &str) {
+        let unit = name(unit);
+        eventually(&format!("{unit} is {active}"), PATIENCE, || async {
+            let state = self.manager.state_of(&unit);
+            if state.active == active { Ok(()) } else { Err(format!("{state:?}")) }
+        })
+        .await;
+    }
+
+    /// Waits until these are the unit files here.
+    pub(crate) async fn has_files(&self, expected: &[&str]) {
+        let expected: BTreeSet<UnitName> = expected.iter().map(|unit| name(unit)).collect();
+        eventually(&format!("files {expected:?}"), PATIENCE, || async {
+            let found: BTreeSet<UnitName> =
+                self.manager.units().await.unwrap().into_keys().collect();
+            if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    }
+}
+
+/// A running fleetd.
+pub(crate) struct Daemon {
+    task: JoinSet<Agent>,
+    stop: CancellationToken,
+    pub(crate) presence: PresenceHandle,
+    pub(crate) dump: DumpHandle,
+}
+
+impl Daemon {
+    pub(crate) fn start(mut agent: Agent) -> Self {
+        let (presence, dump) = (agent.presence(), agent.dump());
+        let stop = CancellationToken::new();
+        let (mut task, token) = (JoinSet::new(), stop.clone());
+        task.spawn(async move {
+            while agent.register(&token).await.is_some() {
+                if agent.run(&token).await == Ended::Stopped {
+                    break;
+                }
+            }
+            agent
+        });
+        Self { task, stop, presence, dump }
+    }
+
+    pub(crate) async fn is_present(&self) {
+        eventually("the machine is present", PATIENCE, || async {
+            self.presence.current.borrow().clone()
+        })
+        .await;
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) async fn kill(mut self) {
+        self.task.shutdown().await;
+    }
+
+    /// Ends it between passes, and returns its agent.
+    pub(crate) async fn stop(mut self) -> Agent {
+        self.stop.cancel();
+        self.task.join_next().await.unwrap().unwrap()
+    }
+}
