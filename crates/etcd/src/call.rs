@@ -43,7 +43,10 @@ where
         };
         let until = deadline.min(Instant::now() + timeout);
         let failure = match time::timeout_at(until, send(link.clone())).await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) => {
+                links.answered(&link);
+                return Ok(answer);
+            }
             Ok(Err(Failure::LoginExpired(why))) if login_expired => {
                 return Err(Failure::Refused(why)); // a new one was no better
             }

@@ -13,7 +13,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,7 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use tokio::time;
-use tonic::transport::Endpoint;
+use tonic::transport::{Endpoint, Uri};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -44,6 +47,8 @@ pub(crate) struct Link {
     endpoint: usize,
     /// Tells it from earlier links.
     number: u64,
+    /// Whether the member has answered; being connected to says little.
+    answered: Arc<AtomicBool>,
 }
 
 /// Keeps the connection.
@@ -107,6 +112,13 @@ impl Links {
         dial
     }
 
+    /// Notes that the member has answered over `link`.
+    pub(crate) fn answered(&self, link: &Link) {
+        if !link.answered.swap(true, Ordering::Relaxed) {
+            info!(endpoint = %self.dialler.uri(link.endpoint), "connected to etcd");
+        }
+    }
+
     /// Has the next call make a new connection, beginning with the next endpoint.
     pub(crate) fn condemn(&self, condemned: &Link, why: &Failure) {
         let mut slot = self.slot();
@@ -115,8 +127,12 @@ impl Links {
             slot.link = None;
             slot.first = (condemned.endpoint + 1) % self.dialler.endpoints.len();
             drop(slot);
-            let endpoint = self.dialler.endpoints[condemned.endpoint].uri();
-            warn!(%endpoint, error = %why, "etcd connection failed");
+            let endpoint = self.dialler.uri(condemned.endpoint);
+            if condemned.answered.load(Ordering::Relaxed) {
+                warn!(%endpoint, error = %why, "etcd connection failed");
+            } else {
+                debug!(%endpoint, error = %why, "etcd does not answer");
+            }
         }
     }
 
@@ -138,13 +154,10 @@ impl Dialler {
         let count = self.endpoints.len();
         let mut failures = Vec::new();
         for endpoint in (first..first + count).map(|place| place % count) {
-            let uri = self.endpoints[endpoint].uri();
+            let uri = self.uri(endpoint);
             let attempt = time::timeout(self.timeout, self.dial_one(endpoint, number)).await;
             match attempt.unwrap_or_else(|_| Err(Failure::timeout(self.timeout))) {
-                Ok(link) => {
-                    info!(endpoint = %uri, "connected to etcd");
-                    return Ok(link);
-                }
+                Ok(link) => return Ok(link),
                 // The others know the same users.
                 Err(Failure::Refused(why)) => return Err(Failure::Refused(why)),
                 Err(failure) => {
@@ -166,7 +179,12 @@ impl Dialler {
             watch: client.watch_client().max_decoding_message_size(MAX_ANSWER),
             endpoint,
             number,
+            answered: Arc::default(),
         })
+    }
+
+    fn uri(&self, endpoint: usize) -> &Uri {
+        self.endpoints[endpoint].uri()
     }
 
     async fn log_in(&self, channel: tonic::transport::Channel) -> Result<Client, Failure> {

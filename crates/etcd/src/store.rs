@@ -47,6 +47,18 @@ impl EtcdStore {
     {
         call(&self.0.links, self.0.request_timeout, repeat, send).await
     }
+
+    /// Which of `leases` etcd missed in a transaction: it doesn't say, so it is asked. (One at
+    /// least is gone, and the gone don't come back.)
+    async fn missed(&self, leases: &[LeaseId]) -> LeaseId {
+        let (last, others) = leases.split_last().map_or((LeaseId(0), leases), |(l, o)| (*l, o));
+        for lease in others {
+            if matches!(self.time_to_live(*lease).await, Ok(None)) {
+                return *lease;
+            }
+        }
+        last
+    }
 }
 
 #[async_trait]
@@ -57,14 +69,15 @@ impl Store for EtcdStore {
     }
 
     async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
-        // etcd's answer doesn't say which lease it missed.
-        let lease = named_lease(&txn).unwrap_or(LeaseId(0));
-        if txn.then.iter().any(|op| matches!(op, Op::Put { lease: Some(LeaseId(0)), .. })) {
+        let leases = named_leases(&txn);
+        if leases.contains(&LeaseId(0)) {
             // To etcd 0 means no lease at all.
             return Err(StoreError::NoSuchLease(LeaseId(0)));
         }
-        let result = self.call(Repeat::Harmful, |link| commit(link, &txn)).await;
-        result.map_err(|failure| failure.into_store(Revision::default(), lease))
+        match self.call(Repeat::Harmful, |link| commit(link, &txn)).await {
+            Err(Failure::NoSuchLease) => Err(StoreError::NoSuchLease(self.missed(&leases).await)),
+            result => result.map_err(|failure| failure.into_store(Revision::default(), LeaseId(0))),
+        }
     }
 
     async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
@@ -98,11 +111,17 @@ impl Store for EtcdStore {
     }
 }
 
-fn named_lease(txn: &Txn) -> Option<LeaseId> {
-    txn.then.iter().find_map(|op| match op {
-        Op::Put { lease, .. } => *lease,
-        Op::Delete(_) | Op::DeletePrefix(_) => None,
-    })
+/// The leases that a transaction hangs keys on, each once, in its order.
+fn named_leases(txn: &Txn) -> Vec<LeaseId> {
+    let mut leases = Vec::new();
+    for op in &txn.then {
+        if let Op::Put { lease: Some(lease), .. } = op
+            && !leases.contains(lease)
+        {
+            leases.push(*lease);
+        }
+    }
+    leases
 }
 
 async fn read(link: Link, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, Failure> {

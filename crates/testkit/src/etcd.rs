@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// How often a start is tried again with other ports, since a free one may be taken meanwhile.
 const STARTS: usize = 5;
 
-/// A running etcd of one member.
+/// A running etcd, of one member unless it belongs to a cluster.
 ///
 /// Its election timeout is short, so that it grants leases of one second, and it advertises an
 /// address where nothing listens: whoever follows the advertised endpoints fails.
@@ -36,6 +36,8 @@ pub struct EtcdServer {
     scheme: &'static str,
     arguments: Vec<String>,
     ports: Ports,
+    /// The peers' ports, its own among them.
+    cluster: Vec<u16>,
     process: Option<Child>,
 }
 
@@ -62,18 +64,38 @@ impl EtcdServer {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(scheme: &'static str, arguments: &[&str]) -> Self {
+        let mut servers = Self::start_all(1, scheme, arguments);
+        servers.pop().expect("one was started")
+    }
+
+    /// Starts a cluster of `size` members.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_cluster(size: usize) -> Vec<Self> {
+        // Patient with machines that are too busy for so many.
+        Self::start_all(size, "http", &["--heartbeat-interval=50", "--election-timeout=500"])
+    }
+
+    fn start_all(size: usize, scheme: &'static str, arguments: &[&str]) -> Vec<Self> {
         for _ in 0..STARTS {
-            let mut server = Self {
+            let ports: Vec<Ports> = (0..size).map(|_| Ports::free()).collect();
+            let cluster: Vec<u16> = ports.iter().map(|ports| ports.peer).collect();
+            let member = |ports: &Ports| Self {
                 data: TempDir::new().expect("no folder for etcd's data"),
                 scheme,
                 arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
-                ports: Ports::free(),
+                ports: *ports,
+                cluster: cluster.clone(),
                 process: None,
             };
-            if server.run() {
-                return server;
-            }
-            let log = server.log();
+            let mut servers: Vec<Self> = ports.iter().map(member).collect();
+            servers.iter_mut().for_each(Self::launch);
+            let Some(failed) = servers.iter_mut().position(|server| !server.is_up()) else {
+                return servers;
+            };
+            let log = servers[failed].log();
             assert!(log.contains("address already in use"), "etcd does not start:\n{log}");
         }
         panic!("found no free ports for etcd in {STARTS} tries");
@@ -133,7 +155,8 @@ impl EtcdServer {
     /// When it doesn't start.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "etcd is running");
-        assert!(self.run(), "etcd does not start again:\n{}", self.log());
+        self.launch();
+        assert!(self.is_up(), "etcd does not start again:\n{}", self.log());
     }
 
     /// One of the server's metrics, such as `etcd_server_proposals_committed_total`.
@@ -147,14 +170,17 @@ impl EtcdServer {
         line.trim().parse().ok()
     }
 
-    /// Starts the process and waits until it is healthy; whether that came about.
-    fn run(&mut self) -> bool {
+    fn launch(&mut self) {
         self.process = Some(self.spawn());
+    }
+
+    /// Waits until the process is healthy (`true`) or has ended (`false`).
+    fn is_up(&mut self) -> bool {
         for _ in 0..CHECKS {
             if get(self.ports.health, "/health").is_some_and(|page| page.contains("\"true\"")) {
                 return true;
             }
-            let process = self.process.as_mut().expect("it was started above");
+            let process = self.process.as_mut().expect("etcd is not running");
             if process.try_wait().expect("it is our child").is_some() {
                 self.process = None;
                 return false;
@@ -167,18 +193,20 @@ impl EtcdServer {
     fn spawn(&self) -> Child {
         let Ports { client, peer, health } = self.ports;
         let client = format!("{}://127.0.0.1:{client}", self.scheme);
-        let peer = format!("http://127.0.0.1:{peer}");
+        let peer = peer_url(peer);
+        let cluster: Vec<String> =
+            self.cluster.iter().map(|&port| format!("{port}={}", peer_url(port))).collect();
         let log = std::fs::File::create(self.log_file()).expect("the data folder is writable");
         let result = Command::new("etcd")
             .env_clear() // etcd takes arguments from the environment as well
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .arg("--name=test")
+            .arg(format!("--name={}", self.ports.peer))
             .arg(format!("--data-dir={}", self.data_dir().display()))
             .arg(format!("--listen-client-urls={client}"))
             .arg(format!("--advertise-client-urls={}://127.0.0.1:1", self.scheme))
             .arg(format!("--listen-peer-urls={peer}"))
             .arg(format!("--initial-advertise-peer-urls={peer}"))
-            .arg(format!("--initial-cluster=test={peer}"))
+            .arg(format!("--initial-cluster={}", cluster.join(",")))
             .arg(format!("--listen-metrics-urls=http://127.0.0.1:{health}"))
             .args(["--heartbeat-interval=20", "--election-timeout=200", "--logger=zap"])
             .args(&self.arguments)
@@ -230,6 +258,10 @@ impl Ports {
             .map(|listener| listener.local_addr().expect("a bound socket has an address").port());
         Self { client, peer, health }
     }
+}
+
+fn peer_url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 /// One plain HTTP request to a loopback port; `None` when it isn't answered.

@@ -2,8 +2,11 @@
 
 use fleet_store::{Revision, Store};
 use fleet_testkit::EtcdServer;
+use tokio::time;
 
-use crate::helpers::{TIMEOUT, connect, everything, is_unavailable, read, timed, write};
+use crate::helpers::{
+    TIMEOUT, connect, everything, is_unavailable, read, timed, until_it_works, write,
+};
 
 /// A connection is one descriptor of ours to the server's port; counted by the server.
 fn connections(server: &EtcdServer) -> f64 {
@@ -82,4 +85,45 @@ async fn all_calls_watches_and_leases_share_one_connection() {
     // Asking makes a connection of its own, before as after.
     let opened = connections(&server) - before;
     assert!((1.0..=2.0).contains(&opened), "{opened} descriptors for {} watches", watches.len());
+}
+
+#[tokio::test]
+async fn a_member_without_its_cluster_answers_nothing_and_breaks_its_watches() {
+    let mut servers = EtcdServer::start_cluster(3);
+    let store = connect(&[&servers[0].endpoint()]);
+    write(&store, "/before").await.unwrap();
+    let mut changes = store.watch(&[everything()], Revision(1)).await.unwrap();
+    assert_eq!(changes.next().await.unwrap().len(), 1);
+
+    servers.truncate(1);
+    let end = time::timeout(10 * TIMEOUT, changes.next()).await.expect("the watch hangs silently");
+    assert!(is_unavailable(&end), "{end:?}");
+    for _ in 0..3 {
+        let (elapsed, result) = timed(write(&store, "/during")).await;
+        assert!(is_unavailable(&result) && elapsed < 2 * TIMEOUT, "{elapsed:?}: {result:?}");
+        let (elapsed, result) = timed(read(&store)).await;
+        assert!(is_unavailable(&result) && elapsed < 2 * TIMEOUT, "{elapsed:?}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_loss_of_one_member_of_three_is_survived() {
+    let mut servers = EtcdServer::start_cluster(3);
+    let endpoints: Vec<String> = servers.iter().map(EtcdServer::endpoint).collect();
+    let store = connect(&[&endpoints[0], &endpoints[1], &endpoints[2]]);
+    write(&store, "/before").await.unwrap();
+    for (lost, server) in servers.iter_mut().enumerate() {
+        server.kill();
+        until_it_works(&store).await;
+        // The cluster may still be choosing a leader, and the answer be lost with the old one.
+        let written = async {
+            while let Err(error) = write(&store, &format!("/{lost}")).await {
+                assert!(error.is_retryable(), "{error:?}");
+            }
+        };
+        time::timeout(20 * TIMEOUT, written).await.expect("writes work again");
+        until_it_works(&store).await;
+        assert_eq!(read(&store).await.unwrap().ranges[0].kvs.len(), lost + 2);
+        server.start_again();
+    }
 }

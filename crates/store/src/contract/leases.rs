@@ -110,13 +110,19 @@ pub async fn revoking_again_is_no_error(store: Arc<dyn Store>) {
     store.revoke(LeaseId(0x0bad)).await.unwrap();
 }
 
-/// A put on a lease that is gone fails the whole transaction.
+/// A put on a lease that is gone fails the whole transaction, and the error names the lease.
 pub async fn a_put_with_a_dead_lease_fails_and_nothing_is_applied(store: Arc<dyn Store>) {
     let scope = Scope::new(store, "dead-lease");
     let dead = scope.store.grant(60 * SECOND).await.unwrap().id;
     scope.store.revoke(dead).await.unwrap();
+    let alive = scope.store.grant(60 * SECOND).await.unwrap().id;
     for id in [dead, LeaseId(0)] {
-        let ops = vec![scope.put("a", "1"), scope.put_leased("b", id), scope.put("c", "1")];
+        let ops = vec![
+            scope.put("a", "1"),
+            scope.put_leased("b", alive),
+            scope.put_leased("c", id),
+            scope.put_leased("d", alive),
+        ];
         let result = scope.try_commit(vec![], ops).await;
         assert!(matches!(result, Err(StoreError::NoSuchLease(gone)) if gone == id), "{result:?}");
         assert!(scope.names(scope.range("")).await.is_empty());
