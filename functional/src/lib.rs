@@ -13,6 +13,7 @@ mod process;
 mod rootfs;
 mod sandbox;
 mod slot;
+pub mod units;
 mod wait;
 
 pub use api::{Api, State};

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Checks fleet.
+#
+#   ./test.sh                       everything: what 'quick' does, then the stories on the lab
+#   ./test.sh quick                 format, lints, tests, docs, dependencies; no lab, no root
+#   ./test.sh functional [FILTER]   the stories whose name has FILTER in it (as root)
+#   ./test.sh bench [OPTION...]     what fleet costs on the lab (as root); judges nothing
+#
+# Runs all it was asked to, lists at the end what failed, and fails if anything did.
+set -uo pipefail
+cd "$(dirname "$0")" || exit 1
+. functional/packages.sh
+
+# Labs that stand side by side. Stories mostly wait, so two keep two cores busy enough.
+at_once=${FLEET_LABS:-2}
+failed=()
+
+# Runs a command under a title, and remembers the title when it fails.
+step() {
+  local title=$1 begin=$SECONDS
+  shift
+  printf '\n=== %s\n' "$title"
+  if "$@"; then
+    printf -- '--- %s: ok, %d s\n' "$title" $((SECONDS - begin))
+  else
+    printf -- '--- %s: FAILED, %d s\n' "$title" $((SECONDS - begin))
+    failed+=("$title")
+  fi
+}
+
+tests() {
+  cargo test --locked --workspace --exclude fleet-functional &&
+    cargo test --locked --package fleet-functional --lib --bins
+}
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps; }
+deny() {
+  if ! command -v cargo-deny >/dev/null; then
+    echo "cargo-deny isn't installed, so licences and sources weren't checked"
+    return 0
+  fi
+  cargo deny --config .deny.toml check bans licenses sources
+}
+release() { cargo build --release --locked --package fleetd --package fleetctl; }
+stories() {
+  if [ "$(id -u)" != 0 ]; then
+    echo "the lab boots hosts on this machine, for which it must be root" >&2
+    return 1
+  fi
+  cargo test --locked --package fleet-functional --test '*' --no-fail-fast -- \
+    --test-threads="$at_once" "$@"
+}
+bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
+
+quick() {
+  step format cargo fmt --all --check
+  step lints cargo clippy --locked --workspace --all-targets -- -D warnings
+  step tests tests
+  step docs docs
+  step dependencies deny
+}
+
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+need_cargo || exit 1
+mode=${1:-all}
+[ $# = 0 ] || shift
+# shellcheck disable=SC2086 # lists of words
+case $mode in
+  all)
+    [ $# = 0 ] || usage
+    step packages install_missing $build_needs $lab_needs
+    quick
+    step 'release build' release
+    step stories stories
+    ;;
+  quick)
+    [ $# = 0 ] || usage
+    # The store's contract is tested against a real etcd, the rest needs only the compiler.
+    step packages install_missing $build_needs etcd:etcd-server
+    quick
+    ;;
+  functional)
+    step packages install_missing $build_needs $lab_needs
+    step 'release build' release
+    step stories stories "$@"
+    ;;
+  bench)
+    step packages install_missing $build_needs $lab_needs
+    step 'release build' release
+    step bench bench "$@"
+    ;;
+  *) usage ;;
+esac
+
+echo
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'FAILED: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo "all passed ($SECONDS s)"
