@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::harness::Server;
+use serde_json::Value;
+
+use crate::harness::{Server, unit};
 
 #[derive(Clone, Debug)]
 enum Send {
-    Request { method: String, url: Vec<u8>, content_type: Option<&'static str>, body: Vec<u8> },
+    Request {
+        method: String,
+        url: Vec<u8>,
+        content_type: Option<&'static str>,
+        body: Vec<u8>,
+    },
     Raw(Vec<u8>),
+    /// The engine puts this unit onto a machine, if it can.
+    Schedule(&'static str),
 }
 
 fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -72,27 +81,65 @@ fn any_option() -> impl Strategy<Value = String> {
         .prop_map(|(s, n, v)| format!(r#"{{"section":"{s}","name":"{n}","value":"{v}"}}"#))
 }
 
-fn any_body() -> impl Strategy<Value = Vec<u8>> {
-    let state = select(vec!["inactive", "loaded", "launched", "", "bogus"]);
-    let unit = (state, vec(any_option(), 0..4)).prop_map(|(state, options)| {
-        format!(r#"{{"desiredState":"{state}","options":[{}]}}"#, options.join(","))
-    });
+fn any_ops() -> impl Strategy<Value = String> {
     let op = (
         select(vec!["add", "remove", "replace", "x"]),
         select(vec!["/XXX/metadata/a", "/YYY/metadata/b", "/é/metadata/c", "/../metadata/a", "x"]),
         "[ -!#-\\[\\]-~]{0,5}",
     );
-    let ops = vec(op, 0..4).prop_map(|ops| {
+    vec(op, 0..4).prop_map(|ops| {
         let op =
             |(op, path, value)| format!(r#"{{"op":"{op}","path":"{path}","value":"{value}"}}"#);
         format!("[{}]", ops.into_iter().map(op).collect::<Vec<_>>().join(","))
+    })
+}
+
+fn any_body() -> impl Strategy<Value = Vec<u8>> {
+    let state = select(vec!["inactive", "loaded", "launched", "", "bogus"]);
+    let unit = (state, vec(any_option(), 0..4)).prop_map(|(state, options)| {
+        format!(r#"{{"desiredState":"{state}","options":[{}]}}"#, options.join(","))
     });
     prop_oneof![
         6 => unit.prop_map(String::into_bytes),
-        3 => ops.prop_map(String::into_bytes),
+        3 => any_ops().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..40),
         1 => select(vec!["", "{", "null", "[null]", "[[[[[", "{}{}"]).prop_map(|t| t.as_bytes().to_vec()),
         1 => (100..5000usize).prop_map(|deep| "[".repeat(deep).into_bytes()),
+    ]
+}
+
+/// Requests that mostly succeed, so that there is something for the others to break.
+fn sensible_send() -> impl Strategy<Value = Send> {
+    let name = || select(vec!["a.service", "b.service", "t@1.service", "t@.service"]);
+    let request = |method: &str, name: &str, body: String| Send::Request {
+        method: method.to_owned(),
+        url: format!("/fleet/v1/units/{name}").into_bytes(),
+        content_type: Some("application/json"),
+        body: body.into_bytes(),
+    };
+    let options = select(vec![
+        r#"{"section":"Service","name":"ExecStart","value":"/bin/a"}"#,
+        r#"{"section":"Service","name":"ExecStart","value":"/bin/b "}"#,
+        r#"{"section":"X-Fleet","name":"Global","value":"true"}"#,
+        r#"{"section":"X-Fleet","name":"Conflicts","value":"*"}"#,
+    ]);
+    let state = || select(vec!["inactive", "loaded", "launched"]);
+    prop_oneof![
+        4 => (name(), state(), vec(options, 0..3)).prop_map(move |(name, state, options)| {
+            let options = options.join(",");
+            request("PUT", name, format!(r#"{{"desiredState":"{state}","options":[{options}]}}"#))
+        }),
+        1 => (name(), state()).prop_map(move |(name, state)| {
+            request("PUT", name, format!(r#"{{"desiredState":"{state}"}}"#))
+        }),
+        1 => name().prop_map(move |name| request("DELETE", name, String::new())),
+        1 => any_ops().prop_map(|body| Send::Request {
+            method: "PATCH".to_owned(),
+            url: b"/fleet/v1/machines".to_vec(),
+            content_type: None,
+            body: body.into_bytes(),
+        }),
+        2 => select(vec!["a.service", "b.service"]).prop_map(Send::Schedule),
     ]
 }
 
@@ -107,12 +154,14 @@ fn any_send() -> impl Strategy<Value = Send> {
         20 => (method, any_url(), content_type, any_body())
             .prop_map(|(method, url, content_type, body)| Send::Request { method, url, content_type, body }),
         1 => vec(any::<u8>(), 0..80).prop_map(Send::Raw),
+        20 => sensible_send(),
     ]
 }
 
 impl Send {
     fn bytes(&self) -> Vec<u8> {
         match self {
+            Self::Schedule(_) => Vec::new(),
             Self::Raw(bytes) => bytes.clone(),
             Self::Request { method, url, content_type, body } => {
                 let kind = content_type.map(|kind| format!("Content-Type: {kind}\r\n"));
@@ -127,25 +176,38 @@ impl Send {
     }
 }
 
+/// Schedules a unit that is there and not global, as the engine would.
+async fn schedule(server: &Server, lead: &fleet_registry::Leadership, name: &str) {
+    let found = server.registry.unit(&unit(name)).await.unwrap();
+    if found.is_some_and(|found| !found.record.value.global) {
+        server.schedule(lead, name, "XXX").await;
+    }
+}
+
 /// Checks that every unit has its content and its orders, and that nothing else is there.
 fn check(stored: &BTreeMap<String, Vec<u8>>) {
+    let json = |key: &str| serde_json::from_slice::<Value>(&stored[key]).unwrap();
     let mut expected = Vec::new();
-    for (key, value) in stored {
-        if key.starts_with("metadata/") {
-            expected.push(key.clone());
+    for key in stored.keys() {
+        let Some(name) = key.strip_prefix("unit/") else {
+            let others = ["metadata/", "machine/", "lease/"];
+            expected.extend(others.iter().any(|kind| key.starts_with(kind)).then(|| key.clone()));
+            continue;
+        };
+        let record = json(key);
+        let file = format!("file/{name}");
+        assert_eq!(record["hash"], fleet_core::UnitHash::of(&stored[&file]).to_string(), "{name}");
+        expected.extend([key.clone(), file]);
+        let order = match (record["global"] == true, record["machine"].as_str()) {
+            (true, None) => format!("global/{name}"),
+            (false, Some(machine)) => format!("schedule/{machine}/{name}"),
+            (false, None) => continue,
+            (true, Some(_)) => panic!("{name} is global and has a machine"),
+        };
+        for field in ["hash", "desiredState", "xFleet"] {
+            assert_eq!(json(&order)[field], record[field], "{order}");
         }
-        let Some(name) = key.strip_prefix("unit/") else { continue };
-        let record: serde_json::Value = serde_json::from_slice(value).unwrap();
-        expected.extend([key.clone(), format!("file/{name}")]);
-        let file = &stored[&format!("file/{name}")];
-        assert_eq!(record["hash"], fleet_core::UnitHash::of(file).to_string(), "{name}");
-        if record["global"] == true {
-            expected.push(format!("global/{name}"));
-            let order: serde_json::Value =
-                serde_json::from_slice(&stored[&format!("global/{name}")]).unwrap();
-            assert_eq!(order["hash"], record["hash"]);
-            assert_eq!(order["desiredState"], record["desiredState"]);
-        }
+        expected.push(order);
     }
     expected.sort();
     assert_eq!(stored.keys().cloned().collect::<Vec<_>>(), expected);
@@ -158,7 +220,14 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let server = Server::start();
+            let lead = server.lead().await;
+            server.register("XXX", "", &[]).await;
             for send in &sends {
+                if let Send::Schedule(name) = send {
+                    schedule(&server, &lead, name).await;
+                    check(&server.stored().await);
+                    continue;
+                }
                 let said = server.raw(&send.bytes()).await;
                 let text = String::from_utf8_lossy(&said);
                 // A panic ends the connection without a word.
