@@ -1,0 +1,57 @@
+//! From the words to the command that they call.
+
+use std::ffi::OsString;
+
+use clap::ArgMatches;
+use tokio::runtime;
+
+use crate::{
+    args::{self, Invocation, Verb},
+    commands,
+    config::{Config, Environment},
+    connect::connect,
+    error::CliError,
+    help, log,
+    session::Session,
+    ui::Ui,
+};
+
+/// Does what `words` say.
+pub(crate) fn run(
+    words: Vec<OsString>,
+    environment: &Environment<'_>,
+    ui: &Ui,
+) -> Result<(), CliError> {
+    match args::read(words)? {
+        Invocation::Help(Some(verb)) => ui.text(&help::of(verb)),
+        Invocation::Help(None) => ui.text(&help::overview()),
+        Invocation::HelpOfUnknown(word) => {
+            ui.text(&help::overview())?;
+            Err(CliError::Failed(format!("Unknown help topic [`{word}`].")))
+        }
+        Invocation::Version => commands::version::run(ui),
+        Invocation::Run(verb, matches) => {
+            let config = Config::new(&matches, environment)?;
+            if config.version {
+                return commands::version::run(ui);
+            }
+            command(verb, &matches, &config, ui)
+        }
+    }
+}
+
+/// Runs a command to its end, on this thread.
+fn command(verb: Verb, matches: &ArgMatches, config: &Config, ui: &Ui) -> Result<(), CliError> {
+    log::start(config.debug);
+    commands::refuse_given_up(matches)?;
+    let api = connect(config)?;
+    let session = Session::new(&*api, ui);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(format!("Unable to initialize client: {error}")))?;
+    let result = runtime.block_on(commands::run(verb, matches, &session));
+    // A name that is still being looked up holds nobody up.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,83 @@
+//! The commands.
+
+use clap::Command;
+
+use super::{flags, words};
+use crate::commands;
+
+/// A command, by the word that calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Cat,
+    Destroy,
+    Help,
+    ListMachines,
+    ListUnitFiles,
+    ListUnits,
+    Load,
+    Start,
+    Stop,
+    Submit,
+    Unload,
+    Version,
+}
+
+impl Verb {
+    /// All commands, in alphabetical order.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Cat,
+        Self::Destroy,
+        Self::Help,
+        Self::ListMachines,
+        Self::ListUnitFiles,
+        Self::ListUnits,
+        Self::Load,
+        Self::Start,
+        Self::Stop,
+        Self::Submit,
+        Self::Unload,
+        Self::Version,
+    ];
+
+    /// The word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cat => "cat",
+            Self::Destroy => "destroy",
+            Self::Help => "help",
+            Self::ListMachines => "list-machines",
+            Self::ListUnitFiles => "list-unit-files",
+            Self::ListUnits => "list-units",
+            Self::Load => "load",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Submit => "submit",
+            Self::Unload => "unload",
+            Self::Version => "version",
+        }
+    }
+
+    /// Whether it is suggested to somebody who misspelt it.
+    pub(crate) fn is_suggested(self) -> bool {
+        self != Self::Help
+    }
+
+    /// What clap has to know of it: flags, summary, usage and description.
+    pub(crate) fn command(self) -> Command {
+        let base = words::base(self.name()).arg(flags::positionals());
+        flags::global(match self {
+            Self::Cat => commands::cat::describe(base),
+            Self::Destroy => commands::destroy::describe(base),
+            Self::Help => commands::help::describe(base),
+            Self::ListMachines => commands::list_machines::describe(base),
+            Self::ListUnitFiles => commands::list_unit_files::describe(base),
+            Self::ListUnits => commands::list_units::describe(base),
+            Self::Load => commands::load::describe(base),
+            Self::Start => commands::start::describe(base),
+            Self::Stop => commands::stop::describe(base),
+            Self::Submit => commands::submit::describe(base),
+            Self::Unload => commands::unload::describe(base),
+            Self::Version => commands::version::describe(base),
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Finding the command among the words (`fleetctl.md` 1.1, 1.2).
+
+use clap::{Arg, ArgAction, Command};
+
+use super::{Verb, usage};
+use crate::error::CliError;
+
+/// How far a word may be from the command that is suggested instead.
+const NEAR: usize = 2;
+
+/// What all our commands have in common for clap: we have our own help and our own version.
+pub(crate) fn base(name: &'static str) -> Command {
+    Command::new(name)
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+}
+
+/// Splits the words into the command and all others. `None`: there are only flags.
+pub(crate) fn split(words: &[String]) -> Result<Option<(Verb, Vec<String>)>, CliError> {
+    let Some(place) = place(words) else { return Ok(None) };
+    let word = &words[place];
+    let verb = find(word).ok_or_else(|| usage::unknown_command(word, &suggestions(word)))?;
+    let rest = words[..place].iter().chain(&words[place + 1..]).cloned().collect();
+    Ok(Some((verb, rest)))
+}
+
+/// The command that `word` calls: by its name, or by the beginning of the name of only one.
+pub(crate) fn find(word: &str) -> Option<Verb> {
+    let exact = Verb::ALL.into_iter().find(|verb| verb.name() == word);
+    let mut begun = Verb::ALL.into_iter().filter(|verb| verb.name().starts_with(word));
+    exact.or_else(|| match (begun.next(), begun.next()) {
+        (Some(only), None) if !word.is_empty() => Some(only),
+        _ => None,
+    })
+}
+
+/// Where the command is: the first word that is neither a flag nor the value of one.
+fn place(words: &[String]) -> Option<usize> {
+    let flags: Vec<Arg> = Verb::ALL
+        .iter()
+        .flat_map(|verb| verb.command().get_arguments().cloned().collect::<Vec<_>>())
+        .collect();
+    let takes_next = |word: &str| {
+        let name = word.strip_prefix("--");
+        flags
+            .iter()
+            .any(|flag| flag.get_long().is_some() && flag.get_long() == name && !is_boolean(flag))
+    };
+    let mut place = 0;
+    while let Some(word) = words.get(place) {
+        match &**word {
+            "--" => return (place + 1 < words.len()).then_some(place + 1),
+            "-" => return Some(place),
+            flag if flag.starts_with('-') => place += if takes_next(flag) { 2 } else { 1 },
+            _ => return Some(place),
+        }
+    }
+    None
+}
+
+/// Whether a flag's value, if any, is in the same word.
+pub(crate) fn is_boolean(flag: &Arg) -> bool {
+    matches!(flag.get_action(), ArgAction::Set) && flag.is_require_equals_set()
+}
+
+/// Commands that look like `word`, in alphabetical order.
+fn suggestions(word: &str) -> Vec<&'static str> {
+    let word = word.to_lowercase();
+    let names = Verb::ALL.into_iter().filter(|verb| verb.is_suggested()).map(Verb::name);
+    names.filter(|name| name.starts_with(&word) || distance(name, &word) <= NEAR).collect()
+}
+
+/// The Levenshtein distance of two texts.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_one_name_is_enough() {
+        for (word, verb) in [
+            ("start", Some("start")),
+            ("star", Some("start")),
+            ("sto", Some("stop")),
+            ("sub", Some("submit")),
+            ("list-m", Some("list-machines")),
+            ("list-unit-", Some("list-unit-files")),
+            ("list-units", Some("list-units")),
+            ("un", Some("unload")),
+            ("d", Some("destroy")),
+            ("c", Some("cat")),
+            ("h", Some("help")),
+            ("st", None),
+            ("list-", None),
+            ("l", None),
+            ("Start", None),
+            ("starts", None),
+            ("", None),
+        ] {
+            assert_eq!(find(word).map(Verb::name), verb, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_command_is_found_behind_flags_and_their_values() {
+        for (words, expected) in [
+            ("list-units", Some("list-units|")),
+            ("--fields ip list-machines", Some("list-machines|--fields ip")),
+            ("--fields=ip list-machines", Some("list-machines|--fields=ip")),
+            ("--no-block stop x", Some("stop|--no-block x")),
+            ("--endpoint http://h list-m --full", Some("list-machines|--endpoint http://h --full")),
+            ("-l list-units", Some("list-units|-l")),
+            ("--bogus start x", Some("start|--bogus x")),
+            ("--debug", None),
+            ("--endpoint start", None),
+            ("", None),
+            ("--", None),
+            ("-- stop --x", Some("stop|-- --x")),
+            ("stop -- --x", Some("stop|-- --x")),
+        ] {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            let found = split(&words).unwrap();
+            let found = found.map(|(verb, rest)| format!("{}|{}", verb.name(), rest.join(" ")));
+            assert_eq!(found.as_deref(), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn suggestions_begin_alike_or_are_near() {
+        for (word, expected) in [
+            ("list-", &["list-machines", "list-unit-files", "list-units"][..]),
+            ("LIST-U", &["list-unit-files", "list-units"]),
+            ("strt", &["start", "stop"]),
+            ("st", &["cat", "start", "stop"]),
+            ("stpo", &["stop"]),
+            ("hlp", &[]),
+            ("frobnicate", &[]),
+        ] {
+            let found: Vec<_> = suggestions(word);
+            assert_eq!(found, expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn distances_are_counted_in_characters() {
+        for (a, b, expected) in
+            [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("über", "uber", 1)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! One file a command: what clap has to know of it, and what it does.
+
+use clap::{ArgMatches, parser::ValueSource};
+
+use crate::{args::Verb, error::CliError, session::Session};
+
+pub(crate) mod cat;
+pub(crate) mod destroy;
+pub(crate) mod help;
+pub(crate) mod list_machines;
+pub(crate) mod list_unit_files;
+pub(crate) mod list_units;
+pub(crate) mod load;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod submit;
+pub(crate) mod unload;
+pub(crate) mod version;
+
+/// Runs a command.
+pub(crate) async fn run(
+    verb: Verb,
+    matches: &ArgMatches,
+    session: &Session<'_>,
+) -> Result<(), CliError> {
+    match verb {
+        Verb::Cat => cat::run(matches, session).await,
+        Verb::Destroy => destroy::run(matches, session).await,
+        Verb::ListMachines => list_machines::run(matches, session).await,
+        Verb::ListUnitFiles => list_unit_files::run(matches, session).await,
+        Verb::ListUnits => list_units::run(matches, session).await,
+        Verb::Load => load::run(matches, session).await,
+        Verb::Start => start::run(matches, session).await,
+        Verb::Stop => stop::run(matches, session).await,
+        Verb::Submit => submit::run(matches, session).await,
+        Verb::Unload => unload::run(matches, session).await,
+        Verb::Help => session.ui.text(&crate::help::overview()),
+        Verb::Version => version::run(session.ui),
+    }
+}
+
+/// Refuses what fleetctl could do once and pretends no more to do.
+pub(crate) fn refuse_given_up(matches: &ArgMatches) -> Result<(), CliError> {
+    let given = matches!(matches.try_contains_id("sign"), Ok(true))
+        && matches.value_source("sign") == Some(ValueSource::CommandLine)
+        && matches.get_flag("sign");
+    if given {
+        let text = "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.";
+        return Err(CliError::GivenUp(text.to_owned()));
+    }
+    Ok(())
+}

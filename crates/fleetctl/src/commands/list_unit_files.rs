@@ -1,0 +1,89 @@
+//! `fleetctl list-unit-files` (`fleetctl.md` 5.11).
+
+use clap::{ArgMatches, Command};
+use fleet_schema::Unit;
+
+use crate::{
+    args::flags,
+    error::CliError,
+    legend::{self, Machines, Width},
+    render::{Column, List, machines_for, or_dash},
+    session::Session,
+    unit,
+};
+
+/// What can be shown of a unit.
+static COLUMNS: [Column<Unit>; 8] = [
+    Column { key: "unit", names_machine: false, cell: |unit, _, _| unit.name.clone() },
+    Column { key: "hash", names_machine: false, cell: |unit, _, width| hash(unit, width) },
+    Column { key: "dstate", names_machine: false, cell: |unit, _, _| or_dash(&unit.desired_state) },
+    Column { key: "state", names_machine: false, cell: |unit, _, _| state(unit) },
+    Column { key: "target", names_machine: true, cell: target },
+    Column { key: TMACHINE, names_machine: true, cell: target },
+    Column { key: "desc", names_machine: false, cell: |unit, _, _| description(unit) },
+    Column {
+        key: "global",
+        names_machine: false,
+        cell: |unit, _, _| unit::is_global(unit).to_string(),
+    },
+];
+
+/// What the target was once called.
+const TMACHINE: &str = "tmachine";
+
+/// What clap has to know of it.
+pub(crate) fn describe(command: Command) -> Command {
+    command
+        .about("List the units that exist in the cluster.")
+        .override_usage("list-unit-files [--fields]")
+        .long_about(
+            "List all units that the cluster has, whether they run or not.\n\
+             \n\
+             DSTATE is what is desired of a unit, STATE what fleet made of it, TARGET the machine\n\
+             it is for; units that run on all machines have the target \"global\".",
+        )
+        .args(flags::listing(
+            "Columns to print: unit, hash, dstate, state, target, desc, global",
+            "unit,hash,dstate,state,target",
+        ))
+}
+
+/// Runs it.
+pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
+    let list = List::new(&COLUMNS, matches)?;
+    for _ in list.keys().filter(|key| *key == TMACHINE) {
+        session.ui.err("WARNING: The \"tmachine\" field is deprecated. Use \"target\" instead");
+    }
+    let units = session.api.units().await.map_err(|error| {
+        CliError::Failed(format!("Error retrieving list of units from repository: {error}"))
+    })?;
+    let placed = units.iter().any(|unit| !unit.machine_id.is_empty());
+    let machines = machines_for(session, &list, placed).await;
+    session.ui.text(&list.text(&units, &machines))
+}
+
+fn hash(unit: &Unit, width: Width) -> String {
+    let hash = unit::file(unit).hash();
+    match width {
+        Width::Short => hash.short(),
+        Width::Full => hash.to_string(),
+    }
+}
+
+fn state(unit: &Unit) -> String {
+    if unit::is_global(unit) { "-".to_owned() } else { or_dash(&unit.current_state) }
+}
+
+fn target(unit: &Unit, machines: &Machines, width: Width) -> String {
+    if unit::is_global(unit) {
+        "global".to_owned()
+    } else if unit.machine_id.is_empty() {
+        "-".to_owned()
+    } else {
+        legend::full(&unit.machine_id, machines, width)
+    }
+}
+
+fn description(unit: &Unit) -> String {
+    or_dash(unit::file(unit).description().unwrap_or_default())
+}

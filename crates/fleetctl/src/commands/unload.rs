@@ -1,0 +1,25 @@
+//! `fleetctl unload` (`fleetctl.md` 5.6).
+
+use clap::{ArgMatches, Command};
+
+use crate::{args::flags, commands::stop, error::CliError, session::Session, wait::Change};
+
+/// What clap has to know of it.
+pub(crate) fn describe(command: Command) -> Command {
+    command
+        .about("Unschedule one or more units in the cluster.")
+        .override_usage("unload [--no-block|--block-attempts=N] UNIT...")
+        .long_about(
+            "Take one or more units off their machines, stopping them first. They stay in the\n\
+             cluster, from where they can be loaded or started again.\n\
+             \n\
+             Waits until the units are unloaded, unless --no-block or --block-attempts is given;\n\
+             units that run on all machines are not waited for.",
+        )
+        .args(flags::blocking())
+}
+
+/// Runs it.
+pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
+    stop::change(matches, session, Change::Unload).await
+}

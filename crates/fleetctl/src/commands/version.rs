@@ -1,0 +1,15 @@
+//! `fleetctl version` (`fleetctl.md` 1.5).
+
+use clap::Command;
+
+use crate::{error::CliError, ui::Ui};
+
+/// What clap has to know of it.
+pub(crate) fn describe(command: Command) -> Command {
+    command.about("Print the version and exit").override_usage("version")
+}
+
+/// Prints the version.
+pub(crate) fn run(ui: &Ui) -> Result<(), CliError> {
+    ui.out(format_args!("fleetctl version {}", fleet_core::VERSION))
+}

@@ -1,0 +1,270 @@
+//! Bringing units into the registry: the first half of submit, load and start (`fleetctl.md` 5.1).
+
+use std::fmt;
+
+use fleet_core::{JobState, UnitFile, UnitName, validate};
+use fleet_schema::{Unit, UnitOption};
+use tracing::{debug, warn};
+
+use crate::{
+    error::CliError,
+    local::{self, Local},
+    name::UnitArg,
+    session::Session,
+    unit,
+    wait::{Block, OnFailure, for_state},
+};
+
+/// Which command asks; it decides what `--replace` may replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// `fleetctl submit`.
+    Submit,
+    /// `fleetctl load`.
+    Load,
+    /// `fleetctl start`.
+    Start,
+}
+
+impl For {
+    /// Whether a unit of which `desired` is desired may be replaced.
+    fn may_replace(self, desired: &str) -> bool {
+        match desired {
+            "launched" => self == Self::Start,
+            "loaded" => self != Self::Submit,
+            _ => true,
+        }
+    }
+}
+
+/// What to do about a unit that exists and differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// Leave it, with a warning.
+    Keep,
+    /// Replace it, where the command may.
+    Replace,
+}
+
+/// What became of the arguments.
+#[derive(Debug, Default)]
+pub(crate) struct Created {
+    /// Names of units that were not to be replaced; the user was told.
+    pub(crate) refused: Vec<String>,
+}
+
+/// A failure of this half; the command puts its words in front.
+#[derive(Debug)]
+enum Failure {
+    /// For these reasons no unit can be brought in.
+    Text(String),
+    /// Something else.
+    Other(CliError),
+}
+
+impl From<CliError> for Failure {
+    fn from(error: CliError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// One run over the arguments.
+struct Creation<'a> {
+    session: &'a Session<'a>,
+    command: For,
+    existing: Existing,
+    block: Block,
+}
+
+/// Creates or replaces the units of `arguments` that need it, one after the other, and waits for
+/// what was created. The first failure ends it; what was done before stays done.
+pub(crate) async fn create(
+    session: &Session<'_>,
+    command: For,
+    existing: Existing,
+    block: Block,
+    arguments: &[UnitArg],
+) -> Result<Created, CliError> {
+    let creation = Creation { session, command, existing, block };
+    creation.run(arguments).await.map_err(|failure| match failure {
+        Failure::Text(text) => CliError::Failed(format!("Error creating units: {text}")),
+        Failure::Other(error) => error,
+    })
+}
+
+impl Creation<'_> {
+    async fn run(&self, arguments: &[UnitArg]) -> Result<Created, Failure> {
+        let mut done = Created::default();
+        let mut new = Vec::new();
+        for argument in arguments {
+            match self.content(argument).await? {
+                Content::Keep => {}
+                Content::Refused => done.refused.push(argument.name.clone()),
+                Content::Upload(file) => {
+                    self.upload(&argument.name, file).await?;
+                    new.push(argument.name.clone());
+                }
+            }
+        }
+        self.settle(&new).await?;
+        Ok(done)
+    }
+
+    /// What is to be uploaded for `argument`, if anything.
+    async fn content(&self, argument: &UnitArg) -> Result<Content, Failure> {
+        let name = &argument.name;
+        let known = self.session.api.unit(name).await.map_err(|error| {
+            Failure::Text(format!("error retrieving Unit({name}) from Registry: {error}"))
+        })?;
+        let Some(known) = known else {
+            return Ok(Content::Upload(self.new_file(argument).await?));
+        };
+        match self.existing {
+            Existing::Keep => {
+                self.compare(argument, &known);
+                Ok(Content::Keep)
+            }
+            Existing::Replace => self.replacement(argument, &known),
+        }
+    }
+
+    /// Warns when the registry has something else than this side.
+    fn compare(&self, argument: &UnitArg, known: &Unit) {
+        match Local::of(argument) {
+            Ok(local) if local.is_same(known) => {
+                debug!("Found same Unit({}) in Registry, no need to recreate it", known.name);
+            }
+            Ok(local) if self.existing == Existing::Keep => {
+                self.session.ui.err(local.differs(known));
+            }
+            Err(error) if error.is_broken() => {
+                self.session.ui.err(format_args!("WARNING: {error}"));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    fn replacement(&self, argument: &UnitArg, known: &Unit) -> Result<Content, Failure> {
+        let name = &argument.name;
+        let local = Local::of(argument).map_err(|error| Failure::Text(error.to_string()))?;
+        if local.is_same(known) {
+            let text = format!("Found same Unit({name}) in Registry, nothing to do");
+            self.session.ui.out(text)?;
+            return Ok(Content::Keep);
+        }
+        if !self.command.may_replace(&known.desired_state) {
+            self.session.ui.err(format_args!(
+                "Warning: can not replace Unit({name}) in state '{}', use the appropriate command",
+                known.desired_state
+            ));
+            return Ok(Content::Refused);
+        }
+        Ok(Content::Upload(local.file))
+    }
+
+    /// The file of a unit that the registry doesn't have.
+    async fn new_file(&self, argument: &UnitArg) -> Result<UnitFile, Failure> {
+        let path = argument.path.display();
+        let own = local::read(&argument.path).map_err(|error| {
+            Failure::Text(format!("failed getting Unit({path}) from file: {error}"))
+        })?;
+        if let Some(file) = own {
+            return Ok(file);
+        }
+        let Some(template) = argument.template() else {
+            let name = &argument.name;
+            let text = format!("unable to find Unit({name}) in Registry or on filesystem");
+            return Err(Failure::Text(text));
+        };
+        self.template_file(argument, &template).await.map_err(|error| {
+            Failure::Text(format!("failed getting Unit({path}) from template: {error}"))
+        })
+    }
+
+    /// The file of a template: the registry's, else that beside the argument.
+    async fn template_file(
+        &self,
+        argument: &UnitArg,
+        template: &UnitArg,
+    ) -> Result<UnitFile, String> {
+        let name = &template.name;
+        let known = self.session.api.unit(name).await.map_err(|error| {
+            format!("error retrieving template Unit({name}) from Registry: {error}")
+        })?;
+        if let Some(known) = known {
+            self.compare(argument, &known);
+            return Ok(unit::file(&known));
+        }
+        let local = local::read(&template.path)
+            .map_err(|error| format!("unable to load template Unit({name}) from file: {error}"))?;
+        local.ok_or_else(|| {
+            format!("unable to find template Unit({name}) in Registry or on filesystem")
+        })
+    }
+
+    async fn upload(&self, name: &str, file: UnitFile) -> Result<(), Failure> {
+        let text = |error: &dyn fmt::Display| Failure::Text(error.to_string());
+        let valid: UnitName = name.parse().map_err(|error| text(&error))?;
+        let options: Vec<UnitOption> = file.options().iter().map(Into::into).collect();
+        // An empty file is for the server to refuse.
+        if !options.is_empty() {
+            validate(&valid, file.options().to_vec()).map_err(|error| text(&error))?;
+        }
+        for warning in file.fleet_options().warnings() {
+            warn!("Unit {name}: {warning}");
+        }
+        self.session
+            .api
+            .put_unit(name, options)
+            .await
+            .map_err(|error| Failure::Text(format!("failed creating unit {name}: {error}")))
+    }
+
+    /// Waits for what was created, or at least says what it was.
+    async fn settle(&self, new: &[String]) -> Result<(), Failure> {
+        if self.block == Block::No {
+            for name in new {
+                self.session.ui.out(format_args!("Unit {name} {}", JobState::Inactive))?;
+            }
+            return Ok(());
+        }
+        let inactive = JobState::Inactive;
+        let failed = for_state(self.session, new, inactive, self.block, OnFailure::GoOn).await?;
+        for (_, error) in &failed {
+            self.session.ui.err(format_args!("Error waiting on unit creation: {error}"));
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Text("One or more errors creating units".to_owned()))
+        }
+    }
+}
+
+/// What an argument leads to.
+enum Content {
+    /// Nothing to upload.
+    Keep,
+    /// Nothing is uploaded, though it was asked for.
+    Refused,
+    /// This is uploaded.
+    Upload(UnitFile),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacing_is_up_to_the_command_that_can_restore_the_state() {
+        for (desired, submit, load, start) in [
+            ("inactive", true, true, true),
+            ("loaded", false, true, true),
+            ("launched", false, false, true),
+        ] {
+            let may: Vec<_> =
+                [For::Submit, For::Load, For::Start].map(|c| c.may_replace(desired)).into();
+            assert_eq!(may, [submit, load, start], "{desired}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How a command fails, and what becomes of it: the one place for exit codes (`fleetctl.md` 1.4).
+
+use std::{
+    io::{self, ErrorKind},
+    process::ExitCode,
+};
+
+use crate::ui::Ui;
+
+/// The exit code of a failed command.
+const FAILED: u8 = 1;
+/// The exit code of a command line that means nothing.
+const USAGE: u8 = 2;
+
+/// Why a command ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// It failed; the text is complete.
+    #[error("{0}")]
+    Failed(String),
+    /// It failed, and has said so.
+    #[error("failed")]
+    Reported,
+    /// The words or the environment mean nothing.
+    #[error("Error: {message}")]
+    Usage {
+        /// What is wrong, without the word `Error`.
+        message: String,
+        /// Where to look.
+        hint: String,
+    },
+    /// It asks for something that was given up long ago; the text is complete.
+    #[error("{0}")]
+    GivenUp(String),
+    /// The result could not be written.
+    #[error("writing the output failed: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl CliError {
+    /// A failure with this text.
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        Self::Failed(text.into())
+    }
+
+    /// Tells the user, and says with which code to end.
+    pub(crate) fn report(&self, ui: &Ui) -> ExitCode {
+        match self {
+            Self::Failed(_) => {
+                ui.err(self);
+                ExitCode::from(FAILED)
+            }
+            Self::Reported => ExitCode::from(FAILED),
+            Self::Usage { hint, .. } => {
+                ui.err(self);
+                ui.err(format_args!("\n{hint}"));
+                ExitCode::from(USAGE)
+            }
+            Self::GivenUp(_) => {
+                ui.err(self);
+                ExitCode::from(USAGE)
+            }
+            // Whoever read our output has seen enough.
+            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Output(_) => {
+                ui.err(self);
+                ExitCode::from(FAILED)
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a command works with: a cluster, the user, and the machines once they were asked for.
+
+use fleet_schema::Unit;
+use tokio::sync::OnceCell;
+use tracing::debug;
+
+use crate::{
+    api::Api,
+    legend::{self, Machines, Width},
+    ui::Ui,
+};
+
+/// One run of one command.
+pub(crate) struct Session<'a> {
+    pub(crate) api: &'a dyn Api,
+    pub(crate) ui: &'a Ui,
+    machines: OnceCell<Machines>,
+}
+
+impl<'a> Session<'a> {
+    /// A session in which nothing was asked yet.
+    pub(crate) fn new(api: &'a dyn Api, ui: &'a Ui) -> Self {
+        Self { api, ui, machines: OnceCell::new() }
+    }
+
+    /// The machines, asked for once. Without an answer there are none: they only decorate.
+    pub(crate) async fn machines(&self) -> &Machines {
+        self.machines
+            .get_or_init(|| async {
+                let machines = self.api.machines().await.unwrap_or_else(|error| {
+                    debug!("machines are shown without their addresses: {error}");
+                    Vec::new()
+                });
+                machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect()
+            })
+            .await
+    }
+
+    /// Where `unit` is: ` on LEGEND`, or nothing when that isn't known.
+    pub(crate) async fn place(&self, unit: &Unit) -> String {
+        if unit.machine_id.is_empty() {
+            return String::new();
+        }
+        let machines = self.machines().await;
+        if machines.contains_key(&unit.machine_id) {
+            format!(" on {}", legend::full(&unit.machine_id, machines, Width::Short))
+        } else {
+            String::new()
+        }
+    }
+}

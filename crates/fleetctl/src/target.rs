@@ -1,0 +1,68 @@
+//! Setting what is desired of units, and waiting for it: the second half of load and start
+//! (`fleetctl.md` 5.3).
+
+use tracing::debug;
+
+use crate::{
+    error::CliError,
+    session::Session,
+    unit,
+    wait::{Block, Change, OnFailure, for_state},
+};
+
+/// Sets the desired state of those of `names` that have another one. Global units are reported as
+/// triggered; the others are returned, since they can be waited for. The first failure ends it.
+pub(crate) async fn trigger(
+    session: &Session<'_>,
+    change: Change,
+    names: &[String],
+) -> Result<Vec<String>, CliError> {
+    let failed = |text: String| CliError::Failed(format!("Error {} units: {text}", change.doing()));
+    let mut triggered = Vec::new();
+    let mut global = Vec::new();
+    for name in names {
+        let known = session.api.unit(name).await;
+        let known = known
+            .map_err(|error| {
+                failed(format!("error retrieving unit {name} from registry: {error}"))
+            })?
+            .ok_or_else(|| failed(format!("unable to find unit {name}")))?;
+        if known.desired_state == change.state().as_str() {
+            debug!("Unit({name}) already {}, skipping.", change.state());
+            continue;
+        }
+        let set = session.api.set_state(name, change.state()).await;
+        set.map_err(|error| failed(error.to_string()))?;
+        if unit::is_global(&known) {
+            global.push(name);
+        } else {
+            triggered.push(name.clone());
+        }
+    }
+    for name in global {
+        session.ui.out(format_args!("Triggered global unit {name} {}", change.as_str()))?;
+    }
+    Ok(triggered)
+}
+
+/// Waits until `units` are what `change` wants them to be, or just says that they were told to.
+/// Returns the first failure, after printing it.
+pub(crate) async fn settle(
+    session: &Session<'_>,
+    change: Change,
+    units: &[String],
+    block: Block,
+) -> Result<Option<String>, CliError> {
+    if block == Block::No {
+        for name in units {
+            session.ui.out(format_args!("Triggered unit {name} {}", change.as_str()))?;
+        }
+        return Ok(None);
+    }
+    let failed = for_state(session, units, change.state(), block, OnFailure::Stop).await?;
+    let first = failed.into_iter().next().map(|(_, error)| error);
+    if let Some(error) = &first {
+        session.ui.err(format_args!("Error waiting for units: {error}"));
+    }
+    Ok(first)
+}

@@ -1,0 +1,138 @@
+//! Waiting for the state that the cluster reports of units (`fleetctl.md` 4.7).
+
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+
+use fleet_core::JobState;
+use fleet_schema::Unit;
+use tracing::debug;
+
+use super::{ATTEMPT, Block, Cause, Failure, OnFailure, Poll, Wait};
+use crate::{
+    error::CliError,
+    legend::{self, Width},
+    session::Session,
+    unit,
+};
+
+/// A change of what is desired of units, as messages call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// `fleetctl load`.
+    Load,
+    /// `fleetctl start`.
+    Start,
+    /// `fleetctl stop`.
+    Stop,
+    /// `fleetctl unload`.
+    Unload,
+}
+
+impl Change {
+    /// The word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Unload => "unload",
+        }
+    }
+
+    /// What doing it is called, where that is said.
+    pub(crate) fn doing(self) -> &'static str {
+        match self {
+            Self::Load => "loading",
+            Self::Start => "starting",
+            Self::Stop => "stopping",
+            Self::Unload => "unloading",
+        }
+    }
+
+    /// What is said when it is done.
+    pub(crate) fn done(self) -> &'static str {
+        match self {
+            Self::Load => "loaded",
+            Self::Start => "started",
+            Self::Stop => "stopped",
+            Self::Unload => "unloaded",
+        }
+    }
+
+    /// What it wants units to become.
+    pub(crate) fn state(self) -> JobState {
+        match self {
+            Self::Load | Self::Stop => JobState::Loaded,
+            Self::Start => JobState::Launched,
+            Self::Unload => JobState::Inactive,
+        }
+    }
+}
+
+/// Waits until `units` report `state`, and prints a line for each. Returns who failed and why.
+pub(crate) async fn for_state(
+    session: &Session<'_>,
+    units: &[String],
+    state: JobState,
+    block: Block,
+    on_failure: OnFailure,
+) -> Result<Vec<(String, String)>, CliError> {
+    let seen = RefCell::new(BTreeSet::new());
+    let goal = format!("to report state {state}");
+    let limit = block.limit();
+    let wait = Wait { ui: session.ui, goal: &goal, units, limit, on_failure };
+    let failures = wait
+        .run(async |name, since| {
+            let found = session.api.unit(name).await;
+            if matches!(found, Ok(Some(_))) {
+                seen.borrow_mut().insert(name.to_owned());
+            }
+            match found {
+                Ok(Some(unit)) if reported(&unit) == state.as_str() => {
+                    let place = session.place(&unit).await;
+                    session.ui.out(format_args!("Unit {name} {state}{place}"))?;
+                    Ok(Poll::Reached)
+                }
+                Ok(Some(unit)) => Ok(Poll::NotYet(describe(&unit))),
+                Ok(None) => Ok(absent(name, seen.borrow().contains(name), since)),
+                Err(error) => {
+                    debug!("Retrying assertion of states. err: {error}");
+                    Ok(Poll::NotYet(error.to_string()))
+                }
+            }
+        })
+        .await?;
+    Ok(failures.into_iter().map(|failure| worded(failure, state)).collect())
+}
+
+/// The state that counts. Global units have no current one.
+fn reported(unit: &Unit) -> &str {
+    if unit::is_global(unit) { &unit.desired_state } else { &unit.current_state }
+}
+
+/// A unit that was there isn't coming back by itself. One that was never seen may be on its way
+/// to the server that is asked, but not for long.
+fn absent(name: &str, seen: bool, since: Duration) -> Poll {
+    if seen || since > ATTEMPT {
+        Poll::Never(format!("unit {name} does not exist any more"))
+    } else {
+        Poll::NotYet("does not exist".to_owned())
+    }
+}
+
+fn describe(unit: &Unit) -> String {
+    let state = if unit.current_state.is_empty() { "state unknown" } else { &unit.current_state };
+    if unit.machine_id.is_empty() {
+        format!("{state}, on no machine")
+    } else {
+        format!("{state} on {}", legend::id(&unit.machine_id, Width::Short))
+    }
+}
+
+fn worded(failure: Failure, state: JobState) -> (String, String) {
+    let Failure { unit, cause } = failure;
+    let text = match cause {
+        Cause::TimedOut => format!("timed out waiting for unit {unit} to report state {state}"),
+        Cause::Never(reason) => reason,
+    };
+    (unit, text)
+}

@@ -1,0 +1,269 @@
+//! Words, streams, environment and endpoints, from the real binary (`fleetctl.md` 1 to 3).
+
+mod support;
+
+use std::path::Path;
+
+use insta::assert_snapshot;
+use support::{
+    Cluster, Desk, HELLO, run, run_unread,
+    server::{Reply, Server},
+};
+
+/// Runs fleetctl where there is nothing.
+fn alone(words: &str, variables: &[(&str, &str)]) -> support::Run {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    run(Path::new("/"), &words, variables)
+}
+
+#[test]
+fn an_unknown_command_gets_suggestions_once() {
+    assert_snapshot!(alone("list-", &[]).transcript(), @r#"
+    rc 2
+    err|Error: unknown command "list-" for "fleetctl"
+    err|
+    err|Did you mean this?
+    err|→list-machines
+    err|→list-unit-files
+    err|→list-units
+    err|
+    err|Run 'fleetctl --help' for usage.
+    "#);
+    assert_snapshot!(alone("frobnicate", &[]).transcript(), @r#"
+    rc 2
+    err|Error: unknown command "frobnicate" for "fleetctl"
+    err|
+    err|Run 'fleetctl --help' for usage.
+    "#);
+}
+
+#[test]
+fn a_wrong_flag_exits_with_2_and_says_so_once() {
+    assert_snapshot!(alone("start --bogus x", &[]).transcript(), @r"
+    rc 2
+    err|Error: unknown flag: --bogus
+    err|
+    err|Usage: fleetctl start [--no-block|--block-attempts=N] UNIT...
+    err|Run 'fleetctl start --help' for usage.
+    ");
+    assert_snapshot!(alone("list-units --full=maybe", &[]).transcript(), @r#"
+    rc 2
+    err|Error: invalid argument "maybe" for --full=maybe: expected one of 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False
+    err|
+    err|Usage: fleetctl list-units [--no-legend] [-l|--full] [--fields]
+    err|Run 'fleetctl list-units --help' for usage.
+    "#);
+}
+
+#[test]
+fn the_version_needs_nobody() {
+    for words in ["version", "--version", "-v", "version extra", "list-units --version", "vers"] {
+        let run = alone(words, &[("FLEETCTL_ENDPOINT", "nonsense")]);
+        let text = concat!("rc 0\nout|fleetctl version v", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(run.transcript(), text, "{words}");
+    }
+    let run = alone("list-units", &[("FLEETCTL_VERSION", "true"), ("FLEETCTL_ENDPOINT", "x")]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.out.starts_with("fleetctl version v"), "{}", run.out);
+}
+
+#[test]
+fn help_of_a_command_has_its_sections() {
+    assert_snapshot!(alone("help start", &[]).transcript(), @r#"
+    rc 0
+    out|NAME:
+    out|→start - Instruct systemd to start one or more units in the cluster, first submitting and loading if necessary.
+    out|
+    out|USAGE:
+    out|→fleetctl start [--no-block|--block-attempts=N] UNIT...
+    out|
+    out|DESCRIPTION:
+    out|→Start one or more units in the cluster. Units that the cluster doesn't have are
+    out|→submitted first, and units without a machine get one. Instances of a template are
+    out|→made of the template in the cluster, else of the local one.
+    out|→
+    out|→Waits until systemd reports the units active, unless --no-block or --block-attempts
+    out|→is given; units that run on all machines are not waited for.
+    out|→
+    out|→Start a single unit:
+    out|→→fleetctl start foo.service
+    out|→
+    out|→Start an instance of a template:
+    out|→→fleetctl start foo@1.service
+    out|
+    out|OPTIONS:
+    out|      --block-attempts int   Wait until the units are there, in at most that many attempts of 2 seconds; 0 to wait as long as it takes
+    out|      --no-block             Do not wait until the units are there
+    out|      --replace              Replace units in the cluster that differ from the local files
+    out|      --sign                 DEPRECATED: do not use this flag.
+    out|
+    out|GLOBAL OPTIONS:
+    out|      --debug                   Print debug output to stderr
+    out|      --endpoint string         Location of the fleet API: unix:///PATH or http://HOST:PORT (default "unix:///var/run/fleet.sock")
+    out|  -h, --help                    Print help and exit
+    out|      --request-timeout float   Time in seconds a request to the API may take, 0 for no limit (default 3)
+    out|      --version                 Print the version and exit
+    out|
+    "#);
+    let text = alone("help start", &[]).out;
+    for words in ["start --help", "start -h x", "--help start", "-h star", "star --h", "help sta x"]
+    {
+        assert_eq!(alone(words, &[]).out, text, "{words}");
+    }
+}
+
+#[test]
+fn help_lists_all_commands() {
+    let run = alone("", &[]);
+    assert_snapshot!(run.transcript(), @r#"
+    rc 0
+    out|NAME:
+    out|→fleetctl - fleetctl is a command-line interface to fleet, the cluster-wide CoreOS init system.
+    out|
+    out|USAGE:
+    out|→fleetctl [global options] <command> [command options] [arguments...]
+    out|
+    out|VERSION:
+    out|→v2.0.0
+    out|
+    out|COMMANDS:
+    out|→cat→→Output the contents of a submitted unit
+    out|→destroy→→Destroy one or more units in the cluster
+    out|→help→→Help about any command
+    out|→list-machines→Enumerate the current hosts in the cluster
+    out|→list-unit-files→List the units that exist in the cluster.
+    out|→list-units→List the current state of units in the cluster
+    out|→load→→Schedule one or more units in the cluster, first submitting them if necessary.
+    out|→start→→Instruct systemd to start one or more units in the cluster, first submitting and loading if necessary.
+    out|→stop→→Instruct systemd to stop one or more units in the cluster.
+    out|→submit→→Upload one or more units to the cluster without starting them
+    out|→unload→→Unschedule one or more units in the cluster.
+    out|→version→→Print the version and exit
+    out|
+    out|DESCRIPTION:
+    out|→fleetctl hands unit files to a cluster, tells it what to do with them, and shows what becomes of them.
+    out|→To get help on a command: fleetctl help [command]
+    out|
+    out|OPTIONS:
+    out|      --debug                   Print debug output to stderr
+    out|      --endpoint string         Location of the fleet API: unix:///PATH or http://HOST:PORT (default "unix:///var/run/fleet.sock")
+    out|  -h, --help                    Print help and exit
+    out|      --request-timeout float   Time in seconds a request to the API may take, 0 for no limit (default 3)
+    out|      --version                 Print the version and exit
+    out|
+    "#);
+    for words in ["help", "--help", "-h", "--h"] {
+        assert_eq!(alone(words, &[]).out, run.out, "{words}");
+    }
+    let unknown = alone("help nope", &[]);
+    assert_eq!((unknown.code, &*unknown.out), (Some(1), &*run.out));
+    assert_eq!(unknown.err, "Unknown help topic [`nope`].\n");
+}
+
+#[test]
+fn wrong_environment_is_refused_by_name() {
+    for (variable, value) in [
+        ("FLEETCTL_DEBUG", "yes"),
+        ("FLEETCTL_VERSION", "maybe"),
+        ("FLEETCTL_REQUEST_TIMEOUT", "10s"),
+    ] {
+        let run = alone("list-units", &[(variable, value)]);
+        assert_eq!((run.code, &*run.out), (Some(2), ""), "{variable}");
+        let text = format!("Error: invalid value \"{value}\" of environment variable {variable}: ");
+        assert!(run.err.starts_with(&text), "{}", run.err);
+    }
+}
+
+#[test]
+fn endpoints_that_mean_nothing_are_refused_at_once() {
+    for (endpoint, text) in [
+        ("foo", "URL scheme undefined"),
+        ("unix://var/run/x", "unable to connect to host \"var\" with scheme \"unix\""),
+        ("ftp://x", "unsupported protocol scheme \"ftp\""),
+        ("localhost:49153", "unsupported protocol scheme \"localhost\""),
+    ] {
+        for run in [
+            alone(&format!("list-units --endpoint={endpoint}"), &[]),
+            alone("list-units", &[("FLEETCTL_ENDPOINT", endpoint)]),
+            alone(&format!("--endpoint {endpoint} cat x"), &[("FLEETCTL_ENDPOINT", "http://h")]),
+        ] {
+            let text = format!("rc 1\nerr|Unable to initialize client: {text}\n");
+            assert_eq!(run.transcript(), text, "{endpoint}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_socket_is_named() {
+    let run = alone("--endpoint=unix:///nowhere/fleet.sock list-machines", &[]);
+    assert_eq!(run.code, Some(1));
+    let text = "Error retrieving list of active machines from fleet API (Get \"unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json\": dial unix /nowhere/fleet.sock: ";
+    assert!(run.err.starts_with(text), "{}", run.err);
+    assert!(run.err.ends_with("cannot be established to any etcd servers\n"), "{}", run.err);
+}
+
+#[test]
+fn a_server_on_a_socket_that_hangs_is_given_up_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.sock");
+    let _server = Server::unix(&path, |_| Reply::Hang);
+    let endpoint = format!("unix://{}", path.display());
+    let run = run(
+        folder.path(),
+        &["list-units", "--request-timeout=0.1"],
+        &[("FLEETCTL_ENDPOINT", &*endpoint)],
+    );
+    let text = format!(
+        "rc 1\nerr|Error retrieving list of units from repository: Get \"{endpoint}/fleet/v1/state?alt=json\": no answer from {endpoint} within 0.1s\n"
+    );
+    assert_eq!(run.transcript(), text);
+}
+
+#[test]
+fn only_the_first_of_several_endpoints_is_used() {
+    let cluster = Cluster::empty();
+    let endpoint = cluster.server.endpoint();
+    let run = alone(&format!("list-units --endpoint={endpoint},http://198.18.0.1"), &[]);
+    let text = format!(
+        "rc 0\nout|UNIT→MACHINE→ACTIVE→SUB\nerr|DATE TIME WARN SOURCE: multiple endpoints provided but only the first ({endpoint}) is used\n"
+    );
+    assert_eq!(run.transcript(), text);
+}
+
+#[test]
+fn proxies_are_ignored() {
+    let cluster = Cluster::empty();
+    let proxy = "http://127.0.0.1:1";
+    let variables = [
+        ("HTTP_PROXY", proxy),
+        ("http_proxy", proxy),
+        ("ALL_PROXY", proxy),
+        ("FLEETCTL_ENDPOINT", &*cluster.server.endpoint()),
+    ];
+    assert_eq!(alone("list-units", &variables).code, Some(0));
+}
+
+#[test]
+fn debug_output_tells_of_each_request() {
+    for words in ["--debug list-units", "list-units --debug"] {
+        let run = Desk::at(Cluster::empty()).run(words);
+        assert_eq!(
+            run.transcript(),
+            "rc 0\nout|UNIT→MACHINE→ACTIVE→SUB\nerr|DATE TIME DEBUG SOURCE: HTTP GET http://ENDPOINT/fleet/v1/state?alt=json\nerr|DATE TIME DEBUG SOURCE: HTTP GET http://ENDPOINT/fleet/v1/state?alt=json 200 OK\n"
+        );
+    }
+    let cluster = Cluster::empty();
+    let endpoint = cluster.server.endpoint();
+    let run = alone("list-units", &[("FLEETCTL_DEBUG", "1"), ("FLEETCTL_ENDPOINT", &endpoint)]);
+    assert_eq!(run.err.lines().count(), 2, "{}", run.err);
+}
+
+#[test]
+fn a_closed_pipe_is_a_quiet_exit() {
+    let desk = Desk::at(Cluster::with(&[("a.service", HELLO, "loaded", "loaded")]));
+    let endpoint = desk.cluster.server.endpoint();
+    for words in [&["list-units"][..], &["cat", "a"], &["help"], &["version"], &["start", "a"]] {
+        let (code, err) = run_unread(Path::new("/"), words, &[("FLEETCTL_ENDPOINT", &*endpoint)]);
+        assert_eq!((code, &*err), (Some(0), ""), "{words:?}");
+    }
+}
