@@ -2,13 +2,14 @@
 
 use std::num::NonZeroUsize;
 
-use tokio::time;
-use zbus::{Connection, MessageStream};
+use tokio::{net::UnixStream, time};
+use zbus::{Connection, MessageStream, connection::Builder};
 
 use crate::{
     calls::{BUS, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, UNIT},
     config::{Config, ConnectError, Endpoint, plain},
     object_path,
+    private::PrivateSocket,
 };
 
 /// Messages that may wait for the task that follows them. It never waits for anything else, so
@@ -40,9 +41,7 @@ pub(crate) async fn dial(config: &Config) -> Result<Line, ConnectError> {
 }
 
 async fn dial_one(endpoint: &Endpoint) -> Result<Line, ConnectError> {
-    let builder = zbus::connection::Builder::address(endpoint.address.as_str()).max_queued(QUEUED);
-    let builder = if endpoint.private { builder.p2p() } else { builder };
-    let connection = builder.build().await.map_err(|error| ConnectError::Dial {
+    let connection = connect(endpoint).await.map_err(|error| ConnectError::Dial {
         endpoint: endpoint.clone(),
         reason: dial_reason(&error),
     })?;
@@ -53,6 +52,16 @@ async fn dial_one(endpoint: &Endpoint) -> Result<Line, ConnectError> {
         reason: error.to_string(),
     })?;
     Ok(Line { connection, messages, version, endpoint: endpoint.clone() })
+}
+
+async fn connect(endpoint: &Endpoint) -> zbus::Result<Connection> {
+    let builder = match endpoint.address.strip_prefix("unix:path=") {
+        Some(path) if endpoint.private => {
+            Builder::socket(PrivateSocket(UnixStream::connect(path).await?)).p2p()
+        }
+        _ => Builder::address(endpoint.address.as_str()),
+    };
+    builder.max_queued(QUEUED).build().await
 }
 
 /// Asks for the signals that `signals` reads, and for the version.

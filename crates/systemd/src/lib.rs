@@ -13,6 +13,7 @@ mod jobs;
 mod load;
 mod manager;
 mod object_path;
+mod private;
 mod reload;
 mod session;
 mod signals;
