@@ -15,7 +15,7 @@ build() {
   need_cargo
   # shellcheck disable=SC2086 # a list of words
   install_missing $build_needs
-  cargo build --release --locked --package fleetd --package fleetctl "$@"
+  cargo build --release --locked --package fleetd --package fleetctl
 }
 
 demo() {
@@ -25,7 +25,8 @@ demo() {
   fi
   # shellcheck disable=SC2086 # a list of words
   install_missing $build_needs $lab_needs
-  build --package fleet-functional --bin fleetd --bin fleetctl --bin lab
+  build
+  cargo build --release --locked --package fleet-functional --bin lab
   if lab status >/dev/null 2>&1; then
     echo "the demo is up already; './build.sh demo down' takes it down" >&2
     exit 1

@@ -233,7 +233,15 @@ impl Host {
     /// # Errors
     /// When the host doesn't run.
     pub fn api(&self) -> Result<Api> {
-        Ok(Api::unix(self.live_root()?.join("run/fleet.sock")))
+        Ok(Api::unix(self.socket()?))
+    }
+
+    /// Returns the path of the API's unix socket, as the machine sees it.
+    ///
+    /// # Errors
+    /// When the host doesn't run.
+    pub fn socket(&self) -> Result<PathBuf> {
+        Ok(self.live_root()?.join("run/fleet.sock"))
     }
 
     /// Writes a file on the host.

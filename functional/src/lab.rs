@@ -324,6 +324,24 @@ impl Lab {
         Ok(())
     }
 
+    /// Returns the host whose fleetd leads the cluster, by what it tells its systemd.
+    ///
+    /// # Errors
+    /// When none or several do for 30 s.
+    pub fn leader(&self) -> Result<&Host> {
+        let leads = |host: &&Host| -> bool {
+            let shown = host.show("fleet.service", "StatusText").unwrap_or_default();
+            shown.get("StatusText").is_some_and(|text| text.contains("leading"))
+        };
+        eventually("one fleetd leads", Duration::from_secs(30), || {
+            let leading: Vec<&Host> = self.hosts.iter().filter(leads).collect();
+            match leading.as_slice() {
+                [leader] => Ok(*leader),
+                others => bail!("{} say that they do", others.len()),
+            }
+        })
+    }
+
     /// Waits until `wanted` holds of the states that the first running host's API reports.
     ///
     /// # Errors
