@@ -8,8 +8,9 @@ use fleet_schema::UnitState;
 use super::{Block, Cause, Failure, OnFailure, Poll, Wait};
 use crate::{error::CliError, session::Session};
 
-/// For how long a unit must have been seen inactive to count as one that ran and ended well: a
-/// machine may publish what it claims of a unit a little before what systemd made of it.
+/// For how long a unit must have been seen at rest, to count as one that ran and ended well, or
+/// failed: a machine may publish what it claims of a unit a little before what systemd made of it,
+/// and then the state is still that of the unit's last run.
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// Waits until systemd reports `units` active, or run to their end. Returns the first failure.
@@ -18,7 +19,7 @@ pub(crate) async fn for_systemd(
     units: &[String],
     block: Block,
 ) -> Result<Option<String>, CliError> {
-    let inactive_since = RefCell::new(BTreeMap::new());
+    let at_rest_since = RefCell::new(BTreeMap::new());
     let limit = block.limit();
     let wait = Wait {
         ui: session.ui,
@@ -31,7 +32,7 @@ pub(crate) async fn for_systemd(
         .run(async |name, since| {
             let poll = match session.api.state(name).await {
                 Ok(Some(state)) => judge(&state, || {
-                    let mut seen = inactive_since.borrow_mut();
+                    let mut seen = at_rest_since.borrow_mut();
                     since.saturating_sub(*seen.entry(name.to_owned()).or_insert(since))
                 }),
                 Ok(None) => Poll::NotYet("no state published".to_owned()),
@@ -43,16 +44,18 @@ pub(crate) async fn for_systemd(
     Ok(failures.into_iter().next().map(|failure| worded(&failure, limit)))
 }
 
-/// What a state means for a unit that was launched; `inactive_for` says for how long it has been
-/// seen inactive.
-fn judge(state: &UnitState, inactive_for: impl FnOnce() -> Duration) -> Poll {
+/// What a state means for a unit that was launched; `at_rest_for` says for how long it has been
+/// seen at rest.
+fn judge(state: &UnitState, at_rest_for: impl Fn() -> Duration) -> Poll {
     let UnitState { systemd_load_state: load, systemd_active_state: active, .. } = state;
     let sub = &state.systemd_sub_state;
     let what = format!("{active} ({sub})");
     match (&**load, &**active, &**sub) {
         ("loaded", "active", _) => Poll::Reached,
-        ("loaded", "inactive", "dead") if inactive_for() >= SETTLED => Poll::Reached,
-        (_, "failed", _) => Poll::Never(format!("systemd reports {what}")),
+        ("loaded", "inactive", "dead") if at_rest_for() >= SETTLED => Poll::Reached,
+        (_, "failed", _) if at_rest_for() >= SETTLED => {
+            Poll::Never(format!("systemd reports {what}"))
+        }
         ("" | "loaded", ..) => Poll::NotYet(what),
         _ => Poll::NotYet(format!("{load}, {what}")),
     }
@@ -75,14 +78,15 @@ mod tests {
 
     #[test]
     fn active_and_ended_units_have_started_and_failed_ones_never_will() {
-        for (load, active, sub, inactive, expected) in [
+        for (load, active, sub, at_rest, expected) in [
             ("loaded", "active", "running", 0, "reached"),
             ("loaded", "active", "exited", 0, "reached"),
             ("loaded", "activating", "start-pre", 0, "activating (start-pre)"),
             ("loaded", "inactive", "dead", 0, "inactive (dead)"),
             ("loaded", "inactive", "dead", 499, "inactive (dead)"),
             ("loaded", "inactive", "dead", 500, "reached"),
-            ("loaded", "failed", "failed", 0, "never: systemd reports failed (failed)"),
+            ("loaded", "failed", "failed", 0, "failed (failed)"),
+            ("loaded", "failed", "failed", 500, "never: systemd reports failed (failed)"),
             ("not-found", "inactive", "dead", 900, "not-found, inactive (dead)"),
             ("masked", "active", "running", 0, "masked, active (running)"),
             ("", "", "", 0, " ()"),
@@ -93,7 +97,7 @@ mod tests {
                 systemd_sub_state: sub.into(),
                 ..UnitState::default()
             };
-            let poll = match judge(&state, || Duration::from_millis(inactive)) {
+            let poll = match judge(&state, || Duration::from_millis(at_rest)) {
                 Poll::Reached => "reached".to_owned(),
                 Poll::NotYet(what) => what,
                 Poll::Never(reason) => format!("never: {reason}"),
