@@ -31,6 +31,10 @@ pub trait UnitManager: Send + Sync + 'static {
     ) -> BTreeMap<UnitName, Result<(), ManagerError>>;
 
     /// Lets systemd read its unit files again if one of `units` needs it, and says whether it did.
+    ///
+    /// Units that were unloaded since the last call count as concerned too: systemd keeps those
+    /// in memory that another refers to, and would start what was removed. So this is worth
+    /// calling, with an empty set, after a pass that only unloaded.
     async fn reload_if_needed(&self, units: &BTreeSet<UnitName>) -> Result<bool, ManagerError>;
 
     /// Asks systemd to start a unit; returns once the job is queued.

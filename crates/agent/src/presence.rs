@@ -17,15 +17,19 @@ use fleet_core::MachineId;
 use fleet_registry::{Instance, MachineRecord, Presence, Registry, RegistryError};
 use tokio::{
     sync::{Notify, watch},
-    time,
+    time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{complaint::Complaint, runtime::RuntimeFile};
 
-/// The longest pause between attempts to register (`fleetd.md` 3).
+/// The longest pause between attempts to register for the first time, in seconds (`fleetd.md` 3).
 const MAX_PAUSE: u64 = 60;
+
+/// The longest pause once this process has been present: after an outage the engine gives
+/// machines some seconds to return before it takes them for dead.
+const MAX_PAUSE_TO_RETURN: u64 = 4;
 
 /// Why presence is kept no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,9 @@ pub struct PresenceHandle {
     /// The presence to publish under; `None` before the first registration. It stays what it
     /// was while the registry is out of reach.
     pub current: watch::Receiver<Option<Presence>>,
+    /// Since when presence has been kept without a gap: it wasn't registered anew, and no two
+    /// beats were further apart than two thirds of the ttl. `None` before the first registration.
+    pub steady_since: watch::Receiver<Option<Instant>>,
     check: Arc<Notify>,
 }
 
@@ -60,10 +67,13 @@ pub(crate) struct Keeper {
     record: MachineRecord,
     ttl: Duration,
     current: watch::Sender<Option<Presence>>,
+    steady_since: watch::Sender<Option<Instant>>,
+    last_beat: watch::Sender<Instant>,
     handle: PresenceHandle,
 }
 
 /// How the machine came to be present.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Present {
     Registered,
     Beaten,
@@ -81,8 +91,14 @@ impl Keeper {
     ) -> Self {
         let record = MachineRecord { nonce: nonce(runtime_dir), ..record };
         let current = watch::Sender::new(None);
-        let handle = PresenceHandle { current: current.subscribe(), check: Arc::default() };
-        Self { registry, machine, record, ttl, current, handle }
+        let steady_since = watch::Sender::new(None);
+        let handle = PresenceHandle {
+            current: current.subscribe(),
+            steady_since: steady_since.subscribe(),
+            check: Arc::default(),
+        };
+        let last_beat = watch::Sender::new(Instant::now());
+        Self { registry, machine, record, ttl, current, steady_since, last_beat, handle }
     }
 
     pub(crate) fn handle(&self) -> PresenceHandle {
@@ -119,7 +135,9 @@ impl Keeper {
                 () = stop.cancelled() => return None,
                 () = time::sleep(Duration::from_secs(pause)) => {}
             }
-            pause = (pause * 2).min(MAX_PAUSE);
+            let was_present = self.current.borrow().is_some();
+            let longest = if was_present { MAX_PAUSE_TO_RETURN } else { MAX_PAUSE };
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -171,7 +189,10 @@ impl Keeper {
         let held = self.current.borrow().clone();
         if let Some(presence) = held {
             match self.registry.beat(&presence).await {
-                Ok(()) => return Ok(Present::Beaten),
+                Ok(()) => {
+                    self.note(Present::Beaten);
+                    return Ok(Present::Beaten);
+                }
                 Err(RegistryError::PresenceLost(_)) => {
                     warn!("the machine's lease has expired, registering anew");
                 }
@@ -180,7 +201,17 @@ impl Keeper {
         }
         let presence = self.registry.register(&self.machine, &self.record, self.ttl).await?;
         self.current.send_replace(Some(presence));
+        self.note(Present::Registered);
         Ok(Present::Registered)
+    }
+
+    /// Remembers a success, and whether there was a gap before it.
+    fn note(&self, how: Present) {
+        let now = Instant::now();
+        let silent = now - self.last_beat.send_replace(now);
+        if how == Present::Registered || silent > self.granted() * 2 / 3 {
+            self.steady_since.send_replace(Some(now));
+        }
     }
 
     /// Ends the machine's presence, and with it what it published.

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitName};
-use fleet_engine::{Action, Cluster, plan};
+use fleet_engine::{Absent, Action, Cluster, plan};
 use fleet_registry::{Capabilities, Event, MachineRecord, Model, UnitRecord, Versioned};
 use fleet_store::Revision;
 use tokio::time::Instant;
@@ -90,7 +90,7 @@ fn versioned<T>(revision: i64, value: T) -> Versioned<T> {
 
 /// Takes in what a pass decides; the number of units that have a machine then.
 fn carry_out(cluster: &mut Cluster) -> usize {
-    let tasks = plan(cluster).tasks;
+    let tasks = plan(cluster, Absent::Dead).tasks;
     for task in tasks.iter().filter(|task| task.action == Action::Schedule) {
         let Some(unit) = cluster.unit(&task.unit) else { continue };
         let record =
@@ -105,7 +105,7 @@ fn median(cluster: &Cluster) -> u128 {
     let mut durations: Vec<u128> = (0..PASSES)
         .map(|_| {
             let start = Instant::now();
-            std::hint::black_box(plan(std::hint::black_box(cluster)));
+            std::hint::black_box(plan(std::hint::black_box(cluster), Absent::Dead));
             start.elapsed().as_micros()
         })
         .collect();

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::{
     EngineHandle,
     backoff::Backoff,
+    contact::{Contact, Sight},
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
     reconciler::Reconciler,
     status::Status,
@@ -31,12 +32,14 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 const JITTER: Duration = Duration::from_millis(30);
 
 /// What an engine is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The machine it runs on.
     pub machine: MachineId,
     /// `engine_reconcile_interval`: the leader reconciles at least that often.
     pub interval: Duration,
+    /// Since when this machine has been in touch with the store without a gap; see [`Contact`].
+    pub contact: Contact,
 }
 
 /// An engine that isn't running yet.
@@ -44,6 +47,7 @@ pub struct Engine {
     registry: Registry,
     me: LeaderRecord,
     interval: Duration,
+    contact: Contact,
     follower: Follower,
     status: watch::Sender<Status>,
 }
@@ -62,7 +66,8 @@ impl Engine {
         let interval = config.interval.max(SHORTEST_INTERVAL);
         let me = LeaderRecord { machine: config.machine, version: VERSION };
         let follower = Follower::new(&registry, me.clone(), interval);
-        Self { registry, me, interval, follower, status: watch::Sender::default() }
+        let contact = config.contact;
+        Self { registry, me, interval, contact, follower, status: watch::Sender::default() }
     }
 
     /// A view of the engine, for before and while it runs.
@@ -143,14 +148,16 @@ impl Engine {
     }
 
     async fn govern(&mut self, term: &Term, stop: &CancellationToken) -> End {
-        let Self { registry, interval, follower, status, .. } = self;
+        let Self { registry, interval, contact, follower, status, .. } = self;
         let reconcile = async {
             if !term.wait.is_zero() {
                 let wait = term.wait;
                 info!("Waiting {wait:?} for previous lease to expire before continuing");
                 time::sleep(wait).await;
             }
-            Reconciler::new(registry, &term.lead, *interval, status).run().await;
+            let grace = TTL_IN_INTERVALS * *interval;
+            let sight = Sight::new(contact.clone(), grace);
+            Reconciler::new(registry, &term.lead, *interval, sight, status).run().await;
         };
         tokio::select! {
             biased;

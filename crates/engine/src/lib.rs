@@ -12,6 +12,7 @@
 mod backoff;
 mod choose;
 mod cluster;
+mod contact;
 mod engine;
 mod execute;
 mod lead;
@@ -23,8 +24,9 @@ mod status;
 
 pub use choose::{Obstacle, why_not};
 pub use cluster::{Cluster, Unit};
+pub use contact::Contact;
 pub use engine::{Config, Engine};
 pub use lead::VERSION;
 pub use metrics::{BUCKETS, ByAction, Histogram, Metrics};
-pub use plan::{Action, Plan, Reason, Task, plan};
+pub use plan::{Absent, Action, Plan, Reason, Task, plan};
 pub use status::{EngineHandle, NotLeading};

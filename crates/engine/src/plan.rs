@@ -93,11 +93,20 @@ impl fmt::Display for Task {
     }
 }
 
+/// What a machine that isn't present is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Dead: its units run elsewhere.
+    Dead,
+    /// Perhaps about to come back: its units stay with it.
+    Missing,
+}
+
 /// Returns the tasks that bring the cluster to where every wanted unit that can run has a
 /// machine that takes it. Units are taken by name, so equal clusters give equal plans.
 #[must_use]
-pub fn plan(cluster: &Cluster) -> Plan {
-    let mut pass = Pass { cluster, picture: Picture::of(cluster), tasks: Vec::new() };
+pub fn plan(cluster: &Cluster, absent: Absent) -> Plan {
+    let mut pass = Pass { cluster, absent, picture: Picture::of(cluster), tasks: Vec::new() };
     let mut waiting = pass.unschedule();
     waiting.extend(cluster.waiting());
     let unplaced = pass.schedule(waiting);
@@ -109,6 +118,7 @@ type Sweep<'a> = BTreeMap<&'a UnitName, &'a Arc<Unit>>;
 
 struct Pass<'a> {
     cluster: &'a Cluster,
+    absent: Absent,
     picture: Picture<'a>,
     tasks: Vec<Task>,
 }
@@ -144,6 +154,7 @@ impl<'a> Pass<'a> {
         let Some(target) = unit.target() else { return false };
         let reason = match self.picture.place(target) {
             _ if !unit.is_wanted() => Reason::Inactive,
+            None if self.absent == Absent::Missing => return false,
             None => Reason::MachineAway(target.clone()),
             Some(place) => match obstacle(unit, place.machine, &place.residents) {
                 None => return false,

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use crate::{
     backoff::Backoff,
     cluster::Cluster,
+    contact::Sight,
     execute::{Tally, execute},
     plan::{Plan, plan},
     status::{Query, Status},
@@ -28,6 +29,7 @@ pub(crate) struct Reconciler<'a> {
     registry: &'a Registry,
     lead: &'a Leadership,
     interval: Duration,
+    sight: Sight,
     status: &'a watch::Sender<Status>,
     mirror: Mirror<Cluster>,
 }
@@ -37,10 +39,11 @@ impl<'a> Reconciler<'a> {
         registry: &'a Registry,
         lead: &'a Leadership,
         interval: Duration,
+        sight: Sight,
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let mirror = Mirror::new(registry.clone(), Scope::Cluster);
-        Self { registry, lead, interval, status, mirror }
+        Self { registry, lead, interval, sight, status, mirror }
     }
 
     /// Reconciles on change and at least every interval, until the lease turns out to be lost.
@@ -113,7 +116,7 @@ impl<'a> Reconciler<'a> {
     /// Decides on the newest picture, and carries it out.
     async fn pass(&mut self) -> Result<(), RegistryError> {
         let started = Instant::now();
-        let plan = plan(self.mirror.model());
+        let plan = plan(self.mirror.model(), self.sight.of_absent());
         let mut tally = Tally::default();
         let cluster = self.mirror.model_mut();
         let result = execute(self.registry, self.lead, cluster, &plan.tasks, &mut tally).await;

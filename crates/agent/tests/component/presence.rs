@@ -106,3 +106,24 @@ async fn registering_ends_when_told_to_stop() {
     });
     assert_eq!(presence, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_in_presence_is_told_and_beats_in_time_are_none() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    let steady = || daemon.presence.steady_since.borrow().unwrap();
+    let registered = steady();
+    time::sleep(TTL * 10).await;
+    assert_eq!(steady(), registered);
+
+    cluster.store.set_available(false);
+    time::sleep(TTL * 20).await;
+    assert_eq!(steady(), registered, "nobody knows how long this will take");
+    cluster.store.set_available(true);
+    let back = Instant::now();
+    eventually("the gap is told", Duration::from_secs(5), || async {
+        if steady() > registered { Ok(()) } else { Err("steady as before") }
+    })
+    .await;
+    assert!(steady() >= back);
+}

@@ -145,6 +145,8 @@ impl Running {
 pub(crate) struct Lab {
     pub(crate) store: MemoryStore,
     pub(crate) registry: Registry,
+    /// What engines started from now on are told of their contact.
+    pub(crate) in_touch_since: Instant,
     tasks: JoinSet<()>,
 }
 
@@ -152,7 +154,8 @@ impl Lab {
     pub(crate) fn new() -> Self {
         let store = MemoryStore::new();
         let registry = registry(Arc::new(store.clone()));
-        Self { store, registry, tasks: JoinSet::new() }
+        let in_touch_since = Instant::now() - 2 * TTL;
+        Self { store, registry, in_touch_since, tasks: JoinSet::new() }
     }
 
     /// A cluster with machines that stay.
@@ -179,7 +182,8 @@ impl Lab {
     pub(crate) fn engine(&mut self, machine: &str) -> Running {
         let mode = watch::Sender::new(Mode::Open);
         let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
-        let config = Config { machine: id(machine), interval: INTERVAL };
+        let (_, contact) = watch::channel(Some(self.in_touch_since));
+        let config = Config { machine: id(machine), interval: INTERVAL, contact };
         let engine = Engine::new(registry(line.clone()), config);
         let (handle, stop) = (engine.handle(), CancellationToken::new());
         let abort = self.tasks.spawn(engine.run(stop.clone()));

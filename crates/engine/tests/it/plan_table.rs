@@ -1,14 +1,14 @@
 //! Planning by table: every reason, the choice of machines, and what counts as being on one.
 
 use fleet_core::JobState;
-use fleet_engine::{plan, why_not};
+use fleet_engine::{Absent, plan, why_not};
 use fleet_registry::{Event, Model, UnitRecord};
 
 use crate::fixture::{World, id, name, record};
 
 /// The tasks of a pass as they are logged.
 fn tasks(world: &World) -> Vec<String> {
-    plan(&world.cluster).tasks.iter().map(ToString::to_string).collect()
+    plan(&world.cluster, Absent::Dead).tasks.iter().map(ToString::to_string).collect()
 }
 
 fn unschedule(unit: &str, machine: &str, reason: &str) -> String {
@@ -59,7 +59,7 @@ fn unwanted_units_templates_and_global_units_are_not_scheduled() {
     world.machine("a", &[]).global("g.service", &[]);
     world.set("i.service", UnitRecord { desired_state: JobState::Inactive, ..record(&[]) });
     world.set("t@.service", UnitRecord { template: true, ..record(&[]) });
-    assert_eq!(plan(&world.cluster), fleet_engine::Plan::default());
+    assert_eq!(plan(&world.cluster, Absent::Dead), fleet_engine::Plan::default());
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn unit_follows_its_peer_off_a_machine_in_one_pass() {
     world.machine("1", &[]).machine("2", &[("disk", "ssd")]);
     world.unit_on("1", "a.service", &[("MachineOf", "z.service")]);
     world.unit_on("1", "z.service", &[("MachineMetadata", "disk=ssd")]);
-    world.carry_out(&plan(&world.cluster));
+    world.carry_out(&plan(&world.cluster, Absent::Dead));
     assert_eq!(world.loads()["2"], 2);
     assert_eq!(tasks(&world), [""; 0]);
 }
@@ -239,9 +239,9 @@ fn replaced_unit_waits_when_no_other_machine_takes_it() {
     world.metadata("1", "r", Some("1")).unit("new.service", &[("Replaces", "old.service")]);
     world.unit_on("2", "x.service", &[]).unit_on("2", "y.service", &[]);
     assert_eq!(tasks(&world), [schedule("new.service", "1")], "it goes beside the old one");
-    world.carry_out(&plan(&world.cluster));
-    world.carry_out(&plan(&world.cluster));
-    assert_eq!(plan(&world.cluster).unplaced, [name("old.service")]);
+    world.carry_out(&plan(&world.cluster, Absent::Dead));
+    world.carry_out(&plan(&world.cluster, Absent::Dead));
+    assert_eq!(plan(&world.cluster, Absent::Dead).unplaced, [name("old.service")]);
     assert_eq!(tasks(&world), [""; 0], "it doesn't come back to where it was pushed off");
     world.metadata("2", "r", Some("1"));
     assert_eq!(tasks(&world), [schedule("old.service", "2")]);
@@ -262,7 +262,7 @@ fn why_not_names_the_obstacle_of_every_machine_for_units_that_wait() {
     world.machine("a", &[]).machine("b", &[("r", "1")]).unit_on("a", "placed.service", &[]);
     world.unit_on("b", "x.service", &[]);
     world.unit("u.service", &[("MachineMetadata", "r=1"), ("Conflicts", "x.service")]);
-    assert_eq!(plan(&world.cluster).unplaced, [name("u.service")]);
+    assert_eq!(plan(&world.cluster, Absent::Dead).unplaced, [name("u.service")]);
     let obstacles: Vec<String> = why_not(&world.cluster, &name("u.service"))
         .unwrap()
         .iter()
@@ -289,4 +289,16 @@ fn old_news_of_a_unit_changes_nothing() {
     }
     assert_eq!(world.cluster.unit(&unit).unwrap().record, new);
     assert_eq!(tasks(&world), [""; 0]);
+}
+
+#[test]
+fn units_of_a_missing_machine_stay_with_it_and_those_of_a_dead_one_do_not() {
+    let mut world = World::default();
+    world.machine("a", &[]).unit_on("gone", "u.service", &[]);
+    world.unit("new.service", &[]);
+    let only_new = plan(&world.cluster, Absent::Missing).tasks;
+    let only_new: Vec<String> = only_new.iter().map(ToString::to_string).collect();
+    assert_eq!(only_new, [schedule("new.service", "a")]);
+    let away = unschedule("u.service", "gone", "target Machine(gone) went away");
+    assert!(tasks(&world).contains(&away));
 }

@@ -6,7 +6,7 @@ use fleet_core::{
     FleetOptions, JobState, Machine, Requirements, UnitName,
     eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
 };
-use fleet_engine::{Action, Cluster, plan, why_not};
+use fleet_engine::{Absent, Action, Cluster, plan, why_not};
 use fleet_registry::UnitRecord;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -193,13 +193,13 @@ proptest! {
     fn equal_clusters_give_equal_plans(changes in any_changes()) {
         let followed = world(&changes);
         let anew = world(&snapshot(&changes));
-        prop_assert_eq!(plan(&followed.cluster), plan(&anew.cluster));
+        prop_assert_eq!(plan(&followed.cluster, Absent::Dead), plan(&anew.cluster, Absent::Dead));
     }
 
     #[test]
     fn nothing_is_placed_twice_or_where_it_is_refused(changes in any_changes()) {
         let mut world = world(&changes);
-        let plan = plan(&world.cluster);
+        let plan = plan(&world.cluster, Absent::Dead);
         let placed: Vec<_> =
             plan.tasks.iter().filter(|t| t.action == Action::Schedule).map(|t| &t.unit).collect();
         prop_assert_eq!(placed.iter().collect::<BTreeSet<_>>().len(), placed.len());
@@ -210,7 +210,7 @@ proptest! {
     #[test]
     fn every_wanted_unit_has_a_machine_or_is_refused_by_all(changes in any_changes()) {
         let mut world = world(&changes);
-        let plan = plan(&world.cluster);
+        let plan = plan(&world.cluster, Absent::Dead);
         world.carry_out(&plan);
         let machines = world.cluster.loads().count();
         for unit in UNITS {
@@ -230,9 +230,9 @@ proptest! {
         };
         let passes = if replaces(&world) == 0 { 1 } else { 2 * UNITS.len() };
         for _ in 0..passes {
-            world.carry_out(&plan(&world.cluster));
+            world.carry_out(&plan(&world.cluster, Absent::Dead));
         }
-        prop_assert_eq!(plan(&world.cluster).tasks, vec![]);
+        prop_assert_eq!(plan(&world.cluster, Absent::Dead).tasks, vec![]);
     }
 
     #[test]
@@ -244,7 +244,7 @@ proptest! {
             let unit = world.cluster.unit(unit).unwrap();
             // What follows a peer, or is pushed off, is no business of this test.
             let bound = !unit.requirements.peers.is_empty();
-            let pushed = plan(&world.cluster).tasks.iter().any(|task| {
+            let pushed = plan(&world.cluster, Absent::Dead).tasks.iter().any(|task| {
                 task.unit == unit.name && task.reason.to_string().contains("found replace")
             });
             let machine = unit.record.value.machine.as_ref();
@@ -252,7 +252,7 @@ proptest! {
             let unwanted = unit.record.value.desired_state == JobState::Inactive;
             bound || pushed || gone || unwanted || refused.contains(&unit.name)
         };
-        for task in plan(&world.cluster).tasks {
+        for task in plan(&world.cluster, Absent::Dead).tasks {
             prop_assert!(may_move(&task.unit), "{}", task);
         }
     }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use fleet_core::JobState;
+use tokio::time::Instant;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
-use crate::lab::{INTERVAL, Lab, Mode, eventually, leads, pass};
+use crate::lab::{INTERVAL, Lab, Mode, TTL, eventually, leads, pass};
 
 #[tokio::test(start_paused = true)]
 async fn units_are_scheduled_as_they_come_and_unscheduled_as_they_go() {
@@ -198,4 +199,24 @@ async fn log_lines_are_those_that_people_grep_for() {
     let passes = lines.all();
     let pass = passes.iter().find(|line| line.contains("Engine completed reconciliation in "));
     assert!(pass.is_some_and(|line| line.starts_with("DEBUG ")), "{pass:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn engine_that_was_out_of_touch_gives_machines_time_to_return() {
+    let mut lab = Lab::with_machines(&["a"]).await;
+    let b = lab.machine("b", &[]).await;
+    lab.in_touch_since = Instant::now();
+    let engine = lab.engine("a");
+    leads(&engine).await;
+    lab.create("u.service", "").await;
+    lab.scheduled("u.service", "a").await;
+    lab.create("v.service", "").await;
+    lab.scheduled("v.service", "b").await;
+    lab.leave(&b).await;
+    lab.create("w.service", "").await;
+    lab.scheduled("w.service", "a").await;
+    assert_eq!(lab.target("v.service").await, "b", "its machine may come back");
+    let took = lab.scheduled("v.service", "a").await;
+    assert!(took > TTL - INTERVAL && took <= TTL + INTERVAL, "{took:?}");
+    engine.stop();
 }
