@@ -46,14 +46,16 @@ stories() {
     echo "the lab boots hosts on this machine, for which it must be root" >&2
     return 1
   fi
-  cargo test --locked --package fleet-functional --test '*' --no-fail-fast -- \
-    --test-threads="$at_once" "$@"
+  cargo test --locked --package fleet-systemd --features lab --test real_systemd \
+    --no-fail-fast -- --test-threads="$at_once" "$@" &&
+    cargo test --locked --package fleet-functional --test '*' --no-fail-fast -- \
+      --test-threads="$at_once" "$@"
 }
 bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
 
 quick() {
   step format cargo fmt --all --check
-  step lints cargo clippy --locked --workspace --all-targets -- -D warnings
+  step lints cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
   step tests tests
   step docs docs
   step dependencies deny

@@ -104,12 +104,17 @@ impl Calls {
         Ok(id.unwrap_or(0))
     }
 
-    /// Says whether systemd has read a unit from a file that has changed since. It loads the
-    /// unit if it hasn't got it in memory.
+    /// Says whether systemd has read a unit from a file that has changed since.
+    ///
+    /// Asking for the property loads a unit that isn't in memory, only to drop it again: 3 ms for
+    /// an answer that is always no. So this asks first whether it is there.
     pub(crate) async fn needs_reload(&self, unit: &UnitName) -> Result<bool, CallError> {
-        let path = object_path::of_unit(unit.as_str());
+        let path: OwnedObjectPath = match self.manager("GetUnit", &unit.as_str()).await {
+            Err(error) if error.is_no_such_unit() => return Ok(false),
+            path => path?,
+        };
         let question = (UNIT, "NeedDaemonReload");
-        let answer: OwnedVariant = self.call(&path, PROPERTIES, "Get", &question).await?;
+        let answer: OwnedVariant = self.call(path.as_str(), PROPERTIES, "Get", &question).await?;
         bool::try_from(answer)
             .map_err(|_| CallError::Malformed(format!("{unit}: NeedDaemonReload is no boolean")))
     }

@@ -237,5 +237,4 @@ fn file_error(path: &Path, source: io::Error) -> ManagerError {
 }
 
 #[cfg(test)]
-#[path = "directory/tests.rs"]
 mod tests;

@@ -1,8 +1,8 @@
 //! [`UnitManager`](fleet_agent::manager::UnitManager) over D-Bus to systemd (`units.md` 7).
 //!
-//! [`SystemdManager`] is the facade. Below it: [`directory`] owns the unit files, [`calls`] speaks
-//! the methods of systemd that fleet uses, [`session`] keeps the connection they go over, and
-//! [`signals`] gathers what systemd tells by itself. Units are followed by signals, never polled.
+//! [`SystemdManager`] is the facade. Below it: `directory` owns the unit files, `calls` speaks
+//! the methods of systemd that fleet uses, `session` keeps the connection they go over, and
+//! `signals` gathers what systemd tells by itself. Units are followed by signals, never polled.
 
 mod bus;
 mod calls;

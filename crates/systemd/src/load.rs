@@ -28,9 +28,10 @@ impl SystemdManager {
             .collect();
         results.extend(self.enable(&to_enable).await);
         for (unit, result) in &results {
-            // After a failed enable there is no file any more, and nothing to finish.
-            let undone = result.is_err() && to_enable.contains(unit);
-            self.directory.set_finished(unit, result.is_ok() || undone);
+            // What failed in enabling was unloaded again, which says itself how that went.
+            if result.is_ok() || !to_enable.contains(unit) {
+                self.directory.set_finished(unit, result.is_ok());
+            }
         }
         results
     }

@@ -1,4 +1,4 @@
-//! When systemd must read its unit files again (`design` of reloads: `docs/decisions/`).
+//! When systemd must read its unit files again.
 //!
 //! A reload costs a tenth of a second and holds up everything systemd does. A unit systemd hasn't
 //! in memory needs none. But one that it has, because it runs or because another refers to it, is

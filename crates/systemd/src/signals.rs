@@ -182,5 +182,4 @@ impl Drop for ExpectedJob<'_> {
 }
 
 #[cfg(test)]
-#[path = "signals/tests.rs"]
 mod tests;

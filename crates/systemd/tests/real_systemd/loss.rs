@@ -1,6 +1,6 @@
 //! systemd out of reach, and back. These tests have machines of their own.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use fleet_agent::manager::{Job, JobResult, ManagerError, UnitManager, contract};
 use fleet_systemd::{Config, ConnectError, Endpoint, SystemdManager};
@@ -8,7 +8,7 @@ use fleet_testkit::eventually;
 use tokio::time::{Instant, timeout};
 
 use crate::machine::{
-    Machine, RUNS, SOON, load, start, state, stop, told, told_of_all, unit, units, unload,
+    Machine, RUNS, SOON, file, load, start, state, stop, told, told_of_all, unit, units, unload,
 };
 
 /// Loads and starts a unit whose start never ends.
@@ -39,6 +39,15 @@ async fn restarted_bus_is_found_again() {
     assert!(since >= before && since <= Instant::now());
     let refused = manager.states(&units(&["bus.service"])).await;
     assert!(matches!(refused, Err(ManagerError::Unavailable(_))), "{refused:?}");
+    // What can't be done now is seen to be undone, so that a later pass does it.
+    let late = BTreeMap::from([(unit("bus-late.service"), file(RUNS))]);
+    let answers = manager.load(&late).await;
+    assert!(matches!(answers.values().next(), Some(Err(ManagerError::Unavailable(_)))));
+    let answers = manager.unload(&units(&["bus.service"])).await;
+    assert!(matches!(answers.values().next(), Some(Err(ManagerError::Unavailable(_)))));
+    let here = manager.units().await.unwrap();
+    assert_eq!(here[&unit("bus-late.service")], None);
+    assert_eq!(here[&unit("bus.service")], None);
     assert_eq!(manager.lost_since(), Some(since), "the first moment counts");
 
     machine.run("systemctl start dbus.socket dbus.service");
@@ -46,10 +55,15 @@ async fn restarted_bus_is_found_again() {
     assert_eq!(manager.lost_since(), None);
     assert_eq!(state(&manager, "bus.service").await, "loaded/active/running");
     assert_eq!(machine.show("bus.service", "MainPID"), pid, "it wasn't touched");
-    assert_eq!(stop(&manager, "bus.service").await, JobResult::Done);
-    told(&manager, "bus.service").await;
-    assert_eq!(stop(&manager, "bus-hangs.service").await, JobResult::Done);
-    unload(&manager, &["bus.service", "bus-hangs.service"]).await;
+    load(&manager, &[("bus.service", RUNS), ("bus-late.service", RUNS)]).await;
+    assert_eq!(start(&manager, "bus-late.service").await, JobResult::Done);
+    told(&manager, "bus-late.service").await;
+    assert_eq!(machine.show("bus.service", "MainPID"), pid, "it wasn't touched");
+    for name in ["bus.service", "bus-late.service", "bus-hangs.service"] {
+        assert_eq!(stop(&manager, name).await, JobResult::Done);
+    }
+    unload(&manager, &["bus.service", "bus-late.service", "bus-hangs.service"]).await;
+    assert!(manager.units().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

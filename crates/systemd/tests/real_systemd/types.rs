@@ -1,8 +1,8 @@
 //! Units of every type, templates and instances.
 
-use fleet_agent::manager::JobResult;
+use fleet_agent::manager::{JobResult, ManagerError, UnitManager};
 
-use crate::machine::{Machine, RUNS, load, reload, start, state, stop, unload};
+use crate::machine::{Machine, RUNS, file, load, reload, start, state, stop, unit, units, unload};
 
 #[tokio::test]
 async fn units_of_every_type_can_be_driven() {
@@ -68,4 +68,27 @@ async fn instances_outlive_their_template() {
     assert_eq!(machine.run("find /run/systemd/system -name plate@*").lines().count(), 2);
     unload(&manager, &[one, two]).await;
     assert_eq!(machine.run("find /run/systemd/system -name plate@*"), "");
+}
+
+#[tokio::test]
+async fn type_that_systemd_has_dropped_costs_only_its_unit() {
+    let machine = Machine::shared();
+    let manager = machine.manager("dropped").await;
+    let (dropped, good) = ("dropped.snapshot", "dropped-good.service");
+    let files = [(unit(dropped), file("[Unit]\nDescription=a\n")), (unit(good), file(RUNS))];
+    let answers = manager.load(&files.into()).await;
+    assert!(matches!(answers[&unit(dropped)], Err(ManagerError::Refused(_))), "{answers:?}");
+    assert!(answers[&unit(good)].is_ok(), "{answers:?}");
+    let here = manager.units().await.unwrap();
+    assert_eq!(here[&unit(dropped)], None, "it isn't loaded");
+    assert_eq!(here[&unit(good)], Some(file(RUNS).hash()));
+    assert!(!reload(&manager, &[dropped, good]).await);
+    assert_eq!(start(&manager, good).await, JobResult::Done);
+    let states = manager.states(&units(&[dropped, good])).await.unwrap();
+    assert_eq!(states[&unit(dropped)].load, "not-found");
+    assert_eq!(states[&unit(good)].active, "active");
+    stop(&manager, good).await;
+    let answers = manager.unload(&units(&[dropped, good])).await;
+    assert!(answers[&unit(good)].is_ok(), "{answers:?}");
+    assert!(manager.units().await.unwrap().is_empty());
 }
