@@ -227,7 +227,7 @@ impl Keeper {
 
 /// What tells this machine from another with the same id: drawn once per boot.
 fn nonce(runtime_dir: &Path) -> String {
-    let mut file = RuntimeFile::new(runtime_dir, "instance");
+    let mut file = RuntimeFile::new(runtime_dir, "nonce");
     if let Some(Instance { nonce }) = file.read() {
         return nonce;
     }

@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::{
     VERSION,
+    alone::{Alone, NotAlone},
     config::{Config, Etcd},
     identity::{self, NoMachineId},
     listen::{self, ListenError},
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) availability: Availability,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) systemd: Arc<SystemdManager>,
+    _alone: Alone,
     pub(crate) purge_on_shutdown: bool,
     pub(crate) agent_ttl: std::time::Duration,
 }
@@ -51,6 +53,8 @@ pub(crate) enum BuildError {
     Etcd(#[from] fleet_etcd::ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    NotAlone(#[from] NotAlone),
 }
 
 impl App {
@@ -64,6 +68,8 @@ impl App {
         let units = config.units_directory.clone();
         let systemd = fleet_systemd::Config::new(bus, units, identity::is_root(), environment)?;
         let systemd = Arc::new(SystemdManager::connect(systemd).await?);
+        // After the units directory: /run/fleet itself is for everybody to read.
+        let alone = Alone::in_directory(&config.runtime_directory)?;
         let machine = identity::machine_id()?;
         let store = store(config.etcd, keeping)?;
         let registry = Registry::new(store, config.keys);
@@ -87,8 +93,10 @@ impl App {
             },
         );
         let interval = config.engine_reconcile_interval;
-        let engine = (!config.disable_engine)
-            .then(|| Engine::new(registry.clone(), fleet_engine::Config { machine, interval }));
+        let contact = agent.presence().steady_since;
+        let engine = (!config.disable_engine).then(|| {
+            Engine::new(registry.clone(), fleet_engine::Config { machine, interval, contact })
+        });
         let availability = Availability::new();
         let settings = Settings {
             version: VERSION.to_owned(),
@@ -103,6 +111,7 @@ impl App {
             availability,
             listeners,
             systemd,
+            _alone: alone,
             purge_on_shutdown: config.purge_on_shutdown,
             agent_ttl: config.agent_ttl,
         })

@@ -43,7 +43,7 @@ pub(crate) const OPTIONS: [&str; 23] = [
 const ETCD_SERVERS: &str = "http://127.0.0.1:2379";
 const KEY_PREFIX: &str = "/_coreos.com/fleet/";
 const UNITS_DIRECTORY: &str = "/run/fleet/units/";
-const RUNTIME_DIRECTORY: &str = "/run/fleet/";
+const RUNTIME_DIRECTORY: &str = "/run/fleet/instance/";
 const API_LISTEN: &str = "unix:///var/run/fleet.sock";
 
 /// The whole configuration, ready for use.

@@ -15,7 +15,7 @@ pub(crate) fn config(environment: &impl Fn(&str) -> Option<String>) -> Result<Co
         let runtime = environment("XDG_RUNTIME_DIR").unwrap_or_else(|| "/tmp".to_owned());
         layers.default_to("systemd_user", "true".to_owned());
         layers.default_to("units_directory", format!("{runtime}/fleet/units"));
-        layers.default_to("runtime_directory", format!("{runtime}/fleet"));
+        layers.default_to("runtime_directory", format!("{runtime}/fleet/instance"));
         layers.default_to("api_listen", format!("unix://{runtime}/fleet.sock"));
     }
     let (config, warnings) = config::build(&layers)?;

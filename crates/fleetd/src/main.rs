@@ -1,5 +1,6 @@
 //! The fleet daemon: engine, agent and API of one machine (`fleetd.md`).
 
+mod alone;
 mod app;
 mod args;
 mod config;
