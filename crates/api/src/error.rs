@@ -1,6 +1,7 @@
 //! Why a request fails, and what the client and the log are told.
 
 use fleet_registry::RegistryError;
+use fleet_store::StoreError;
 use hyper::StatusCode;
 use tracing::{error, warn};
 
@@ -74,6 +75,8 @@ impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
         match error {
             error if error.is_unavailable() => Self::Unavailable(error),
+            // It happened between two reads of one page; the next try reads anew.
+            RegistryError::Store(StoreError::Compacted(_)) => Self::Unavailable(error),
             RegistryError::NoSuchUnit(_) => Self::not_found("unit does not exist"),
             RegistryError::Conflict(_) => Self::conflict(error.to_string()),
             RegistryError::LeadershipLost

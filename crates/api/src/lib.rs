@@ -5,7 +5,7 @@
 //!              └ Slots: how many, and who goes when there are too many
 //! ```
 //!
-//! [`serve`] owns all tasks: one per listener, and each of those its connections. [`Api`] answers
+//! [`serve()`] owns all tasks: one per listener, and each of those its connections. [`Api`] answers
 //! requests and knows nothing of sockets. What a client may take of the server is in [`Limits`].
 
 mod accept;

@@ -110,13 +110,19 @@ impl Server {
     }
 
     pub(crate) fn start_with(settings: Settings) -> Self {
+        let store = MemoryStore::new();
+        Self::start_on(store.clone(), Arc::new(store), settings)
+    }
+
+    /// A server that sees `store` through `seen`.
+    pub(crate) fn start_on(store: MemoryStore, seen: Arc<dyn Store>, settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
         let listener = UnixListener::bind(dir.path().join("fleet.sock")).unwrap();
-        let store = MemoryStore::new();
         let registry = Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap());
         let availability = Availability::new();
         availability.set(true);
-        let api = Arc::new(Api::new(registry.clone(), availability.clone(), settings));
+        let served = Registry::new(seen, Keys::new("/f").unwrap());
+        let api = Arc::new(Api::new(served, availability.clone(), settings));
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(serve(vec![Listener::from(listener)], api, stop.clone()));

@@ -9,4 +9,5 @@ mod machines;
 mod outage;
 mod prop_requests;
 mod put;
+mod races;
 mod units;

@@ -374,31 +374,3 @@ async fn templates_are_never_activated() {
     assert_done(&server.put("t@.service", &new("inactive", "/bin/true")).await, 201);
     assert_done(&server.put("t@1.service", &new("launched", "/bin/true")).await, 201);
 }
-
-#[tokio::test]
-async fn racing_puts_and_deletes_never_mix() {
-    let server = Server::start();
-    let a = body("launched", &[option("Service", "ExecStart", "/bin/a")]);
-    let b = body("loaded", &[option("Service", "ExecStart", "/bin/b")]);
-    for _ in 0..30 {
-        let ((one, two), (gone, three)) = tokio::join!(
-            async { tokio::join!(server.put("r.service", &a), server.put("r.service", &b)) },
-            async {
-                tokio::join!(
-                    server.call("DELETE", "/fleet/v1/units/r.service"),
-                    server.put("r.service", &a)
-                )
-            }
-        );
-        for answer in [one, two, three] {
-            assert!([201, 204].contains(&answer.status), "{answer:?}");
-        }
-        assert!([204, 404].contains(&gone.status), "{gone:?}");
-        if let Some(found) = server.registry.unit(&unit("r.service")).await.unwrap() {
-            let text = found.file.to_text();
-            let state = found.record.value.desired_state;
-            assert_eq!(text.contains("/bin/a"), state == JobState::Launched, "{text} {state}");
-            assert_eq!(found.record.value.hash, found.file.hash());
-        }
-    }
-}

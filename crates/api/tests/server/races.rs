@@ -1,0 +1,122 @@
+//! Changes that come between looking a unit up and writing it (`api.md` 4.4, last row).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use fleet_core::{JobState, UnitFile};
+use fleet_registry::{Keys, Registry};
+use fleet_store::{
+    Changes, Lease, LeaseId, MemoryStore, Outcome, Range, Revision, Snapshot, Store, StoreError,
+    Txn,
+};
+
+use crate::harness::{SLEEP, SLEEP_OPTIONS, Server, settings, unit};
+
+/// A store in which somebody else is always a bit faster, as often as they like: they create
+/// `r.service`, and from then on they change its state.
+struct FakeRival {
+    store: MemoryStore,
+    rival: Registry,
+    times: AtomicUsize,
+}
+
+impl FakeRival {
+    async fn meddle(&self) {
+        let name = unit("r.service");
+        match self.rival.unit(&name).await.unwrap() {
+            None => {
+                let file = UnitFile::parse(SLEEP.as_bytes()).unwrap();
+                self.rival.create_unit(&name, &file, JobState::Loaded).await.unwrap();
+            }
+            Some(seen) => {
+                let state = match seen.record.value.desired_state {
+                    JobState::Loaded => JobState::Inactive,
+                    _ => JobState::Loaded,
+                };
+                self.rival.set_desired_state(&seen, state).await.unwrap();
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FakeRival {
+    async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
+        let less = |times: usize| times.checked_sub(1);
+        if self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            self.meddle().await;
+        }
+        self.store.commit(txn).await
+    }
+
+    async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
+        self.store.read(ranges, at).await
+    }
+
+    async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
+        self.store.watch(ranges, from).await
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
+        self.store.grant(ttl).await
+    }
+
+    async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
+        self.store.keep_alive(lease).await
+    }
+
+    async fn time_to_live(&self, lease: LeaseId) -> Result<Option<Duration>, StoreError> {
+        self.store.time_to_live(lease).await
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.store.revoke(lease).await
+    }
+}
+
+/// A server whose first `times` writes come too late.
+fn with_rival(times: usize) -> Server {
+    let store = MemoryStore::new();
+    let rival = Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap());
+    let store_with_rival = FakeRival { store: store.clone(), rival, times: times.into() };
+    Server::start_on(store, Arc::new(store_with_rival), settings(100))
+}
+
+#[tokio::test]
+async fn what_changed_meanwhile_is_looked_at_again() {
+    let launched = format!(r#"{{"desiredState":"launched","options":{SLEEP_OPTIONS}}}"#);
+    let stateless = format!(r#"{{"options":{SLEEP_OPTIONS}}}"#);
+    let other = r#"{"options":[{"section":"Service","name":"ExecStart","value":"/bin/true"}]}"#;
+    // What would create the unit meets one with the same content, or with another.
+    for times in [1, 2, 10] {
+        let server = with_rival(times);
+        assert_eq!(server.put("r.service", &launched).await.status, 204);
+        let found = server.registry.unit(&unit("r.service")).await.unwrap().unwrap();
+        assert_eq!(found.record.value.desired_state, JobState::Launched);
+
+        let server = with_rival(times);
+        let missing = "must provide DesiredState to update existing unit";
+        server.put("r.service", &stateless).await.assert_error(409, missing);
+
+        let server = with_rival(times);
+        assert_eq!(server.put("r.service", other).await.status, 201);
+        let found = server.registry.unit(&unit("r.service")).await.unwrap().unwrap();
+        assert!(found.file.to_text().contains("/bin/true"));
+    }
+}
+
+#[tokio::test]
+async fn a_unit_that_never_stays_the_same_is_a_conflict() {
+    let server = with_rival(usize::MAX);
+    let body = format!(r#"{{"desiredState":"launched","options":{SLEEP_OPTIONS}}}"#);
+    let conflict = "unit r.service has changed meanwhile";
+    server.put("r.service", &body).await.assert_error(409, conflict);
+    let answer = server.call("DELETE", "/fleet/v1/units/r.service").await;
+    answer.assert_error(409, conflict);
+}
