@@ -25,13 +25,14 @@ use crate::process::Process;
 use crate::wait::eventually;
 
 /// What the first process does before it says `ready`. `/run/systemd` is hidden from the machine
-/// because nspawn leaves marks of its containers there.
+/// because nspawn leaves marks of its containers there. The bridge gets an address to keep: by
+/// itself it takes one of its ports', and when that host died all others lost etcd for a second.
 const FIRST: &str = "set -e
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /run/systemd
 mount -t tmpfs none /run/systemd
 ip link set lo up
-ip link add br0 type bridge
+ip link add br0 address 02:00:00:00:00:01 type bridge
 ip addr add $1/24 dev br0
 ip link set br0 up
 echo ready

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,9 @@ struct Args {
     /// Seconds to watch the idle cluster
     #[arg(long, default_value_t = 60)]
     idle: u64,
+    /// Folder to take fleetd and fleetctl from, instead of the release build
+    #[arg(long, value_name = "FOLDER")]
+    binaries: Option<PathBuf>,
     /// Seconds of agent_ttl in the measurement of power cuts
     #[arg(long, default_value_t = 10)]
     ttl: u64,
@@ -60,14 +64,15 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let mut rows = Vec::new();
     // The default time to live, as an operator has it, but for the power cuts.
-    Lab::with_hosts(args.hosts).story(|lab| {
+    let lab = args.binaries.iter().fold(Lab::with_hosts(args.hosts), |lab, bin| lab.binaries(bin));
+    lab.clone().story(|lab| {
         rows.push(put_to_active(lab, args.runs)?);
         rows.push(start_to_return(lab, args.runs)?);
         rows.extend(many(lab, args)?);
         Ok(())
     })?;
     let ttl = format!("agent_ttl={}s", args.ttl);
-    Lab::with_hosts(args.hosts).config(&ttl).story(|lab| {
+    lab.config(&ttl).story(|lab| {
         rows.extend(power_cuts(lab, args)?);
         Ok(())
     })?;
