@@ -14,7 +14,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use fleet_core::MachineId;
-use fleet_registry::{Instance, MachineRecord, Presence, Registry, RegistryError};
+use fleet_registry::{Contact, Instance, MachineRecord, Presence, Registry, RegistryError};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
@@ -46,9 +46,9 @@ pub struct PresenceHandle {
     /// The presence to publish under; `None` before the first registration. It stays what it
     /// was while the registry is out of reach.
     pub current: watch::Receiver<Option<Presence>>,
-    /// Since when presence has been kept without a gap: it wasn't registered anew, and no two
+    /// For how long presence has been kept without a gap: it wasn't registered anew, and no two
     /// beats were further apart than two thirds of the ttl. `None` before the first registration.
-    pub steady_since: watch::Receiver<Option<Instant>>,
+    pub contact: watch::Receiver<Option<Contact>>,
     check: Arc<Notify>,
 }
 
@@ -67,8 +67,7 @@ pub(crate) struct Keeper {
     record: MachineRecord,
     ttl: Duration,
     current: watch::Sender<Option<Presence>>,
-    steady_since: watch::Sender<Option<Instant>>,
-    last_beat: watch::Sender<Instant>,
+    contact: watch::Sender<Option<Contact>>,
     handle: PresenceHandle,
 }
 
@@ -91,14 +90,13 @@ impl Keeper {
     ) -> Self {
         let record = MachineRecord { nonce: nonce(runtime_dir), ..record };
         let current = watch::Sender::new(None);
-        let steady_since = watch::Sender::new(None);
+        let contact = watch::Sender::new(None);
         let handle = PresenceHandle {
             current: current.subscribe(),
-            steady_since: steady_since.subscribe(),
+            contact: contact.subscribe(),
             check: Arc::default(),
         };
-        let last_beat = watch::Sender::new(Instant::now());
-        Self { registry, machine, record, ttl, current, steady_since, last_beat, handle }
+        Self { registry, machine, record, ttl, current, contact, handle }
     }
 
     pub(crate) fn handle(&self) -> PresenceHandle {
@@ -208,10 +206,12 @@ impl Keeper {
     /// Remembers a success, and whether there was a gap before it.
     fn note(&self, how: Present) {
         let now = Instant::now();
-        let silent = now - self.last_beat.send_replace(now);
-        if how == Present::Registered || silent > self.granted() * 2 / 3 {
-            self.steady_since.send_replace(Some(now));
-        }
+        let until = now + self.granted() * 2 / 3;
+        self.contact.send_modify(|contact| {
+            let unbroken = contact.filter(|held| how == Present::Beaten && now < held.until);
+            let since = unbroken.map_or(now, |held| held.since);
+            *contact = Some(Contact { since, until });
+        });
     }
 
     /// Ends the machine's presence, and with it what it published.

@@ -8,31 +8,28 @@
 
 use std::time::Duration;
 
-use tokio::{sync::watch, time::Instant};
+use fleet_registry::Contact;
+use tokio::sync::watch;
 
 use crate::plan::Absent;
-
-/// Since when this machine's own presence has been kept without a gap; `None` before it is
-/// present. Kept by whoever keeps presence.
-pub type Contact = watch::Receiver<Option<Instant>>;
 
 /// How absent machines look from here.
 #[derive(Debug)]
 pub(crate) struct Sight {
-    contact: Contact,
+    contact: watch::Receiver<Option<Contact>>,
     grace: Duration,
 }
 
 impl Sight {
     /// After a gap in `contact`, machines have `grace` to return.
-    pub(crate) fn new(contact: Contact, grace: Duration) -> Self {
+    pub(crate) fn new(contact: watch::Receiver<Option<Contact>>, grace: Duration) -> Self {
         Self { contact, grace }
     }
 
     /// What an absent machine is taken for, now.
     pub(crate) fn of_absent(&self) -> Absent {
         match *self.contact.borrow() {
-            Some(since) if since.elapsed() >= self.grace => Absent::Dead,
+            Some(contact) if contact.has_lasted(self.grace) => Absent::Dead,
             _ => Absent::Missing,
         }
     }
@@ -40,21 +37,29 @@ impl Sight {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{Instant, sleep};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_absent_are_dead_only_after_steady_contact() {
+    async fn the_absent_are_dead_only_after_steady_contact_that_lasts() {
         let grace = Duration::from_secs(10);
         let (contact, seen) = watch::channel(None);
         let sight = Sight::new(seen, grace);
-        tokio::time::sleep(grace * 2).await;
+        let beat =
+            |since| contact.send_replace(Some(Contact { since, until: Instant::now() + grace }));
+        sleep(grace * 2).await;
         assert_eq!(sight.of_absent(), Absent::Missing, "never in touch");
-        contact.send_replace(Some(Instant::now()));
-        tokio::time::sleep(grace / 2).await;
+        let since = Instant::now();
+        beat(since);
+        sleep(grace / 2).await;
         assert_eq!(sight.of_absent(), Absent::Missing);
-        tokio::time::sleep(grace / 2).await;
+        beat(since);
+        sleep(grace / 2).await;
         assert_eq!(sight.of_absent(), Absent::Dead);
-        contact.send_replace(Some(Instant::now()));
+        sleep(grace / 2).await;
+        assert_eq!(sight.of_absent(), Absent::Missing, "the next beat is overdue");
+        beat(Instant::now());
         assert_eq!(sight.of_absent(), Absent::Missing, "a gap begins the wait anew");
     }
 }

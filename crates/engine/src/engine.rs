@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fleet_core::MachineId;
-use fleet_registry::{LeaderRecord, Registry};
+use fleet_registry::{Contact, LeaderRecord, Registry};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::{
     EngineHandle,
     backoff::Backoff,
-    contact::{Contact, Sight},
+    contact::Sight,
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
     reconciler::Reconciler,
     status::Status,
@@ -38,8 +38,9 @@ pub struct Config {
     pub machine: MachineId,
     /// `engine_reconcile_interval`: the leader reconciles at least that often.
     pub interval: Duration,
-    /// Since when this machine has been in touch with the store without a gap; see [`Contact`].
-    pub contact: Contact,
+    /// This machine's touch with the store; absent machines count as dead only while it has
+    /// lasted for a while. `None` before the machine is present.
+    pub contact: watch::Receiver<Option<Contact>>,
 }
 
 /// An engine that isn't running yet.
@@ -47,7 +48,7 @@ pub struct Engine {
     registry: Registry,
     me: LeaderRecord,
     interval: Duration,
-    contact: Contact,
+    contact: watch::Receiver<Option<Contact>>,
     follower: Follower,
     status: watch::Sender<Status>,
 }

@@ -24,7 +24,6 @@ mod status;
 
 pub use choose::{Obstacle, why_not};
 pub use cluster::{Cluster, Unit};
-pub use contact::Contact;
 pub use engine::{Config, Engine};
 pub use lead::VERSION;
 pub use metrics::{BUCKETS, ByAction, Histogram, Metrics};

@@ -93,7 +93,7 @@ impl App {
             },
         );
         let interval = config.engine_reconcile_interval;
-        let contact = agent.presence().steady_since;
+        let contact = agent.presence().contact;
         let engine = (!config.disable_engine).then(|| {
             Engine::new(registry.clone(), fleet_engine::Config { machine, interval, contact })
         });

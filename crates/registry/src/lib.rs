@@ -1,6 +1,7 @@
 //! What the cluster knows, on any [`Store`](fleet_store::Store): keys, records, the transactions
 //! that change them, and the [`Mirror`] that follows them.
 
+mod contact;
 mod decide;
 mod error;
 mod event;
@@ -15,6 +16,7 @@ mod registry;
 mod states;
 mod units;
 
+pub use contact::Contact;
 pub use decide::{Decided, Decision};
 pub use error::RegistryError;
 pub use event::Event;

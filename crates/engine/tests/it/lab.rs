@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use fleet_core::{JobState, UnitFile};
 use fleet_engine::{Config, Engine, EngineHandle};
-use fleet_registry::{Keys, Presence, Registry, UnitRecord, Versioned};
+use fleet_registry::{Contact, Keys, Presence, Registry, UnitRecord, Versioned};
 use fleet_store::{
     Changes, Lease, LeaseId, MemoryStore, Outcome, Range, Revision, Snapshot, Store, StoreError,
     Txn, watch_channel,
@@ -182,7 +182,8 @@ impl Lab {
     pub(crate) fn engine(&mut self, machine: &str) -> Running {
         let mode = watch::Sender::new(Mode::Open);
         let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
-        let (_, contact) = watch::channel(Some(self.in_touch_since));
+        let until = Instant::now() + Duration::from_secs(24 * 60 * 60);
+        let (_, contact) = watch::channel(Some(Contact { since: self.in_touch_since, until }));
         let config = Config { machine: id(machine), interval: INTERVAL, contact };
         let engine = Engine::new(registry(line.clone()), config);
         let (handle, stop) = (engine.handle(), CancellationToken::new());
