@@ -157,6 +157,7 @@ pub(crate) fn lay_out(root: &Path, plan: &Plan<'_>) -> Result<()> {
     fs::write(etc.join("fleet/fleet.conf"), plan.config)?;
     symlink("/proc/self/mounts", etc.join("mtab"))?;
     fs::write(etc.join("ssh/sshd_config"), SSHD_CONFIG)?;
+    fs::write(root.join("root/.bashrc"), "PS1='\\h# '\n")?;
     copy_private(&plan.keys.join("hostkey"), &etc.join("ssh/hostkey"))?;
     copy_private(&plan.keys.join("id.pub"), &root.join("root/.ssh/authorized_keys"))?;
     units(&etc.join("systemd/system"), plan)

@@ -1,9 +1,10 @@
 //! What an operator does with units: start, list, stop, destroy; templates, conflicts, global.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fleet_functional::{Host, Lab, State, eventually, units};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -75,6 +76,26 @@ fn instances_of_a_template_run_with_their_own_names() -> Result<()> {
         assert_eq!(template.code, Some(1));
         let why = r#"cannot activate template "nap@.service""#;
         assert!(template.stderr.contains(why), "{template:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn every_example_is_accepted_without_a_warning() -> Result<()> {
+    Lab::with_hosts(1).story(|lab| {
+        let h1 = lab.host(1)?;
+        let mut names = BTreeSet::new();
+        for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"))? {
+            let path = entry?.path();
+            let name = path.file_name().context("no name")?.to_string_lossy().into_owned();
+            let file = units::hand_over(h1, &name, &fs::read_to_string(&path)?)?;
+            let output = h1.output(&["fleetctl", "submit", &file])?;
+            ensure!(output.code == Some(0) && output.stderr.is_empty(), "{name}: {output:?}");
+            names.insert(name);
+        }
+        assert!(names.contains("hello.service"), "{names:?}");
+        let rows = h1.fleetctl(&["list-unit-files", "--no-legend", "--fields=unit"])?;
+        assert_eq!(rows.lines().map(str::to_owned).collect::<BTreeSet<_>>(), names);
         Ok(())
     })
 }
