@@ -1,4 +1,4 @@
-# Debian packages that a build, a test or a lab needs. Sourced by build.sh, test.sh and .ci/run.
+# Debian packages that a build, a test or a lab needs. Sourced by build.sh and test.sh.
 #
 # A need is a file or a command, and the package that has it: what counts is that it is there,
 # not where it came from.
