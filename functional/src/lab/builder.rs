@@ -1,0 +1,188 @@
+//! Describes a lab and brings it up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{Lab, RECORD};
+use crate::etcd::Etcd;
+use crate::host::Host;
+use crate::process::Process;
+use crate::rootfs::{Plan, lay_out};
+use crate::sandbox::{Lifetime, Sandbox, checked};
+use crate::slot::Slot;
+
+/// As many hosts as have addresses.
+const MOST_HOSTS: u8 = 200;
+
+/// What a lab is to be made of.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    hosts: u8,
+    config: Vec<String>,
+    fleet: bool,
+    folder: Option<PathBuf>,
+    binaries: Option<PathBuf>,
+    lifetime: Lifetime,
+}
+
+impl Builder {
+    pub(super) fn new(hosts: u8) -> Self {
+        Self {
+            hosts,
+            config: Vec::new(),
+            fleet: true,
+            folder: None,
+            binaries: None,
+            lifetime: Lifetime::Owner,
+        }
+    }
+
+    /// Adds a line to every host's `fleet.conf`.
+    #[must_use]
+    pub fn config(mut self, line: &str) -> Self {
+        self.config.push(line.to_owned());
+        self
+    }
+
+    /// Leaves fleet out: the hosts boot without it, and no binaries are needed.
+    #[must_use]
+    pub fn without_fleet(mut self) -> Self {
+        self.fleet = false;
+        self
+    }
+
+    /// Keeps the lab in `folder`, so that another process can take hold of it.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Takes `fleetd` and `fleetctl` from `folder`, not from the release build.
+    #[must_use]
+    pub fn binaries(mut self, folder: &Path) -> Self {
+        self.binaries = Some(folder.to_owned());
+        self
+    }
+
+    /// Lets the lab stay when this process ends.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.lifetime = Lifetime::Detached;
+        self
+    }
+
+    /// Brings the lab up: etcd healthy, all hosts booted, every fleetd knowing all machines.
+    ///
+    /// # Errors
+    /// When anything is missing or doesn't come up. Nothing is left behind then.
+    pub fn up(&self) -> Result<Lab> {
+        ensure!((1..=MOST_HOSTS).contains(&self.hosts), "1 to {MOST_HOSTS} hosts are possible");
+        crate::needs::check()?;
+        let mut lab = Slot::claim(self.folder.as_deref(), |slot, folder| {
+            let sandbox = self.sandbox(slot, folder)?;
+            let first = sandbox.first();
+            // Ours until it is up: what was made is taken down when anything fails.
+            Ok((Lab::assemble(sandbox, slot, folder, self.hosts, Lifetime::Owner), first))
+        })?;
+        self.furnish(&lab)?;
+        lab.etcd.start()?;
+        for host in &lab.hosts {
+            host.boot()?;
+        }
+        for host in &lab.hosts {
+            host.wait_ready()?;
+        }
+        if self.fleet
+            && let Err(error) = lab.wait_for_machines()
+        {
+            return Err(error.context(lab.report()));
+        }
+        lab.lifetime = self.lifetime;
+        Ok(lab)
+    }
+
+    /// Brings the lab up and tells `story` on it. When the story fails, by an error or by a
+    /// panic, what the hosts and etcd logged goes to stderr.
+    ///
+    /// # Errors
+    /// When the lab doesn't come up, or with the story's own.
+    pub fn story(self, story: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+        let lab = self.up()?;
+        story(&lab).inspect_err(|_| lab.print_report())
+    }
+
+    /// Makes the namespaces. This happens under the lock of the slots, so no more than this.
+    fn sandbox(&self, slot: Slot, folder: &Path) -> Result<Sandbox> {
+        let record = |first: Option<Process>| {
+            let first = first.map(|first| first.to_string());
+            let record = json!({ "slot": slot.number(), "hosts": self.hosts, "first": first });
+            fs::write(folder.join(RECORD), format!("{record}\n"))
+        };
+        record(None)?;
+        let log = folder.join("sandbox.log");
+        let sandbox = Sandbox::start(slot.address(1), self.lifetime, &log)?;
+        record(Some(sandbox.first()))?;
+        Ok(sandbox)
+    }
+
+    /// Puts keys, binaries and the hosts' file systems into the lab's folder.
+    fn furnish(&self, lab: &Lab) -> Result<()> {
+        let binaries = lab.folder.join("bin");
+        fs::create_dir_all(&binaries)?;
+        if self.fleet {
+            self.copy_binaries(&binaries)?;
+        }
+        for key in ["id", "hostkey"] {
+            let args = ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"];
+            checked(Command::new("ssh-keygen").args(args).arg(lab.folder.join(key)))?;
+        }
+        lab.hosts.iter().try_for_each(|host| self.lay_out(host, &lab.etcd, &lab.folder))
+    }
+
+    fn lay_out(&self, host: &Host, etcd: &Etcd, keys: &Path) -> Result<()> {
+        let mut config = format!(
+            "etcd_servers=[\"{}\"]\npublic_ip={}\nmetadata=\"hostname={}\"\n",
+            etcd.url(),
+            host.address,
+            host.hostname
+        );
+        for line in &self.config {
+            config.push_str(line);
+            config.push('\n');
+        }
+        let plan = Plan {
+            hostname: &host.hostname,
+            machine_id: &host.machine_id,
+            address: host.address,
+            gateway: host.gateway,
+            config: &config,
+            keys,
+            fleet: self.fleet,
+        };
+        lay_out(&host.root(), &plan)
+    }
+
+    /// A copy, so that a build in the meantime doesn't change what a running lab is made of.
+    fn copy_binaries(&self, to: &Path) -> Result<()> {
+        let from = self.binaries.clone().unwrap_or_else(release_folder);
+        for name in ["fleetd", "fleetctl"] {
+            let file = from.join(name);
+            fs::copy(&file, to.join(name))
+                .with_context(|| format!("{} is missing: run ./build.sh", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns where `cargo build --release` leaves its binaries.
+fn release_folder() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace.join("target"), PathBuf::from);
+    target.join("release")
+}
