@@ -60,8 +60,10 @@ pub struct Desired {
 
 /// Returns what should be on `machine`, whose metadata is the configured one.
 ///
-/// In name order, what is scheduled here and the global units that this machine may take. Of two
-/// that conflict the first stays; units desired `inactive` are not here and in nobody's way.
+/// What is scheduled here, then the global units that this machine may take. Of two that conflict
+/// the scheduled one stays, and of two of a kind the first by name: where the engine has put a unit
+/// no global one pushes it out (`docs/decisions/0005`). Units desired `inactive` are not here and
+/// in nobody's way.
 #[must_use]
 pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
     let machine = Machine {
@@ -70,7 +72,7 @@ pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
     };
     let mut desired = Desired::default();
     let mut taken: BTreeMap<&UnitName, Requirements> = BTreeMap::new();
-    for (name, (assignment, origin)) in by_name(orders) {
+    for (name, assignment, origin) in by_precedence(orders) {
         let mut requirements = assignment.x_fleet.requirements(name);
         if origin == Origin::Scheduled {
             // The engine has judged the machine; only what is here may have come meanwhile.
@@ -99,15 +101,16 @@ enum Origin {
     Global,
 }
 
-/// Everything that isn't `inactive`, in name order. A unit is scheduled or global; while it
-/// changes from one to the other the schedule counts.
-fn by_name(orders: &Orders) -> BTreeMap<&UnitName, (&Assignment, Origin)> {
-    let globals = orders.globals.iter().map(|(name, unit)| (name, (unit, Origin::Global)));
-    let scheduled = orders.scheduled.iter().map(|(name, unit)| (name, (unit, Origin::Scheduled)));
-    globals
-        .chain(scheduled)
-        .filter(|(_, (unit, _))| unit.desired_state != JobState::Inactive)
-        .collect()
+/// Everything that isn't `inactive`, the scheduled units first, and by name among each. A unit is
+/// scheduled or global; while it changes from one to the other the schedule counts.
+fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Assignment, Origin)> {
+    let is_active = |unit: &Assignment| unit.desired_state != JobState::Inactive;
+    let scheduled = orders.scheduled.iter().map(|(name, unit)| (name, unit, Origin::Scheduled));
+    let scheduled_here = move |name| orders.scheduled.get(name).is_some_and(is_active);
+    let globals = orders.globals.iter().map(|(name, unit)| (name, unit, Origin::Global));
+    scheduled
+        .chain(globals.filter(move |(name, ..)| !scheduled_here(*name)))
+        .filter(move |(_, unit, _)| is_active(unit))
 }
 
 /// Configured metadata overlaid with dynamic metadata; an empty dynamic value hides a key
@@ -184,13 +187,35 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_conflict_the_first_by_name_stays() {
+    fn of_two_that_conflict_the_scheduled_one_stays_else_the_first_by_name() {
         let (plain, picky) =
-            (unit(JobState::Launched, &[]), unit(JobState::Launched, &[("Conflicts", "a*")]));
-        let both = orders(&[("a1.service", &plain)], &[("b.service", &picky)], &[]);
-        assert_eq!(names(&both), ["a1.service"]);
-        let both = orders(&[("b.service", &picky)], &[("a1.service", &plain)], &[]);
-        assert_eq!(names(&both), ["a1.service"], "also when the later one is scheduled");
+            (unit(JobState::Launched, &[]), unit(JobState::Launched, &[("Conflicts", "*")]));
+        type Units<'a> = &'a [(&'a str, &'a Assignment)];
+        let rows: [(&str, Units<'_>, Units<'_>, &[&str]); 7] = [
+            ("global later", &[("a.service", &plain)], &[("b.service", &picky)], &["a.service"]),
+            ("global first", &[("b.service", &plain)], &[("a.service", &picky)], &["b.service"]),
+            ("the other way", &[("b.service", &picky)], &[("a.service", &plain)], &["b.service"]),
+            ("two scheduled", &[("a.service", &plain), ("b.service", &picky)], &[], &["a.service"]),
+            ("two global", &[], &[("a.service", &picky), ("b.service", &plain)], &["a.service"]),
+            (
+                "a global that had to go is in nobody's way",
+                &[("c.service", &unit(JobState::Launched, &[("Conflicts", "a.*")]))],
+                &[
+                    ("a.service", &unit(JobState::Launched, &[("Conflicts", "b.*")])),
+                    ("b.service", &plain),
+                ],
+                &["b.service", "c.service"],
+            ),
+            (
+                "changing from one to the other",
+                &[("a.service", &plain)],
+                &[("a.service", &picky), ("b.service", &plain)],
+                &["a.service", "b.service"],
+            ),
+        ];
+        for (row, scheduled, globals, expected) in rows {
+            assert_eq!(names(&orders(scheduled, globals, &[])), expected, "{row}");
+        }
     }
 
     #[test]

@@ -185,3 +185,23 @@ async fn what_systemd_changes_by_itself_is_published_and_left_alone() {
     assert_eq!(record["MachineID"], "m1");
     assert_eq!(dump["UnitStateGenerator"]["Subscribed"][0], "a.service");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_global_unit_makes_way_for_a_scheduled_one_and_comes_back() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nConflicts=b.service\n");
+    cluster.launch("b.service", RUNS).await;
+    cluster.shows("b.service", "active", Launched).await;
+    host.deeds();
+    cluster.submit("a.service", &global, Launched).await;
+    cluster.submit("z.service", &format!("{RUNS}[X-Fleet]\nGlobal=true\n"), Launched).await;
+    cluster.shows("z.service", "active", Launched).await;
+    assert!(!host.deeds().iter().any(|call| matches!(call, Call::Stop(_))), "b runs on");
+    assert_eq!(cluster.published("a.service").await, None);
+    cluster.destroy("b.service").await;
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.launch("b.service", RUNS).await;
+    cluster.shows("b.service", "active", Launched).await;
+    cluster.shows_nothing("a.service").await;
+}
