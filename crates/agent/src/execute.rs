@@ -42,11 +42,12 @@ pub(crate) async fn execute(
         steps.iter().filter(|step| step.action == action).cloned().collect()
     };
     let (halts, unloads, loads) = (phase(Action::Halt), phase(Action::Unload), phase(Action::Load));
-    let (stops, starts) = (phase(Action::Stop), phase(Action::Start));
+    let stops = phase(Action::Stop);
+    let starts = [phase(Action::Restart), phase(Action::Start)].concat();
     pass.jobs(halts).await;
-    pass.unload(unloads).await;
+    let unloaded = pass.unload(unloads).await;
     let loaded = pass.load(loads, texts).await;
-    pass.reload(loaded, &starts).await;
+    pass.reload(unloaded, loaded, &starts).await;
     pass.jobs(stops).await;
     pass.jobs(starts).await;
     pass.done
@@ -70,6 +71,7 @@ impl Pass<'_> {
         let jobs = self.possible(steps).into_iter().map(|step| async move {
             let queued = match step.action {
                 Action::Start => manager.start(&step.unit).await,
+                Action::Restart => manager.restart(&step.unit).await,
                 _ => manager.stop(&step.unit).await,
             };
             (step, queued.map(Effect::Queued))
@@ -80,12 +82,14 @@ impl Pass<'_> {
         }
     }
 
-    async fn unload(&mut self, steps: Vec<Step>) {
+    /// Returns whether anything was to be unloaded.
+    async fn unload(&mut self, steps: Vec<Step>) -> bool {
         if steps.is_empty() {
-            return;
+            return false;
         }
         let answers = self.manager.unload(&names(&steps)).await;
         self.answered(steps, answers);
+        true
     }
 
     /// Returns what was loaded.
@@ -121,11 +125,13 @@ impl Pass<'_> {
     }
 
     /// Without a reload that is needed old contents would be started, so when it fails nothing is.
-    async fn reload(&mut self, loaded: BTreeSet<UnitName>, starts: &[Step]) {
+    /// Also without one, systemd itself might start what was unloaded: where another unit refers to
+    /// it, it is still in memory.
+    async fn reload(&mut self, unloaded: bool, loaded: BTreeSet<UnitName>, starts: &[Step]) {
         let starts = self.possible(starts.to_vec());
         let mut concerned = loaded;
         concerned.extend(names(&starts));
-        if concerned.is_empty() {
+        if concerned.is_empty() && !unloaded {
             return;
         }
         let (task, reason) = ("ReloadUnitFiles", Reason::Reload);
@@ -138,8 +144,10 @@ impl Pass<'_> {
                 info!(
                     "AgentReconciler task failed: type={task} job=N/A reason=\"{reason}\" err={error}"
                 );
-                let refusal = || ManagerError::Refused(format!("unit files not reloaded: {error}"));
-                self.done.extend(starts.into_iter().map(|step| (step, Err(refusal()))));
+                // Not a refusal: what can't be reloaded now can be later.
+                let text = format!("unit files not reloaded: {error}");
+                let failed = |step| (step, Err(ManagerError::Unavailable(text.clone().into())));
+                self.done.extend(starts.into_iter().map(failed));
             }
         }
     }

@@ -32,6 +32,14 @@ impl CallError {
         self.is("org.freedesktop.systemd1.NoSuchUnit")
     }
 
+    /// There is nothing to stop or to disable: no such unit, or one of a name that systemd doesn't
+    /// take, its type being gone (`snapshot`, `busname`).
+    pub(crate) fn is_no_possible_unit(&self) -> bool {
+        self.is_no_such_unit()
+            || self.is("org.freedesktop.DBus.Error.InvalidArgs")
+            || self.is("org.freedesktop.systemd1.BadUnitSetting")
+    }
+
     /// systemd is too old for the call.
     pub(crate) fn is_unknown_method(&self) -> bool {
         self.is("org.freedesktop.DBus.Error.UnknownMethod")

@@ -93,7 +93,7 @@ impl SystemdManager {
                 info!("Triggered systemd unit {unit} {}: job={id}", verb.as_str());
                 Ok(expected.is(id))
             }
-            Err(error) if verb == Verb::Stop && error.is_no_such_unit() => {
+            Err(error) if verb == Verb::Stop && error.is_no_possible_unit() => {
                 debug!(%unit, "nothing to stop");
                 Ok(Job::done())
             }
@@ -175,6 +175,10 @@ impl UnitManager for SystemdManager {
 
     async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError> {
         self.trigger(Verb::Stop, unit).await
+    }
+
+    async fn restart(&self, unit: &UnitName) -> Result<Job, ManagerError> {
+        self.trigger(Verb::Restart, unit).await
     }
 
     async fn states(

@@ -68,7 +68,7 @@ impl SystemdManager {
     ) -> Result<(), ManagerError> {
         match self.calls.disable(&[unit.as_str()]).await {
             Ok(changes) => self.links_removed(units, changes).await,
-            Err(error) if error.is_no_such_unit() => {}
+            Err(error) if error.is_no_possible_unit() => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -105,7 +105,7 @@ impl SystemdManager {
         disabled: Option<&Result<(), ManagerError>>,
     ) -> Result<(), ManagerError> {
         let forgotten = match self.calls.reset_failed(unit).await {
-            Err(error) if !error.is_no_such_unit() => Some(error),
+            Err(error) if !error.is_no_possible_unit() => Some(error),
             _ => None,
         };
         let disabled = disabled.and_then(|disabled| disabled.as_ref().err());

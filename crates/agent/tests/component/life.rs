@@ -52,6 +52,24 @@ async fn a_destroyed_unit_is_stopped_then_unloaded_and_its_state_goes_last() {
     assert_eq!(host.manager.state_of(&name("a.service")).active, "inactive");
 }
 
+/// systemd may still have it in memory, and start it for another unit's sake.
+#[tokio::test(start_paused = true)]
+async fn after_unloading_a_reload_is_done_if_needed_though_nothing_is_started() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.destroy("a.service").await;
+    cluster.shows_nothing("a.service").await;
+    let calls = host.deeds();
+    let unload = calls.iter().position(|call| matches!(call, Call::Unload(_))).unwrap();
+    assert!(
+        calls[unload..].iter().any(|call| matches!(call, Call::ReloadIfNeeded(_))),
+        "{:?}",
+        &calls[unload..]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn changed_content_is_stopped_rewritten_and_started_once() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
