@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use fleet_core::{Machine, MachineId, UnitName};
 use fleet_registry::{MachineRecord, Presence, Registry};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -28,11 +28,18 @@ pub struct Config {
     pub machine: MachineId,
     /// What it publishes of itself. The agent fills in the nonce.
     pub record: MachineRecord,
+    /// The address to publish, as it is now, where that isn't configured.
+    pub address: Option<watch::Receiver<String>>,
+    /// The presence that an agent before this one held in the same process, to be taken over
+    /// by a beat.
+    pub presence: Option<Presence>,
     /// How long it may be silent before it counts as gone (`agent_ttl`).
     pub ttl: Duration,
     /// Where it keeps what outlives a fleetd but not a boot, such as `/run/fleet`. Made when
     /// missing, with mode 0700.
     pub runtime_dir: PathBuf,
+    /// Look at the registry by period only (`fleetd.md` 2.3).
+    pub disable_watches: bool,
 }
 
 /// Makes this machine run what was decided.
@@ -46,7 +53,7 @@ impl Agent {
     /// An agent that does nothing yet.
     #[must_use]
     pub fn new(registry: Registry, manager: Arc<dyn UnitManager>, config: Config) -> Self {
-        let Config { machine, record, ttl, runtime_dir } = config;
+        let Config { machine, record, ttl, runtime_dir, .. } = config.clone();
         let reconnected = Arc::new(Notify::new());
         let reconciler = Reconciler::new(
             registry.clone(),
@@ -55,7 +62,10 @@ impl Agent {
             &runtime_dir,
             Arc::clone(&reconnected),
         );
-        let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir);
+        let reconciler = if config.disable_watches { reconciler.polling() } else { reconciler };
+        let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir)
+            .following(config.address)
+            .taking_over(config.presence);
         let publisher = Publisher::new(
             registry,
             manager,
@@ -81,7 +91,7 @@ impl Agent {
 
     /// Makes the machine present, trying for ever with growing pauses (`fleetd.md` 3). After a
     /// run that ended with [`Ended::BeatTimedOut`] a beat is enough. `None` when stopped first.
-    pub async fn register(&self, stop: &CancellationToken) -> Option<Presence> {
+    pub async fn register(&mut self, stop: &CancellationToken) -> Option<Presence> {
         self.keeper.register(stop).await
     }
 

@@ -65,6 +65,9 @@ pub(crate) struct Keeper {
     registry: Registry,
     machine: MachineId,
     record: MachineRecord,
+    address: Option<watch::Receiver<String>>,
+    /// What the registry has of us, as far as we know.
+    published: Option<MachineRecord>,
     ttl: Duration,
     current: watch::Sender<Option<Presence>>,
     contact: watch::Sender<Option<Contact>>,
@@ -96,7 +99,19 @@ impl Keeper {
             contact: contact.subscribe(),
             check: Arc::default(),
         };
-        Self { registry, machine, record, ttl, current, contact, handle }
+        let (address, published) = (None, None);
+        Self { registry, machine, record, address, published, ttl, current, contact, handle }
+    }
+
+    /// One that publishes `address` as it changes.
+    pub(crate) fn following(self, address: Option<watch::Receiver<String>>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// One that goes on with the `presence` of a predecessor in this process, if there was one.
+    pub(crate) fn taking_over(self, presence: Option<Presence>) -> Self {
+        self.current.send_replace(presence);
+        self
     }
 
     pub(crate) fn handle(&self) -> PresenceHandle {
@@ -105,7 +120,7 @@ impl Keeper {
 
     /// Makes the machine present, trying for ever. Where it is present already, a beat will do.
     /// `None` when told to stop first.
-    pub(crate) async fn register(&self, stop: &CancellationToken) -> Option<Presence> {
+    pub(crate) async fn register(&mut self, stop: &CancellationToken) -> Option<Presence> {
         let mut pause = 1;
         loop {
             let result = tokio::select! {
@@ -140,13 +155,15 @@ impl Keeper {
     }
 
     /// Keeps the machine present until told to stop, or until that fails for too long.
-    pub(crate) async fn keep(&self, stop: &CancellationToken) -> Ended {
+    pub(crate) async fn keep(&mut self, stop: &CancellationToken) -> Ended {
+        let mut address = self.address.clone();
         loop {
             let third = self.granted() / 3;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.handle.check.notified() => {}
+                () = changed(&mut address) => {}
                 () = time::sleep(third) => {}
             }
             tokio::select! {
@@ -162,7 +179,7 @@ impl Keeper {
     }
 
     /// Tries to beat until it works.
-    async fn refresh(&self) {
+    async fn refresh(&mut self) {
         let pause = self.granted() / 12;
         let mut complaint = Complaint::default();
         loop {
@@ -183,10 +200,13 @@ impl Keeper {
     }
 
     /// One beat, or one registration where there is nothing to beat for.
-    async fn attempt(&self) -> Result<Present, RegistryError> {
+    async fn attempt(&mut self) -> Result<Present, RegistryError> {
+        if let Some(address) = &self.address {
+            self.record.public_ip = address.borrow().clone();
+        }
         let held = self.current.borrow().clone();
         if let Some(presence) = held {
-            match self.registry.beat(&presence).await {
+            match self.beat(&presence).await {
                 Ok(()) => {
                     self.note(Present::Beaten);
                     return Ok(Present::Beaten);
@@ -198,9 +218,20 @@ impl Keeper {
             }
         }
         let presence = self.registry.register(&self.machine, &self.record, self.ttl).await?;
+        self.published = Some(self.record.clone());
         self.current.send_replace(Some(presence));
         self.note(Present::Registered);
         Ok(Present::Registered)
+    }
+
+    /// Renews the lease, and what it carries where that has changed.
+    async fn beat(&mut self, presence: &Presence) -> Result<(), RegistryError> {
+        self.registry.beat(presence).await?;
+        if self.published.as_ref() != Some(&self.record) {
+            self.registry.update_machine(presence, &self.record).await?;
+            self.published = Some(self.record.clone());
+        }
+        Ok(())
     }
 
     /// Remembers a success, and whether there was a gap before it.
@@ -223,6 +254,16 @@ impl Keeper {
     fn granted(&self) -> Duration {
         self.current.borrow().as_ref().map_or(self.ttl, |presence| presence.ttl)
     }
+}
+
+/// Waits for another address; for ever where there is none to come.
+async fn changed(address: &mut Option<watch::Receiver<String>>) {
+    if let Some(followed) = address
+        && followed.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// What tells this machine from another with the same id: drawn once per boot.

@@ -108,6 +108,11 @@ impl Reconciler {
         }
     }
 
+    /// Looks at the registry with every tick, and follows no changes.
+    pub(crate) fn polling(self) -> Self {
+        Self { mirror: self.mirror.every(Some(TICK)), ..self }
+    }
+
     /// What is here, for the publisher; `None` until that is known.
     pub(crate) fn standings(&self) -> watch::Receiver<Option<Arc<Standings>>> {
         self.standings.subscribe()

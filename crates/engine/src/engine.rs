@@ -41,6 +41,8 @@ pub struct Config {
     /// This machine's touch with the store; absent machines count as dead only while it has
     /// lasted for a while. `None` before the machine is present.
     pub contact: watch::Receiver<Option<Contact>>,
+    /// Look at the registry every `interval` only (`fleetd.md` 2.3).
+    pub disable_watches: bool,
 }
 
 /// An engine that isn't running yet.
@@ -48,6 +50,8 @@ pub struct Engine {
     registry: Registry,
     me: LeaderRecord,
     interval: Duration,
+    /// The time between looks at the registry, where nothing is watched.
+    period: Option<Duration>,
     contact: watch::Receiver<Option<Contact>>,
     follower: Follower,
     status: watch::Sender<Status>,
@@ -66,9 +70,10 @@ impl Engine {
     pub fn new(registry: Registry, config: Config) -> Self {
         let interval = config.interval.max(SHORTEST_INTERVAL);
         let me = LeaderRecord { machine: config.machine, version: VERSION };
-        let follower = Follower::new(&registry, me.clone(), interval);
-        let contact = config.contact;
-        Self { registry, me, interval, contact, follower, status: watch::Sender::default() }
+        let period = config.disable_watches.then_some(interval);
+        let follower = Follower::new(&registry, me.clone(), interval, period);
+        let (contact, status) = (config.contact, watch::Sender::default());
+        Self { registry, me, interval, period, contact, follower, status }
     }
 
     /// A view of the engine, for before and while it runs.
@@ -149,7 +154,7 @@ impl Engine {
     }
 
     async fn govern(&mut self, term: &Term, stop: &CancellationToken) -> End {
-        let Self { registry, interval, contact, follower, status, .. } = self;
+        let Self { registry, interval, period, contact, follower, status, .. } = self;
         let reconcile = async {
             if !term.wait.is_zero() {
                 let wait = term.wait;
@@ -158,7 +163,8 @@ impl Engine {
             }
             let grace = TTL_IN_INTERVALS * *interval;
             let sight = Sight::new(contact.clone(), grace);
-            Reconciler::new(registry, &term.lead, *interval, sight, status).run().await;
+            let (lead, interval) = (&term.lead, *interval);
+            Reconciler::new(registry, lead, interval, *period, sight, status).run().await;
         };
         tokio::select! {
             biased;

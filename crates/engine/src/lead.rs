@@ -166,8 +166,15 @@ pub(crate) enum Deposed {
 }
 
 impl Follower {
-    pub(crate) fn new(registry: &Registry, me: LeaderRecord, most: Duration) -> Self {
-        let mirror = Mirror::new(registry.clone(), Scope::Lead);
+    /// One that pauses for `most` at most while the registry is out of reach, and looks at it
+    /// every `period` if it mustn't watch it.
+    pub(crate) fn new(
+        registry: &Registry,
+        me: LeaderRecord,
+        most: Duration,
+        period: Option<Duration>,
+    ) -> Self {
+        let mirror = Mirror::new(registry.clone(), Scope::Lead).every(period);
         Self { me, mirror, backoff: Backoff::up_to(most), told: None, is_outdated: false }
     }
 

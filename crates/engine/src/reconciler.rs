@@ -35,14 +35,16 @@ pub(crate) struct Reconciler<'a> {
 }
 
 impl<'a> Reconciler<'a> {
+    /// One that reads the cluster anew every `period` if it mustn't watch it.
     pub(crate) fn new(
         registry: &'a Registry,
         lead: &'a Leadership,
         interval: Duration,
+        period: Option<Duration>,
         sight: Sight,
         status: &'a watch::Sender<Status>,
     ) -> Self {
-        let mirror = Mirror::new(registry.clone(), Scope::Cluster);
+        let mirror = Mirror::new(registry.clone(), Scope::Cluster).every(period);
         Self { registry, lead, interval, sight, status, mirror }
     }
 

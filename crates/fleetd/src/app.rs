@@ -88,14 +88,19 @@ impl App {
             fleet_agent::Config {
                 machine: machine.clone(),
                 record,
+                address: None,
+                presence: None,
                 ttl: config.agent_ttl,
                 runtime_dir: config.runtime_directory,
+                disable_watches: config.disable_watches,
             },
         );
         let interval = config.engine_reconcile_interval;
         let contact = agent.presence().contact;
         let engine = (!config.disable_engine).then(|| {
-            Engine::new(registry.clone(), fleet_engine::Config { machine, interval, contact })
+            let disable_watches = config.disable_watches;
+            let config = fleet_engine::Config { machine, interval, contact, disable_watches };
+            Engine::new(registry.clone(), config)
         });
         let availability = Availability::new();
         let settings = Settings {

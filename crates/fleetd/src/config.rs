@@ -13,11 +13,12 @@ pub(crate) use source::{ConfigError, Layers, load, plain};
 pub(crate) use value::parse_bool;
 
 /// The name of every option, as in the file; the environment has `FLEET_` + upper case.
-pub(crate) const OPTIONS: [&str; 23] = [
+pub(crate) const OPTIONS: [&str; 24] = [
     "agent_ttl",
     "api_listen",
     "authorized_keys_file",
     "disable_engine",
+    "disable_watches",
     "enable_grpc",
     "engine_reconcile_interval",
     "etcd_cafile",
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     /// The engine's period; its lease lives five times as long.
     pub(crate) engine_reconcile_interval: Duration,
     pub(crate) disable_engine: bool,
+    /// Look at the registry by period only.
+    pub(crate) disable_watches: bool,
     /// The published address; `None` to detect it.
     pub(crate) public_ip: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -114,6 +117,7 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
         })?,
         engine_reconcile_interval: layers.seconds("engine_reconcile_interval", "2.0")?,
         disable_engine: layers.flag("disable_engine", false)?,
+        disable_watches: layers.flag("disable_watches", false)?,
         public_ip: Some(layers.text("public_ip", "")).filter(|ip| !ip.is_empty()),
         metadata,
         agent_ttl: layers.ttl("agent_ttl", "30s")?,

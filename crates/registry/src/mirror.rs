@@ -1,10 +1,14 @@
-//! Follows a part of the registry: one consistent snapshot, then watches from the next revision.
+//! Follows a part of the registry: one consistent snapshot, then watches from the next revision;
+//! or, where watching is switched off, one snapshot after the other.
 //!
 //! A mirror has one owner, usually a reconciler, which awaits [`Mirror::changed`] among its other
 //! wake-ups and plans on [`Mirror::model`]. No task, no lock.
 
+use std::time::Duration;
+
 use fleet_core::MachineId;
 use fleet_store::{Change, Changes, Range, StoreError};
+use tokio::time::{self, Instant};
 use tracing::debug;
 
 use crate::{Event, Keys, Registry, RegistryError};
@@ -51,7 +55,17 @@ pub struct Mirror<M> {
     registry: Registry,
     ranges: Vec<Range>,
     model: M,
-    watch: Option<Changes>,
+    /// The time between two snapshots, where nothing is watched.
+    period: Option<Duration>,
+    following: Option<Following>,
+}
+
+/// How a mirror whose model is current stays so.
+#[derive(Debug)]
+enum Following {
+    Watch(Changes),
+    /// Reading everything anew at this time.
+    Poll(Instant),
 }
 
 impl<M: Model> Mirror<M> {
@@ -59,7 +73,14 @@ impl<M: Model> Mirror<M> {
     #[must_use]
     pub fn new(registry: Registry, scope: Scope) -> Self {
         let ranges = scope.ranges(&registry.keys);
-        Self { registry, ranges, model: M::default(), watch: None }
+        Self { registry, ranges, model: M::default(), period: None, following: None }
+    }
+
+    /// With a `period` it watches nothing and takes a new snapshot that often instead, whether
+    /// anything has changed or not (`disable_watches`, `fleetd.md` 2.3).
+    #[must_use]
+    pub fn every(self, period: Option<Duration>) -> Self {
+        Self { period, ..self }
     }
 
     /// Waits until something has changed, and has taken in all that is here. The first call, and
@@ -69,48 +90,58 @@ impl<M: Model> Mirror<M> {
     /// The store can't be reached, or the watch broke. Until a later call succeeds the model is
     /// what was known last, and [`is_current`](Self::is_current) is false.
     pub async fn changed(&mut self) -> Result<(), RegistryError> {
-        if let Some(watch) = &mut self.watch {
-            let mut next = Some(watch.next().await);
-            loop {
-                match next {
-                    Some(Ok(changes)) => self.take(&changes),
-                    Some(Err(StoreError::Compacted(revision))) => {
-                        debug!(revision = revision.0, "watch is behind compaction, reading anew");
-                        break;
+        match &mut self.following {
+            Some(Following::Watch(watch)) => {
+                let mut next = Some(watch.next().await);
+                loop {
+                    match next {
+                        Some(Ok(changes)) => take(&self.registry.keys, &mut self.model, &changes),
+                        Some(Err(StoreError::Compacted(revision))) => {
+                            let revision = revision.0;
+                            debug!(revision, "watch is behind compaction, reading anew");
+                            break;
+                        }
+                        Some(Err(error)) => {
+                            self.following = None;
+                            return Err(error.into());
+                        }
+                        None => return Ok(()),
                     }
-                    Some(Err(error)) => {
-                        self.watch = None;
-                        return Err(error.into());
-                    }
-                    None => return Ok(()),
+                    next = watch.try_next();
                 }
-                next = self.watch.as_mut().and_then(Changes::try_next);
+                self.following = None;
             }
-            self.watch = None;
+            Some(Following::Poll(at)) => time::sleep_until(*at).await,
+            None => {}
         }
-        self.read_anew().await
+        let read = self.read_anew().await;
+        if read.is_err() {
+            self.following = None;
+        }
+        read
     }
 
     async fn read_anew(&mut self) -> Result<(), RegistryError> {
         let (kvs, revision) = self.registry.scan(&self.ranges).await?;
-        let watch = self.registry.store.watch(&self.ranges, revision.next()).await?;
+        let following = match self.period {
+            Some(period) => Following::Poll(Instant::now() + period),
+            None => {
+                let store = &self.registry.store;
+                Following::Watch(store.watch(&self.ranges, revision.next()).await?)
+            }
+        };
         self.model = M::default();
         let changes: Vec<Change> = kvs.into_iter().map(Change::Put).collect();
-        self.take(&changes);
-        self.watch = Some(watch);
+        take(&self.registry.keys, &mut self.model, &changes);
+        self.following = Some(following);
         Ok(())
     }
 
-    fn take(&mut self, changes: &[Change]) {
-        for event in changes.iter().filter_map(|change| Event::of(&self.registry.keys, change)) {
-            self.model.apply(event);
-        }
-    }
-
-    /// Whether a snapshot has been taken and its watches still run.
+    /// Whether a snapshot has been taken and its watches still run, or the last one could be
+    /// taken where nothing is watched.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.watch.is_some()
+        self.following.is_some()
     }
 
     /// What is known.
@@ -122,5 +153,11 @@ impl<M: Model> Mirror<M> {
     /// What is known, to take in at once what the owner has itself written.
     pub fn model_mut(&mut self) -> &mut M {
         &mut self.model
+    }
+}
+
+fn take<M: Model>(keys: &Keys, model: &mut M, changes: &[Change]) {
+    for event in changes.iter().filter_map(|change| Event::of(keys, change)) {
+        model.apply(event);
     }
 }

@@ -120,6 +120,28 @@ impl Registry {
         self.get(self.keys.machine(id.as_str())).await?.as_ref().map(decode).transpose()
     }
 
+    /// Publishes what has changed about a machine that is present, under the lease it has.
+    /// Nothing is written to say nothing new.
+    ///
+    /// # Errors
+    /// `PresenceLost` when its entry is gone or hangs on another lease: register again.
+    pub async fn update_machine(
+        &self,
+        presence: &Presence,
+        record: &MachineRecord,
+    ) -> Result<(), RegistryError> {
+        let key = self.keys.machine(presence.machine.as_str());
+        let found = self.get(key.clone()).await?;
+        let Some(kv) = found.filter(|kv| kv.lease == Some(presence.lease)) else {
+            return Err(RegistryError::PresenceLost(presence.machine.clone()));
+        };
+        if decode::<MachineRecord>(&kv).is_ok_and(|found| found.value == *record) {
+            return Ok(());
+        }
+        let unchanged = Compare::ModRevision(key, kv.mod_revision);
+        self.put_machine(unchanged, &presence.machine, record, presence.lease).await
+    }
+
     /// Renews a machine's lease.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use common::*;
 use fleet_core::{
@@ -11,6 +11,7 @@ use fleet_core::{
 };
 use fleet_registry::{Event, Mirror, Model, Scope, StateFilter};
 use fleet_store::{Key, Op, Store, Txn};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn pages_of_units_show_each_once_in_order() {
@@ -158,4 +159,31 @@ async fn a_mirror_follows_its_part_through_outage_and_compaction() {
     world.registry.leave(&presence).await.unwrap();
     mirror.changed().await.unwrap();
     assert_eq!(mirror.model().present, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_that_watches_nothing_reads_anew_every_period() {
+    let world = World::new();
+    let period = Duration::from_secs(5);
+    let mut mirror: Mirror<Orders> =
+        Mirror::new(world.registry.clone(), Scope::Machine(machine("m1"))).every(Some(period));
+    let start = Instant::now();
+    mirror.changed().await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO, "the first picture is there at once");
+    world.create("a.service", GLOBAL, Launched).await;
+    mirror.changed().await.unwrap();
+    assert_eq!(start.elapsed(), period);
+    assert_eq!(mirror.model().units.len(), 1);
+
+    // It may be dropped while it waits and still keeps its period.
+    let cut_short = tokio::time::timeout(period / 2, mirror.changed()).await;
+    assert!(cut_short.is_err() && mirror.is_current());
+    world.store.set_available(false);
+    mirror.changed().await.unwrap_err();
+    assert_eq!(start.elapsed(), period * 2);
+    assert!(!mirror.is_current(), "what can't be read may have changed");
+    world.store.set_available(true);
+    world.registry.destroy_unit(&unit("a.service")).await.unwrap();
+    mirror.changed().await.unwrap();
+    assert!(mirror.is_current() && mirror.model().units.is_empty(), "what has gone is gone");
 }

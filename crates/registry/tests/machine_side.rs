@@ -71,6 +71,28 @@ async fn a_successor_with_another_ttl_starts_a_lease_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_present_machine_publishes_what_has_changed_about_it() {
+    let world = World::new();
+    let presence = world.register("m1").await;
+    let before = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
+    world.registry.update_machine(&presence, &record("m1")).await.unwrap();
+    let now = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
+    assert_eq!(now, before, "nothing is written to say nothing new");
+
+    let mut moved = record("m1");
+    moved.public_ip = "198.18.0.2".to_owned();
+    world.registry.update_machine(&presence, &moved).await.unwrap();
+    let now = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
+    assert_eq!((&now.value, now.created), (&moved, before.created));
+    world.registry.leave(&presence).await.unwrap();
+    assert_eq!(world.keys().await, [""; 0], "it hangs on the lease");
+
+    world.register("m1").await;
+    let late = world.registry.update_machine(&presence, &moved).await;
+    assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
+}
+
+#[tokio::test]
 async fn only_this_machines_state_is_withdrawn() {
     let world = World::new();
     let (one, two) = (world.register("m1").await, world.register("m2").await);

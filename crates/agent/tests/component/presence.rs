@@ -5,7 +5,10 @@ use std::time::Duration;
 use fleet_agent::Ended;
 use fleet_core::JobState::Launched;
 use fleet_testkit::eventually;
-use tokio::time::{self, Instant};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Cluster, Daemon, Host, RUNS, TTL, name};
@@ -98,7 +101,7 @@ async fn a_machine_with_the_same_id_waits_until_the_first_has_left() {
 async fn registering_ends_when_told_to_stop() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     cluster.store.set_available(false);
-    let agent = host.agent(&cluster);
+    let mut agent = host.agent(&cluster);
     let stop = CancellationToken::new();
     let (presence, ()) = tokio::join!(agent.register(&stop), async {
         time::sleep(Duration::from_secs(300)).await;
@@ -126,4 +129,65 @@ async fn a_gap_in_presence_is_told_and_beats_in_time_are_none() {
         if contact().since >= back { Ok(()) } else { Err("as before") }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_address_is_published_at_once() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let (address, follow) = watch::channel("198.18.0.2".to_owned());
+    let daemon = Daemon::start(host.agent_with(&cluster, |config| config.address = Some(follow)));
+    daemon.is_present().await;
+    let published = async || {
+        let machine = cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap().unwrap();
+        (machine.value.public_ip, machine.created)
+    };
+    let (first, created) = published().await;
+    assert_eq!(first, "198.18.0.2");
+    address.send_replace(String::new());
+    eventually("no address is published", Duration::from_secs(1), || async {
+        let now = published().await;
+        if now == (String::new(), created) { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_presence_that_is_handed_over_is_kept_by_a_beat_and_tells_what_is_new() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    let held = daemon.presence.current.borrow().clone();
+    drop(daemon.stop().await);
+    host.deeds();
+    let successor = host.agent_with(&cluster, |config| {
+        config.presence.clone_from(&held);
+        config.record.metadata.insert("zone".to_owned(), "b".to_owned());
+    });
+    let daemon = Daemon::start(successor);
+    assert_eq!(*daemon.presence.current.borrow(), held);
+    let machine = eventually("its metadata is published", Duration::from_secs(1), || async {
+        let machine = cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap().unwrap();
+        if machine.value.metadata["zone"] == "b" { Some(machine) } else { None }
+    })
+    .await;
+    assert_eq!(*daemon.presence.current.borrow(), held);
+    assert!(machine.created < machine.revision, "the entry was never gone");
+    time::sleep(TTL).await;
+    assert_eq!(host.deeds(), [], "no unit was touched");
+    cluster.shows("a.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_without_watches_follows_by_period() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = Daemon::start(host.agent_with(&cluster, |config| config.disable_watches = true));
+    daemon.is_present().await;
+    time::sleep(Duration::from_secs(1)).await; // its first look is over
+    cluster.launch("a.service", RUNS).await;
+    time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(host.deeds(), [], "nobody told it");
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.destroy("a.service").await;
+    cluster.shows_nothing("a.service").await;
 }

@@ -153,6 +153,15 @@ impl Host {
     }
 
     pub(crate) fn agent(&self, cluster: &Cluster) -> Agent {
+        self.agent_with(cluster, |_| {})
+    }
+
+    /// An agent with a configuration of its own.
+    pub(crate) fn agent_with(
+        &self,
+        cluster: &Cluster,
+        configure: impl FnOnce(&mut Config),
+    ) -> Agent {
         let metadata = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
         let record = MachineRecord {
             public_ip: "198.18.0.1".into(),
@@ -161,12 +170,16 @@ impl Host {
             version: "2.0.0".into(),
             nonce: String::new(),
         };
-        let config = Config {
+        let mut config = Config {
             machine: self.id.parse().unwrap(),
             record,
+            address: None,
+            presence: None,
             ttl: TTL,
             runtime_dir: self.runtime_dir.clone(),
+            disable_watches: false,
         };
+        configure(&mut config);
         let manager: Arc<dyn UnitManager> = self.manager.clone();
         Agent::new(cluster.registry.clone(), manager, config)
     }

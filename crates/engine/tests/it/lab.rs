@@ -147,6 +147,8 @@ pub(crate) struct Lab {
     pub(crate) registry: Registry,
     /// What engines started from now on are told of their contact.
     pub(crate) in_touch_since: Instant,
+    /// Whether they watch nothing.
+    pub(crate) disable_watches: bool,
     tasks: JoinSet<()>,
 }
 
@@ -155,7 +157,7 @@ impl Lab {
         let store = MemoryStore::new();
         let registry = registry(Arc::new(store.clone()));
         let in_touch_since = Instant::now() - 2 * TTL;
-        Self { store, registry, in_touch_since, tasks: JoinSet::new() }
+        Self { store, registry, in_touch_since, disable_watches: false, tasks: JoinSet::new() }
     }
 
     /// A cluster with machines that stay.
@@ -184,7 +186,8 @@ impl Lab {
         let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
         let until = Instant::now() + Duration::from_secs(24 * 60 * 60);
         let (_, contact) = watch::channel(Some(Contact { since: self.in_touch_since, until }));
-        let config = Config { machine: id(machine), interval: INTERVAL, contact };
+        let disable_watches = self.disable_watches;
+        let config = Config { machine: id(machine), interval: INTERVAL, contact, disable_watches };
         let engine = Engine::new(registry(line.clone()), config);
         let (handle, stop) = (engine.handle(), CancellationToken::new());
         let abort = self.tasks.spawn(engine.run(stop.clone()));

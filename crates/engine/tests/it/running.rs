@@ -27,6 +27,23 @@ async fn units_are_scheduled_as_they_come_and_unscheduled_as_they_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_watches_units_are_scheduled_and_leadership_passes_on_by_period() {
+    let mut lab = Lab::with_machines(&["m1"]).await;
+    lab.disable_watches = true;
+    let first = lab.engine("m1");
+    leads(&first).await;
+    let second = lab.engine("m2");
+    pass(INTERVAL / 4).await;
+    lab.create("a.service", "").await;
+    let took = lab.scheduled("a.service", "m1").await;
+    assert!(took > INTERVAL / 2 && took <= INTERVAL, "{took:?}");
+    first.stop();
+    leads(&second).await;
+    lab.create("b.service", "").await;
+    lab.scheduled("b.service", "m1").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn units_of_a_machine_that_is_gone_run_elsewhere() {
     let mut lab = Lab::with_machines(&["m1"]).await;
     let doomed = lab.machine("m0", &[]).await;
