@@ -26,6 +26,6 @@ pub use choose::{Obstacle, why_not};
 pub use cluster::{Cluster, Unit};
 pub use engine::{Config, Engine};
 pub use lead::VERSION;
-pub use metrics::{BUCKETS, ByAction, Histogram, Metrics};
+pub use metrics::{ByAction, Metrics};
 pub use plan::{Absent, Action, Plan, Reason, Task, plan};
 pub use status::{EngineHandle, NotLeading};

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::plan::{Action, Plan, Reason};
+use fleet_registry::Histogram;
 
-/// Upper bounds of a [`Histogram`]'s buckets in seconds (`api.md` 8); one more has no bound.
-pub const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+use crate::plan::{Action, Plan, Reason};
 
 /// Everything that `api.md` 8 wants to know of the engine. All of it since fleetd started.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,30 +36,12 @@ pub struct ByAction {
     pub schedule: u64,
 }
 
-/// Durations by bucket.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Histogram {
-    /// How many fell into each of [`BUCKETS`] but in none before, and at last beyond all.
-    pub counts: [u64; BUCKETS.len() + 1],
-    /// The sum of all in seconds.
-    pub sum: f64,
-}
-
 impl ByAction {
     pub(crate) fn count(&mut self, action: Action) {
         match action {
             Action::Unschedule => self.unschedule += 1,
             Action::Schedule => self.schedule += 1,
         }
-    }
-}
-
-impl Histogram {
-    fn observe(&mut self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
-        self.counts[bucket] += 1;
-        self.sum += seconds;
     }
 }
 
@@ -89,22 +70,5 @@ impl Metrics {
                 Reason::Inactive | Reason::NotScheduled(_) => {}
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_fall_into_the_first_bucket_that_holds_them() {
-        let mut histogram = Histogram::default();
-        for millis in [0, 5, 6, 10_000, 10_001] {
-            histogram.observe(Duration::from_millis(millis));
-        }
-        let mut expected = [0; BUCKETS.len() + 1];
-        (expected[0], expected[1], expected[10], expected[11]) = (2, 1, 1, 1);
-        assert_eq!(histogram.counts, expected);
-        assert!((histogram.sum - 20.012).abs() < 1e-9);
     }
 }

@@ -72,6 +72,14 @@ impl Registry {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Unit>, RegistryError> {
+        self.files.get_all.count(self.read_units(after, limit)).await
+    }
+
+    async fn read_units(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Unit>, RegistryError> {
         let Slice { kvs, revision, next } = self.slice(&self.keys.units(), after, limit).await?;
         let records: Vec<(UnitName, Versioned<UnitRecord>)> = kvs
             .iter()
@@ -81,7 +89,7 @@ impl Registry {
             })
             .collect();
         let names: Vec<&UnitName> = records.iter().map(|(name, _)| name).collect();
-        let files = self.files(&names, Some(revision)).await?;
+        let files = self.contents(&names, Some(revision)).await?;
         let states = self.target_states(&records, revision).await?;
         let items = records
             .into_iter()

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use fleet_store::{Key, KeyValue, MAX_TXN_OPS, Range, Revision, Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Keys, RegistryError, Versioned};
+use crate::{FileMetrics, Keys, RegistryError, Versioned, metrics::FileCounters};
 
 /// Keys read at a time from a long range: etcd answers of more than 4 MiB fail (`design.md` 3).
 const CHUNK: usize = 1000;
@@ -15,13 +15,20 @@ const CHUNK: usize = 1000;
 pub struct Registry {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
+    pub(crate) files: Arc<FileCounters>,
 }
 
 impl Registry {
     /// The registry under `keys`' prefix in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, keys: Keys) -> Self {
-        Self { store, keys }
+        Self { store, keys, files: Arc::default() }
+    }
+
+    /// What this registry and its clones have done with unit files so far.
+    #[must_use]
+    pub fn file_metrics(&self) -> FileMetrics {
+        self.files.read()
     }
 
     /// Reads one key.

@@ -33,6 +33,10 @@ impl Registry {
     /// # Errors
     /// The store failed, or the stored unit is corrupt.
     pub async fn unit(&self, name: &UnitName) -> Result<Option<Unit>, RegistryError> {
+        self.files.get.count(self.read_unit(name)).await
+    }
+
+    async fn read_unit(&self, name: &UnitName) -> Result<Option<Unit>, RegistryError> {
         let ranges = [self.keys.unit(name.as_str()), self.keys.file(name.as_str())].map(Range::key);
         let snapshot = self.store.read(&ranges, None).await?;
         let revision = snapshot.revision;
@@ -85,7 +89,8 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let record = record_of(name, file, desired, None);
         let absent = Compare::Absent(self.keys.unit(name.as_str()));
-        self.write_unit(name, absent, None, &record, Some(file)).await
+        let write = self.write_unit(name, absent, None, &record, Some(file));
+        self.files.set.count(write).await
     }
 
     /// Replaces content and desired state of a unit; it stays on its machine.
@@ -100,7 +105,9 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let old = &seen.record.value;
         let record = record_of(&seen.name, file, desired, old.machine.clone());
-        self.write_unit(&seen.name, self.unchanged(seen), Some(old), &record, Some(file)).await
+        let unchanged = self.unchanged(seen);
+        let write = self.write_unit(&seen.name, unchanged, Some(old), &record, Some(file));
+        self.files.set.count(write).await
     }
 
     /// Sets the desired state of a unit. Setting what is set already writes nothing.
@@ -210,7 +217,8 @@ impl Registry {
     /// # Errors
     /// The store failed.
     pub async fn unit_text(&self, name: &UnitName) -> Result<Option<Vec<u8>>, RegistryError> {
-        Ok(self.get(self.keys.file(name.as_str())).await?.map(|kv| kv.value))
+        let read = self.get(self.keys.file(name.as_str()));
+        Ok(self.files.get.count(read).await?.map(|kv| kv.value))
     }
 
     /// The contents of several units, read at one revision; those that don't exist are left out.
@@ -222,13 +230,13 @@ impl Registry {
         names: impl IntoIterator<Item = &'a UnitName> + Send,
     ) -> Result<BTreeMap<UnitName, Vec<u8>>, RegistryError> {
         let names: Vec<&UnitName> = names.into_iter().collect();
-        let kvs = self.files(&names, None).await?;
+        let kvs = self.files.get.count(self.contents(&names, None)).await?;
         let named = names.into_iter().zip(kvs);
         Ok(named.filter_map(|(name, kv)| Some((name.clone(), kv?.value))).collect())
     }
 
     /// The files of several units, at one revision.
-    pub(crate) async fn files(
+    pub(crate) async fn contents(
         &self,
         names: &[&UnitName],
         at: Option<Revision>,
