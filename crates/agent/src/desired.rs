@@ -7,6 +7,7 @@ use fleet_core::{
     eligibility::{Candidate, Refusal, judge_global},
 };
 use fleet_registry::{Assignment, Event, Model};
+use fleet_store::Revision;
 
 /// This machine's part of the registry: what a mirror of `Scope::Machine` keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Orders {
     pub globals: BTreeMap<UnitName, Assignment>,
     /// This machine's dynamic metadata.
     pub metadata: BTreeMap<String, String>,
+    /// Restarts asked of this machine, each with the revision of the request.
+    pub restarts: BTreeMap<UnitName, Revision>,
 }
 
 impl Model for Orders {
@@ -28,6 +31,7 @@ impl Model for Orders {
             // The machine's own entry says nothing that this process doesn't know better: when
             // its lease is lost the entry is gone, and that must not end the global units here.
             Event::Machine(..) => {}
+            Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
             Event::Unit(..) | Event::Leader(..) | Event::EngineVersion(..) => {}
         }
     }
@@ -47,6 +51,8 @@ pub struct Wanted {
     pub hash: UnitHash,
     /// The state.
     pub state: JobState,
+    /// The restart that is asked for, by the revision of the request. Only of what is launched.
+    pub restart: Option<Revision>,
 }
 
 /// What should be here.
@@ -82,7 +88,10 @@ pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
         let unit = Candidate { name, requirements: &requirements };
         match judge_global(unit, &machine, residents) {
             Ok(()) => {
-                let wanted = Wanted { hash: assignment.hash, state: assignment.desired_state };
+                let state = assignment.desired_state;
+                let restart = orders.restarts.get(name).copied();
+                let restart = restart.filter(|_| state == JobState::Launched);
+                let wanted = Wanted { hash: assignment.hash, state, restart };
                 desired.units.insert(name.clone(), wanted);
                 taken.insert(name, requirements);
             }
@@ -151,7 +160,12 @@ mod tests {
             list.iter().map(|(n, unit)| (name(n), (*unit).clone())).collect()
         };
         let metadata = metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        Orders { scheduled: units(scheduled), globals: units(globals), metadata }
+        Orders {
+            scheduled: units(scheduled),
+            globals: units(globals),
+            metadata,
+            ..Orders::default()
+        }
     }
 
     fn names(orders: &Orders) -> Vec<String> {
@@ -224,6 +238,21 @@ mod tests {
         let picky = unit(JobState::Launched, &[("Conflicts", "a*")]);
         let both = orders(&[("b.service", &picky)], &[("a.service", &off)], &[]);
         assert_eq!(names(&both), ["b.service"]);
+    }
+
+    #[test]
+    fn a_restart_is_for_what_is_launched_here() {
+        let machine = Machine { id: "m1".parse().unwrap(), metadata: BTreeMap::new() };
+        let (on, off) = (unit(JobState::Launched, &[]), unit(JobState::Loaded, &[]));
+        let mut orders = orders(&[("on.service", &on), ("off.service", &off)], &[], &[]);
+        for asked in ["on.service", "off.service", "gone.service"] {
+            let request = Event::Restart(machine.id.clone(), name(asked), Some(Revision(7)));
+            orders.apply(request);
+        }
+        let desired = desired(&orders, &machine).units;
+        assert_eq!(desired[&name("on.service")].restart, Some(Revision(7)));
+        assert_eq!(desired[&name("off.service")].restart, None);
+        assert_eq!(desired.len(), 2);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Call {
     ReloadIfNeeded(BTreeSet<UnitName>),
     /// [`UnitManager::start`].
     Start(UnitName),
+    /// [`UnitManager::restart`].
+    Restart(UnitName),
     /// [`UnitManager::stop`].
     Stop(UnitName),
     /// [`UnitManager::states`].
@@ -55,6 +57,8 @@ pub enum Operation {
     Reload,
     /// [`UnitManager::start`].
     Start,
+    /// [`UnitManager::restart`].
+    Restart,
     /// [`UnitManager::stop`].
     Stop,
 }
@@ -219,6 +223,12 @@ impl UnitManager for FakeManager {
 
     async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError> {
         let (job, later) = self.called(Call::Stop(unit.clone()))?.stop(unit)?;
+        self.follow_up(later);
+        Ok(job)
+    }
+
+    async fn restart(&self, unit: &UnitName) -> Result<Job, ManagerError> {
+        let (job, later) = self.called(Call::Restart(unit.clone()))?.restart(unit)?;
         self.follow_up(later);
         Ok(job)
     }

@@ -45,6 +45,10 @@ pub trait UnitManager: Send + Sync + 'static {
     /// that is on its way.
     async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError>;
 
+    /// Asks systemd to restart a unit, or to start it if it doesn't run; returns once the job is
+    /// queued.
+    async fn restart(&self, unit: &UnitName) -> Result<Job, ManagerError>;
+
     /// What systemd says of each of `units`; units it doesn't know are `not-found`.
     async fn states(
         &self,

@@ -1,12 +1,15 @@
 //! What to do so that what is here is what should be here (`units.md` 7.5, `cluster.md` 5).
 //!
-//! One unit's way; `Halt` and `Stop` take time, everything else is done within its pass:
+//! One unit's way; `Halt`, `Stop` and `Restart` take time, everything else is done within its
+//! pass:
 //!
 //! ```text
 //! absent ──Load──▶ loaded ──Start──▶ launched       hash differs, text at hand, or not wanted:
 //!                    ▲                   │
 //!                    └───────Stop────────┘            Halt … stopped ──Unload──▶ absent (──Load──▶)
 //! ```
+//!
+//! A restart that is asked for takes the place of a start that is due anyway.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +18,7 @@ use std::{
 };
 
 use fleet_core::{JobState, UnitFile, UnitHash, UnitName, UnitState};
+use fleet_store::Revision;
 use tokio::time::Instant;
 
 use crate::desired::Wanted;
@@ -31,6 +35,8 @@ pub struct Current {
     pub texts: BTreeMap<UnitName, Text>,
     /// Units something failed for, here or not.
     pub retries: BTreeMap<UnitName, Retry>,
+    /// Requests for a restart that systemd has been told of.
+    pub restarts: BTreeMap<UnitName, Revision>,
 }
 
 /// A unit that is here.
@@ -52,6 +58,8 @@ pub struct Here {
 pub enum Busy {
     /// It starts the unit. A stop may take its place: some starts never end.
     Starting,
+    /// It restarts the unit. A stop may take its place.
+    Restarting,
     /// It stops the unit. Nothing is done to the unit until it has ended.
     Stopping,
 }
@@ -97,6 +105,8 @@ pub enum Action {
     Load,
     /// Stop it.
     Stop,
+    /// Restart it, or start it if it doesn't run.
+    Restart,
     /// Start it.
     Start,
 }
@@ -109,6 +119,7 @@ impl Action {
             Self::Halt | Self::Unload => "UnloadUnit",
             Self::Load => "LoadUnit",
             Self::Stop => "StopUnit",
+            Self::Restart => "RestartUnit",
             Self::Start => "StartUnit",
         }
     }
@@ -127,6 +138,8 @@ pub enum Reason {
     NotLaunched,
     /// It should be stopped.
     Launched,
+    /// A restart was asked for.
+    Requested,
     /// fleetd leaves.
     Purge,
     /// Files have changed.
@@ -141,6 +154,7 @@ impl fmt::Display for Reason {
             Self::HashDiffers => "unit loaded but hash differs to expected",
             Self::NotLaunched => "unit currently loaded but desired state is launched",
             Self::Launched => "unit currently launched but desired state is loaded",
+            Self::Requested => "restart requested",
             Self::Purge => "purging agent",
             Self::Reload => "always reload unit files",
         })
@@ -212,6 +226,24 @@ pub fn open(desired: &BTreeMap<UnitName, Wanted>, current: &Current) -> BTreeSet
     todo(desired, current).map(|(unit, _)| unit.clone()).collect()
 }
 
+/// The requests for a restart that are to be acknowledged: systemd has been told of them and its
+/// job has ended, however, or the unit isn't launched here any more.
+#[must_use]
+pub fn settled(
+    requests: &BTreeMap<UnitName, Revision>,
+    desired: &BTreeMap<UnitName, Wanted>,
+    current: &Current,
+) -> BTreeMap<UnitName, Revision> {
+    let is_settled = |unit: &UnitName, at: Revision| {
+        let wanted = desired.get(unit).is_some_and(|wanted| wanted.restart == Some(at));
+        let told = current.restarts.get(unit) == Some(&at);
+        let here = current.units.get(unit);
+        !wanted || (told && here.is_none_or(|here| here.busy != Some(Busy::Restarting)))
+    };
+    let settled = requests.iter().filter(|(unit, at)| is_settled(unit, **at));
+    settled.map(|(unit, at)| (unit.clone(), *at)).collect()
+}
+
 /// What an earlier agent must have asked of a unit whose claim isn't known: one that runs, is
 /// about to, or has failed was started (`cluster.md` 5, "after a restart").
 #[must_use]
@@ -234,29 +266,44 @@ fn todo<'a>(
     let names: BTreeSet<&UnitName> = desired.keys().chain(current.units.keys()).collect();
     names
         .into_iter()
-        .map(|name| (name, todo_for(desired.get(name), current.units.get(name))))
+        .map(|name| {
+            let wanted = desired.get(name);
+            let request = wanted.and_then(|wanted| wanted.restart);
+            let start = match request.filter(|at| current.restarts.get(name) != Some(at)) {
+                Some(_) => (Action::Restart, Reason::Requested),
+                None => (Action::Start, Reason::NotLaunched),
+            };
+            (name, todo_for(wanted, current.units.get(name), start))
+        })
         .filter(|(_, todo)| !todo.is_empty())
 }
 
-/// The table of `units.md` 7.5.
-fn todo_for(wanted: Option<&Wanted>, here: Option<&Here>) -> Todo {
+/// The table of `units.md` 7.5. `start` is how the unit is started: by a restart, if one is due.
+fn todo_for(wanted: Option<&Wanted>, here: Option<&Here>, start: (Action, Reason)) -> Todo {
     if here.is_some_and(|here| here.busy == Some(Busy::Stopping)) {
         return Vec::new();
     }
     match (wanted, here) {
         (None, None) => Vec::new(),
         (None, Some(here)) => unload(here, Reason::NotScheduled),
-        (Some(wanted), None) => load(wanted),
+        (Some(wanted), None) => load(wanted, start),
         (Some(wanted), Some(here)) if here.hash != Some(wanted.hash) => {
             let mut todo = unload(here, Reason::HashDiffers);
             if here.stopped {
-                todo.extend(load(wanted));
+                todo.extend(load(wanted, start));
             }
             todo
         }
         (Some(wanted), Some(here)) => match (wanted.state, here.claim) {
-            (_, JobState::Inactive) => load(wanted),
-            (JobState::Launched, JobState::Loaded) => vec![(Action::Start, Reason::NotLaunched)],
+            (_, JobState::Inactive) => load(wanted, start),
+            (JobState::Launched, JobState::Loaded) => vec![start],
+            // One at a time: systemd would take a second for the first, which may have begun
+            // before it was asked for.
+            (JobState::Launched, JobState::Launched)
+                if start.0 == Action::Restart && here.busy != Some(Busy::Restarting) =>
+            {
+                vec![start]
+            }
             (JobState::Loaded, JobState::Launched) => vec![(Action::Stop, Reason::Launched)],
             _ => Vec::new(),
         },
@@ -267,10 +314,10 @@ fn unload(here: &Here, reason: Reason) -> Todo {
     vec![(if here.stopped { Action::Unload } else { Action::Halt }, reason)]
 }
 
-fn load(wanted: &Wanted) -> Todo {
+fn load(wanted: &Wanted, start: (Action, Reason)) -> Todo {
     let mut todo = vec![(Action::Load, Reason::NotLoaded)];
     if wanted.state == JobState::Launched {
-        todo.push((Action::Start, Reason::NotLaunched));
+        todo.push(start);
     }
     todo
 }

@@ -32,6 +32,7 @@ use crate::{
 mod jobs;
 mod purge;
 mod record;
+mod restarts;
 mod scan;
 
 use jobs::Jobs;
@@ -59,6 +60,8 @@ pub(crate) struct Reconciler {
     jobs: Jobs,
     /// What is claimed, for the fleetd after this one.
     claims: RuntimeFile,
+    /// Which restarts systemd was told of, for the same.
+    told: restarts::Memory,
     scanned: bool,
     scan_at: Instant,
     retry_at: Option<Instant>,
@@ -98,6 +101,7 @@ impl Reconciler {
             current: Current::default(),
             jobs: Jobs::default(),
             claims: RuntimeFile::new(runtime_dir, "claims"),
+            told: restarts::Memory::new(runtime_dir),
             scanned: false,
             scan_at: Instant::now(),
             retry_at: None,
@@ -174,6 +178,7 @@ impl Reconciler {
         self.fetch().await?;
         let plan = plan(&self.desired.units, &self.current, Instant::now());
         self.carry_out(plan).await;
+        self.acknowledge().await?;
         Ok(())
     }
 
@@ -257,6 +262,7 @@ impl Reconciler {
         if changed || self.claims.is_failing() {
             self.remember_claims(&now);
         }
+        self.told.keep(&self.current.restarts);
         if changed {
             self.standings.send_replace(Some(Arc::new(now)));
         }

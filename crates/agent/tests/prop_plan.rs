@@ -7,6 +7,7 @@ use fleet_agent::{
     plan::{Action, Busy, Current, Here, Step, Text, plan, texts_needed},
 };
 use fleet_core::{JobState, UnitFile, UnitName};
+use fleet_store::Revision;
 use proptest::{collection::btree_map, option, prelude::*};
 use tokio::time::Instant;
 
@@ -22,16 +23,18 @@ fn any_name() -> impl Strategy<Value = UnitName> {
 }
 
 fn any_wanted() -> impl Strategy<Value = Wanted> {
-    (0..3_u8, any::<bool>()).prop_map(|(n, launched)| Wanted {
+    (0..3_u8, any::<bool>(), option::of(0..2_i64)).prop_map(|(n, launched, at)| Wanted {
         hash: content(n).hash,
         state: if launched { JobState::Launched } else { JobState::Loaded },
+        restart: at.filter(|_| launched).map(Revision),
     })
 }
 
 fn any_here() -> impl Strategy<Value = Here> {
     let claim =
         prop_oneof![Just(JobState::Inactive), Just(JobState::Loaded), Just(JobState::Launched)];
-    let busy = option::of(prop_oneof![Just(Busy::Starting), Just(Busy::Stopping)]);
+    let busy = prop_oneof![Just(Busy::Starting), Just(Busy::Restarting), Just(Busy::Stopping)];
+    let busy = option::of(busy);
     (option::of(0..3_u8), claim, any::<bool>(), busy).prop_map(|(n, claim, stopped, busy)| Here {
         hash: n.map(|n| content(n).hash),
         claim,
@@ -45,12 +48,16 @@ fn any_desired() -> impl Strategy<Value = Desired> {
 }
 
 fn any_current() -> impl Strategy<Value = Current> {
-    btree_map(any_name(), any_here(), 0..6)
-        .prop_map(|units| Current { units, ..Current::default() })
+    let told = btree_map(any_name(), (0..2_i64).prop_map(Revision), 0..6);
+    (btree_map(any_name(), any_here(), 0..6), told).prop_map(|(units, restarts)| Current {
+        units,
+        restarts,
+        ..Current::default()
+    })
 }
 
 /// What a host looks like after `steps`.
-fn apply(mut current: Current, steps: &[Step]) -> Current {
+fn apply(desired: &Desired, mut current: Current, steps: &[Step]) -> Current {
     for Step { unit, action, .. } in steps {
         match action {
             Action::Unload => {
@@ -66,6 +73,13 @@ fn apply(mut current: Current, steps: &[Step]) -> Current {
                 here.claim = JobState::Loaded;
                 here.busy = Some(Busy::Stopping);
                 here.stopped = *action == Action::Halt;
+            }
+            Action::Restart => {
+                let here = current.units.get_mut(unit).unwrap();
+                here.claim = JobState::Launched;
+                here.stopped = false;
+                here.busy = Some(Busy::Restarting);
+                current.restarts.insert(unit.clone(), desired[unit].restart.unwrap());
             }
             Action::Start => {
                 let here = current.units.get_mut(unit).unwrap();
@@ -104,7 +118,7 @@ proptest! {
             fetch(&desired, &mut current);
             let steps = plan(&desired, &current, now).steps;
             let halts = steps.iter().any(|step| step.action == Action::Halt);
-            current = apply(current, &steps);
+            current = apply(&desired, current, &steps);
             let_jobs_end(&mut current);
             if !halts {
                 break;
@@ -114,6 +128,9 @@ proptest! {
         for (unit, wanted) in &desired {
             prop_assert_eq!(current.units[unit].hash, Some(wanted.hash));
             prop_assert_eq!(current.units[unit].claim, wanted.state);
+            if let Some(request) = wanted.restart {
+                prop_assert_eq!(current.restarts[unit], request);
+            }
         }
         prop_assert_eq!(current.units.len(), desired.len());
     }

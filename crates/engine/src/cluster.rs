@@ -131,6 +131,7 @@ impl Model for Cluster {
             Event::Metadata(id, key, value) => self.set_metadata(id, key, value),
             Event::Schedule(..)
             | Event::Global(..)
+            | Event::Restart(..)
             | Event::Leader(_)
             | Event::EngineVersion(_) => {}
         }

@@ -8,8 +8,9 @@ use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, Txn};
 
 use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned};
 
-/// Operations of one decision at most: the record, the old schedule entry, the new one.
-const OPS_OF_DECISION: usize = 3;
+/// Operations of one decision at most: the record, the old schedule entry and a restart asked
+/// for there, the new schedule entry.
+const OPS_OF_DECISION: usize = 4;
 
 /// A unit's new target, and what the decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Changes of the registry in its own words.
 
 use fleet_core::{MachineId, UnitName};
-use fleet_store::{Change, KeyValue};
+use fleet_store::{Change, KeyValue, Revision};
 use serde::de::DeserializeOwned;
 use tracing::error;
 
@@ -23,6 +23,8 @@ pub enum Event {
     Schedule(MachineId, UnitName, Option<Assignment>),
     /// `global/<name>`.
     Global(UnitName, Option<Assignment>),
+    /// `restart/<machine>/<name>`: the revision of the request.
+    Restart(MachineId, UnitName, Option<Revision>),
     /// `lease/engine-leader`.
     Leader(Option<Versioned<LeaderRecord>>),
     /// `engine/version`; 0 when absent.
@@ -49,6 +51,7 @@ impl Event {
             Entry::Global(name) => {
                 Self::Global(name, kv.and_then(understood).map(|found| found.value))
             }
+            Entry::Restart(id, name) => Self::Restart(id, name, kv.map(|kv| kv.mod_revision)),
             Entry::Leader => Self::Leader(kv.and_then(leader)),
             Entry::EngineVersion => {
                 Self::EngineVersion(kv.map_or(0, |kv| parse_version(&kv.value)))

@@ -27,6 +27,7 @@ pub(crate) enum Entry {
     State(UnitName, MachineId),
     Machine(MachineId),
     Metadata(MachineId, String),
+    Restart(MachineId, UnitName),
     Leader,
     EngineVersion,
 }
@@ -122,6 +123,14 @@ impl Keys {
         self.key(&["metadata/", id.as_str(), "/", key])
     }
 
+    pub(crate) fn restarts_of(&self, machine: &MachineId) -> Key {
+        self.key(&["restart/", machine.as_str(), "/"])
+    }
+
+    pub(crate) fn restart(&self, machine: &MachineId, name: &UnitName) -> Key {
+        self.key(&["restart/", machine.as_str(), "/", name.as_str()])
+    }
+
     pub(crate) fn leader(&self) -> Key {
         self.key(&["lease/engine-leader"])
     }
@@ -150,6 +159,10 @@ impl Keys {
             "metadata" => {
                 let (machine, key) = pair()?;
                 Entry::Metadata(machine.parse().ok()?, key.to_owned())
+            }
+            "restart" => {
+                let (machine, name) = pair()?;
+                Entry::Restart(machine.parse().ok()?, name.parse().ok()?)
             }
             "lease" if rest == "engine-leader" => Entry::Leader,
             "engine" if rest == "version" => Entry::EngineVersion,
@@ -190,6 +203,7 @@ mod tests {
             (keys.state(name.as_str(), id.as_str()), Entry::State(name.clone(), id.clone())),
             (keys.machine(id.as_str()), Entry::Machine(id.clone())),
             (keys.metadata(&id, "region"), Entry::Metadata(id.clone(), "region".to_owned())),
+            (keys.restart(&id, &name), Entry::Restart(id.clone(), name.clone())),
             (keys.leader(), Entry::Leader),
             (keys.engine_version(), Entry::EngineVersion),
         ] {

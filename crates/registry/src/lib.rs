@@ -14,6 +14,7 @@ mod pages;
 mod presence;
 mod records;
 mod registry;
+mod restarts;
 mod states;
 mod units;
 
@@ -30,4 +31,5 @@ pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
 pub use records::{Assignment, Capabilities, MachineRecord, PublishedState, UnitRecord, Versioned};
 pub use registry::Registry;
+pub use restarts::RestartError;
 pub use units::Unit;

@@ -24,8 +24,8 @@ pub trait Model: Default + Send {
 pub enum Scope {
     /// What decisions rest on: units, machines, dynamic metadata.
     Cluster,
-    /// What one machine obeys: its schedule, global units, its own entry and metadata, and
-    /// nothing that changes elsewhere.
+    /// What one machine obeys: its schedule, global units, restarts asked of it, its own entry
+    /// and metadata, and nothing that changes elsewhere.
     Machine(MachineId),
     /// Who leads, and the cluster's engine version.
     Lead,
@@ -43,9 +43,25 @@ impl Scope {
                 Range::prefix(&keys.metadata_of(me)),
                 Range::prefix(&keys.schedules_of(me)),
                 Range::prefix(&keys.globals()),
+                Range::prefix(&keys.restarts_of(me)),
             ],
             Self::Lead => vec![Range::key(keys.leader()), Range::key(keys.engine_version())],
         }
+    }
+}
+
+impl Registry {
+    /// Reads once what a mirror of `scope` would keep, at one revision.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn picture<M: Model>(&self, scope: &Scope) -> Result<M, RegistryError> {
+        let (kvs, _) = self.scan(&scope.ranges(&self.keys)).await?;
+        let mut model = M::default();
+        for kv in kvs {
+            Event::of(&self.keys, &Change::Put(kv)).into_iter().for_each(|e| model.apply(e));
+        }
+        Ok(model)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet_core::{MachineId, UnitName};
-use fleet_store::{Key, MAX_TXN_OPS, Op, StoreError, Txn};
+use fleet_store::{Key, MAX_TXN_OPS, Op, Range, StoreError, Txn};
 
 use crate::{
     Presence, PublishedState, Registry, RegistryError,
@@ -40,6 +40,16 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Whether any machine reports a state of a unit.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn is_reported(&self, name: &UnitName) -> Result<bool, RegistryError> {
+        let range = Range::prefix(&self.keys.states_of(name.as_str())).limit(1);
+        let snapshot = self.store.read(&[range], None).await?;
+        Ok(snapshot.ranges.into_iter().any(|range| !range.kvs.is_empty()))
     }
 
     /// What this machine has published and is still there, by unit: for a fleetd that adopts an

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet_core::{JobState, MachineId, UnitFile, UnitName};
-use fleet_store::{Compare, Key, KeyValue, Op, Range, Revision, Txn};
+use fleet_store::{Compare, Key, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Txn};
 
 use crate::{
     PublishedState, Registry, RegistryError, UnitRecord, Versioned,
@@ -168,6 +168,9 @@ impl Registry {
             && now.as_ref() != Some(&before)
         {
             ops.push(Op::Delete(before));
+            // What was asked of the machine it leaves is void.
+            let left = old.and_then(|old| old.machine.as_ref());
+            ops.extend(left.map(|machine| Op::Delete(self.keys.restart(machine, name))));
         }
         if let Some(key) = now {
             ops.push(put(key, encode(&new.assignment())));
@@ -175,7 +178,8 @@ impl Registry {
         ops
     }
 
-    /// Destroys a unit: its record, content and schedule. Works on a corrupt record too.
+    /// Destroys a unit: its record, content, schedule and restarts asked for. Works on a corrupt
+    /// record too.
     ///
     /// # Errors
     /// `NoSuchUnit`; `Conflict` when it changes faster than it can be destroyed.
@@ -189,13 +193,16 @@ impl Registry {
                 Op::Delete(self.keys.file(name.as_str())),
                 Op::Delete(self.keys.global(name)),
             ];
-            let schedules = match decode::<UnitRecord>(&kv) {
-                Ok(record) => {
-                    record.value.machine.iter().map(|id| self.keys.schedule(id, name)).collect()
+            let orders = match decode::<UnitRecord>(&kv) {
+                Ok(Versioned { value: record, .. }) if record.global => {
+                    self.restarts_of_global(name).await?
                 }
+                Ok(record) => record.value.machine.map_or_else(Vec::new, |machine| {
+                    vec![self.keys.schedule(&machine, name), self.keys.restart(&machine, name)]
+                }),
                 Err(_) => self.schedules_anywhere(name).await?,
             };
-            then.extend(schedules.into_iter().map(Op::Delete));
+            then.extend(orders.into_iter().take(MAX_TXN_OPS - then.len()).map(Op::Delete));
             let compare = vec![Compare::ModRevision(kv.key, kv.mod_revision)];
             if self.store.commit(Txn { compare, then }).await?.applied {
                 return Ok(());

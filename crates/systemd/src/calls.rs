@@ -37,6 +37,7 @@ type Row =
 pub(crate) enum Verb {
     Start,
     Stop,
+    Restart,
 }
 
 impl Verb {
@@ -45,6 +46,7 @@ impl Verb {
         match self {
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Restart => "restart",
         }
     }
 }
@@ -98,6 +100,7 @@ impl Calls {
         let method = match verb {
             Verb::Start => "StartUnit",
             Verb::Stop => "StopUnit",
+            Verb::Restart => "RestartUnit",
         };
         let job: OwnedObjectPath = self.manager(method, &(unit.as_str(), "replace")).await?;
         let id = job.as_str().rsplit('/').next().and_then(|id| id.parse().ok());

@@ -178,20 +178,45 @@ impl Host {
 
     pub(super) fn start(&mut self, unit: &UnitName) -> Started {
         self.check(unit, Operation::Start)?;
-        let in_memory = self.memory.get(unit).map(|known| known.file.clone());
-        let Some(file) = in_memory.or_else(|| self.files.get(unit).cloned().flatten()) else {
-            return Err(ManagerError::Refused(format!("Unit {unit} not found.")));
-        };
+        let file = self.known_file(unit)?;
         let (id, job) = self.queue(unit);
         if self.state_of(unit).active == "active" {
             self.finish(unit, id, JobResult::Done);
             return Ok((job, None));
         }
+        self.begin(unit, &file, id, job, Duration::ZERO)
+    }
+
+    /// While it stops, a unit that is restarted counts as `activating` here.
+    pub(super) fn restart(&mut self, unit: &UnitName) -> Started {
+        self.check(unit, Operation::Restart)?;
+        let file = self.known_file(unit)?;
+        let runs = self.state_of(unit).active == "active";
+        let stop_takes = if runs { Behaviour::of(&file).stop_takes } else { Duration::ZERO };
+        let (id, job) = self.queue(unit);
+        self.begin(unit, &file, id, job, stop_takes)
+    }
+
+    fn known_file(&self, unit: &UnitName) -> Result<UnitFile, ManagerError> {
+        let in_memory = self.memory.get(unit).map(|known| known.file.clone());
+        let file = in_memory.or_else(|| self.files.get(unit).cloned().flatten());
+        file.ok_or_else(|| ManagerError::Refused(format!("Unit {unit} not found.")))
+    }
+
+    /// Starts a unit that doesn't run, or won't after this time.
+    fn begin(
+        &mut self,
+        unit: &UnitName,
+        file: &UnitFile,
+        id: u32,
+        job: Job,
+        stop_takes: Duration,
+    ) -> Started {
         *self.starts.entry(unit.clone()).or_default() += 1;
-        let behaviour = Behaviour::of(&file);
+        let behaviour = Behaviour::of(file);
         self.set_state(unit, "activating", "start");
         let later = |after| Later { unit: unit.clone(), id, after, then: Some(behaviour.then) };
-        match behaviour.start_takes {
+        match behaviour.start_takes.map(|takes| takes.saturating_add(stop_takes)) {
             Some(Duration::ZERO) => {
                 self.end(&later(Duration::ZERO));
                 Ok((job, None))

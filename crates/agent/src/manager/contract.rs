@@ -45,6 +45,9 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
     starting_what_runs_is_done(manager, prefix).await;
     starting_an_unknown_unit_is_refused(manager, prefix).await;
     stopping_what_does_not_run_is_done(manager, prefix).await;
+    a_restart_runs_the_unit_anew(manager, prefix).await;
+    a_restart_starts_what_does_not_run(manager, prefix).await;
+    restarting_an_unknown_unit_is_refused(manager, prefix).await;
     a_finished_unit_is_inactive(manager, prefix).await;
     a_failing_unit_ends_failed(manager, prefix).await;
     a_stop_ends_a_start_that_hangs(manager, prefix).await;
@@ -154,6 +157,44 @@ pub async fn stopping_what_does_not_run_is_done(manager: &dyn UnitManager, prefi
     load(manager, &unit, RUNS).await;
     assert_eq!(stop(manager, &unit).await, JobResult::Done);
     remove(manager, &unit).await;
+}
+
+/// A restart stops what runs and starts what is loaded now.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_restart_runs_the_unit_anew(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "anew");
+    load(manager, &unit, RUNS).await;
+    start(manager, &unit).await;
+    assert_eq!(restart(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "active");
+    load(manager, &unit, FINISHES).await;
+    assert_eq!(restart(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "inactive", "the old run goes on");
+    remove(manager, &unit).await;
+}
+
+/// A restart of a unit that doesn't run starts it.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_restart_starts_what_does_not_run(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "idle-restarted");
+    load(manager, &unit, RUNS).await;
+    assert_eq!(restart(manager, &unit).await, JobResult::Done);
+    assert_eq!(active(manager, &unit).await, "active");
+    stop(manager, &unit).await;
+    remove(manager, &unit).await;
+}
+
+/// Restarting what doesn't exist is refused, not queued.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn restarting_an_unknown_unit_is_refused(manager: &dyn UnitManager, prefix: &str) {
+    let answer = manager.restart(&name(prefix, "unknown")).await;
+    assert!(matches!(answer, Err(ManagerError::Refused(_))), "{answer:?}");
 }
 
 /// A unit that has finished is inactive, and its job is done.
@@ -288,6 +329,12 @@ async fn start(manager: &dyn UnitManager, unit: &UnitName) -> JobResult {
     manager.reload_if_needed(&BTreeSet::from([unit.clone()])).await.expect("reload is possible");
     let job = manager.start(unit).await.expect("the start is queued");
     time::timeout(LIMIT, job.wait()).await.expect("the start ends")
+}
+
+async fn restart(manager: &dyn UnitManager, unit: &UnitName) -> JobResult {
+    manager.reload_if_needed(&BTreeSet::from([unit.clone()])).await.expect("reload is possible");
+    let job = manager.restart(unit).await.expect("the restart is queued");
+    time::timeout(LIMIT, job.wait()).await.expect("the restart ends")
 }
 
 async fn stop(manager: &dyn UnitManager, unit: &UnitName) -> JobResult {

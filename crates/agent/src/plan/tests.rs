@@ -1,6 +1,6 @@
 use super::*;
 
-use Action::{Halt, Load, Start, Stop, Unload};
+use Action::{Halt, Load, Restart, Start, Stop, Unload};
 
 fn name(name: &str) -> UnitName {
     name.parse().unwrap()
@@ -19,7 +19,11 @@ const OLD: &str = "[Service]\nExecStart=/bin/old\n";
 const NEW: &str = "[Service]\nExecStart=/bin/new\n";
 
 fn wanted(state: JobState) -> Option<Wanted> {
-    Some(Wanted { hash: text(NEW).hash, state })
+    Some(Wanted { hash: text(NEW).hash, state, restart: None })
+}
+
+fn asked(revision: i64) -> Option<Wanted> {
+    wanted(JobState::Launched).map(|w| Wanted { restart: Some(Revision(revision)), ..w })
 }
 
 fn here(content: &str, claim: JobState) -> Here {
@@ -40,7 +44,7 @@ fn one(wanted: Option<Wanted>, here: Option<Here>) -> (BTreeMap<UnitName, Wanted
     let desired = wanted.map(|wanted| (unit.clone(), wanted)).into_iter().collect();
     let units = here.map(|here| (unit.clone(), here)).into_iter().collect();
     let texts = BTreeMap::from([(unit, text(NEW))]);
-    (desired, Current { units, texts, retries: BTreeMap::new() })
+    (desired, Current { units, texts, ..Current::default() })
 }
 
 fn actions(plan: &Plan) -> Vec<(Action, &'static str)> {
@@ -50,6 +54,7 @@ fn actions(plan: &Plan) -> Vec<(Action, &'static str)> {
         Reason::HashDiffers => "unit loaded but hash differs to expected",
         Reason::NotLaunched => "unit currently loaded but desired state is launched",
         Reason::Launched => "unit currently launched but desired state is loaded",
+        Reason::Requested => "restart requested",
         Reason::Purge => "purging agent",
         Reason::Reload => "always reload unit files",
     };
@@ -129,6 +134,67 @@ async fn every_row_of_the_table_has_its_steps() {
 }
 
 #[tokio::test]
+async fn a_restart_takes_the_place_of_a_start_and_comes_once() {
+    use JobState::{Inactive, Launched, Loaded};
+    let restart = (Restart, "restart requested");
+    let load = (Load, "unit scheduled here but not loaded");
+    let differs = "unit loaded but hash differs to expected";
+    let rows: Vec<Row> = vec![
+        ("absent", asked(7), None, vec![load, restart]),
+        ("unknown", asked(7), Some(here(NEW, Inactive)), vec![load, restart]),
+        ("loaded", asked(7), Some(here(NEW, Loaded)), vec![restart]),
+        ("launched", asked(7), Some(here(NEW, Launched)), vec![restart]),
+        ("starting", asked(7), busy(Launched, Busy::Starting), vec![restart]),
+        ("stopping", asked(7), busy(Loaded, Busy::Stopping), vec![]),
+        ("restarting for an earlier one", asked(7), busy(Launched, Busy::Restarting), vec![]),
+        ("differs", asked(7), Some(here(OLD, Launched)), vec![(Halt, differs)]),
+        ("differs, stopped", asked(7), stopped(OLD), vec![(Unload, differs), load, restart]),
+        (
+            "not wanted",
+            None,
+            busy(Launched, Busy::Restarting),
+            vec![(Halt, "unit loaded but not scheduled here")],
+        ),
+        (
+            "wanted loaded",
+            wanted(Loaded),
+            busy(Launched, Busy::Restarting),
+            vec![(Stop, "unit currently launched but desired state is loaded")],
+        ),
+    ];
+    for (row, wanted, here, expected) in rows {
+        let (desired, mut current) = one(wanted, here);
+        current.restarts.insert(name("a.service"), Revision(6));
+        assert_eq!(actions(&plan(&desired, &current, Instant::now())), expected, "{row}");
+    }
+    let (desired, mut current) = one(asked(7), Some(here(NEW, Launched)));
+    current.restarts.insert(name("a.service"), Revision(7));
+    assert_eq!(plan(&desired, &current, Instant::now()).steps, vec![], "systemd was told");
+}
+
+#[test]
+fn a_request_is_acknowledged_when_its_job_has_ended_or_it_is_void() {
+    use JobState::{Launched, Loaded};
+    for (row, wanted, here, told, expected) in [
+        ("not told yet", asked(7), Some(here(NEW, Launched)), None, false),
+        ("told of an earlier one", asked(7), Some(here(NEW, Launched)), Some(6), false),
+        ("under way", asked(7), busy(Launched, Busy::Restarting), Some(7), false),
+        ("done", asked(7), Some(here(NEW, Launched)), Some(7), true),
+        ("done, then removed", asked(7), None, Some(7), true),
+        ("not wanted launched", wanted(Loaded), Some(here(NEW, Launched)), None, true),
+        ("not wanted here", None, None, None, true),
+        ("not wanted while under way", None, busy(Launched, Busy::Restarting), Some(7), true),
+    ] {
+        let (desired, mut current) = one(wanted, here);
+        let unit = name("a.service");
+        current.restarts = told.map(|at| (unit.clone(), Revision(at))).into_iter().collect();
+        let requests = BTreeMap::from([(unit, Revision(7))]);
+        let acknowledged = settled(&requests, &desired, &current);
+        assert_eq!(acknowledged == requests, expected, "{row}: {acknowledged:?}");
+    }
+}
+
+#[tokio::test]
 async fn steps_come_by_phase_and_by_name_within_each() {
     let desired = BTreeMap::from([
         (name("b.service"), wanted(JobState::Launched).unwrap()),
@@ -141,7 +207,7 @@ async fn steps_come_by_phase_and_by_name_within_each() {
         (name("e.service"), stopped(NEW).unwrap()),
     ]);
     let texts = desired.keys().map(|name| (name.clone(), text(NEW))).collect();
-    let current = Current { units, texts, retries: BTreeMap::new() };
+    let current = Current { units, texts, ..Current::default() };
     let steps = plan(&desired, &current, Instant::now()).steps;
     let steps: Vec<_> = steps.iter().map(|step| (step.action, step.unit.as_str())).collect();
     let expected = [

@@ -39,7 +39,8 @@ impl Jobs {
         self.newest.insert(step.unit.clone(), (number, step.action));
         self.waiting.spawn(async move {
             let result = match step.action {
-                Action::Start => Some(job.wait().await), // some never end, and rightly so
+                // Some never end, and rightly so.
+                Action::Start | Action::Restart => Some(job.wait().await),
                 _ => time::timeout(STOP_LIMIT, job.wait()).await.ok(),
             };
             (number, Ended { step, result })

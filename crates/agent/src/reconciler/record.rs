@@ -7,7 +7,7 @@ use tracing::{debug, info};
 use super::Reconciler;
 use super::jobs::{Ended, STOP_LIMIT};
 use crate::{
-    JobResult,
+    JobResult, ManagerError,
     execute::{Done, Effect},
     plan::{Action, Busy, Here, Retry, Step},
 };
@@ -26,6 +26,9 @@ impl Reconciler {
                 self.worked(step, effect);
             }
             Err(error) => {
+                if let (Action::Restart, ManagerError::Refused(_)) = (step.action, &error) {
+                    self.told(&step); // asking again would get the same answer
+                }
                 self.scan_at = Instant::now(); // what is on disk may be half done
                 if let Some(here) = self.current.units.get_mut(&step.unit) {
                     here.stopped = false;
@@ -52,6 +55,13 @@ impl Reconciler {
                     here.busy = Some(Busy::Stopping);
                 }
             }
+            Action::Restart => {
+                if let Some(here) = units.get_mut(&step.unit) {
+                    here.claim = JobState::Launched;
+                    here.busy = Some(Busy::Restarting);
+                }
+                self.told(&step);
+            }
             Action::Start => {
                 if let Some(here) = units.get_mut(&step.unit) {
                     here.claim = JobState::Launched;
@@ -64,15 +74,24 @@ impl Reconciler {
         }
     }
 
+    /// Notes that systemd has been told of the request behind a step.
+    fn told(&mut self, step: &Step) {
+        let request = self.desired.units.get(&step.unit).and_then(|wanted| wanted.restart);
+        if let Some(request) = request {
+            self.current.restarts.insert(step.unit.clone(), request);
+        }
+    }
+
     /// Takes in how a job ended.
     pub(super) fn ended(&mut self, Ended { step, result }: Ended) {
         let Some(here) = self.current.units.get_mut(&step.unit) else { return };
         here.busy = None;
         match (step.action, result) {
             (Action::Start, Some(JobResult::Done)) => {}
+            (Action::Restart, Some(JobResult::Done)) => info!("Restarted unit({})", step.unit),
             // Only its published state tells: fleet restarts nothing (`cluster.md` 1).
-            (Action::Start, result) => {
-                info!(unit = %step.unit, ?result, "start did not succeed");
+            (action @ (Action::Start | Action::Restart), result) => {
+                info!(unit = %step.unit, ?action, ?result, "start did not succeed");
             }
             (Action::Halt, Some(JobResult::Done)) => {
                 here.stopped = true;

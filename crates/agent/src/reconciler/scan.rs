@@ -22,6 +22,9 @@ impl Reconciler {
         }
         let listing = self.manager.units().await?;
         let remembered = if self.scanned { BTreeMap::new() } else { self.remembered_claims() };
+        if !self.scanned {
+            self.current.restarts = self.told.recall();
+        }
         let mut found = self.merge(listing, &remembered);
         self.adopt(&mut found).await?;
         if !self.scanned && !found.is_empty() {

@@ -1,5 +1,6 @@
 //! Whole agents on a store in memory and a fake service manager, under paused time.
 
+mod bounce;
 mod failure;
 mod life;
 mod log;
