@@ -41,15 +41,19 @@ deny() {
   cargo deny --config .deny.toml check bans licenses sources
 }
 release() { cargo build --release --locked --package fleetd --package fleetctl; }
-stories() {
+be_root() {
   if [ "$(id -u)" != 0 ]; then
     echo "the lab boots hosts on this machine, for which it must be root" >&2
     return 1
   fi
-  cargo test --locked --package fleet-systemd --features lab --test real_systemd \
-    --no-fail-fast -- --test-threads="$at_once" "$@" &&
-    cargo test --locked --package fleet-functional --test '*' --no-fail-fast -- \
-      --test-threads="$at_once" "$@"
+}
+adapter() {
+  be_root && cargo test --locked --package fleet-systemd --features lab --test real_systemd \
+    --no-fail-fast -- --test-threads="$at_once" "$@"
+}
+stories() {
+  be_root && cargo test --locked --package fleet-functional --test '*' --no-fail-fast -- \
+    --test-threads="$at_once" "$@"
 }
 bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
 
@@ -73,6 +77,7 @@ case $mode in
     step packages install_missing $build_needs $lab_needs
     quick
     step 'release build' release
+    step 'systemd adapter' adapter
     step stories stories
     ;;
   quick)
@@ -84,6 +89,7 @@ case $mode in
   functional)
     step packages install_missing $build_needs $lab_needs
     step 'release build' release
+    step 'systemd adapter' adapter "$@"
     step stories stories "$@"
     ;;
   bench)
