@@ -1,6 +1,6 @@
 //! Answers requests: finds the resource, checks the method, calls its handler.
 
-use std::num::NonZeroU16;
+use std::{num::NonZeroU16, sync::Arc};
 
 use bytes::Bytes;
 use fleet_registry::Registry;
@@ -17,6 +17,7 @@ use crate::{
     body::BodyReader,
     error::ApiError,
     handlers::{discovery, machines, put, states, units},
+    metrics::{self, MetricsSource},
     query::Query,
     reply::{self, Reply},
     route::Route,
@@ -39,6 +40,7 @@ pub struct Api {
     pub(crate) registry: Registry,
     pub(crate) bodies: BodyReader,
     availability: Availability,
+    metrics: Option<Arc<dyn MetricsSource>>,
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
@@ -59,7 +61,13 @@ impl Api {
         let server = HeaderValue::from_str(&format!("fleetd/{version}"))
             .unwrap_or(HeaderValue::from_static("fleetd"));
         let bodies = BodyReader::new(&limits);
-        Self { registry, bodies, availability, token_limit, server, limits }
+        Self { registry, bodies, availability, metrics: None, token_limit, server, limits }
+    }
+
+    /// The same with something to show under `/metrics`, which is an empty page otherwise.
+    #[must_use]
+    pub fn with_metrics(self, source: Arc<dyn MetricsSource>) -> Self {
+        Self { metrics: Some(source), ..self }
     }
 
     /// What clients may take.
@@ -107,6 +115,10 @@ impl Api {
             ref method => method.clone(),
         };
         match (&route, method) {
+            (Route::Metrics, _) => {
+                let families = self.metrics.as_ref().map(|source| source.families());
+                Ok(reply::metrics(metrics::page(&families.unwrap_or_default())))
+            }
             (Route::Discovery, Method::GET) => Ok(discovery::get()),
             (Route::Discovery, _) => Err(ApiError::bad_request(refusal)),
             (Route::Machines, Method::GET) => machines::list(self, &query).await,
@@ -127,6 +139,7 @@ fn methods(route: &Route) -> Methods {
     let (allow, refusal) = match route {
         Route::Server => ("DELETE, GET, HEAD, OPTIONS, PATCH, PUT", ""),
         Route::Root => ("", ""),
+        Route::Metrics => ("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""),
         Route::Discovery => ("GET, HEAD, OPTIONS", "only HTTP GET supported against this resource"),
         Route::Machines => {
             ("GET, HEAD, OPTIONS, PATCH", "only GET and PATCH supported against this resource")

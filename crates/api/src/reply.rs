@@ -12,6 +12,7 @@ use hyper::{
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
 /// What clients match on (`api.md` 1.2).
 const UNAVAILABLE: &str = "fleet server unable to communicate with etcd";
@@ -19,6 +20,14 @@ const UNAVAILABLE: &str = "fleet server unable to communicate with etcd";
 /// 200 with an entity.
 pub(crate) fn entity<T: Entity>(entity: &T) -> Reply {
     json(StatusCode::OK, to_json(entity))
+}
+
+/// 200 with the page of metrics.
+pub(crate) fn metrics(page: String) -> Reply {
+    let mut reply = empty(StatusCode::OK);
+    reply.headers_mut().insert(CONTENT_TYPE, METRICS);
+    *reply.body_mut() = Full::new(page.into());
+    reply
 }
 
 /// 200 with a JSON text that never changes.

@@ -9,6 +9,8 @@ pub(crate) enum Route {
     Server,
     /// `/` and the bare prefixes, where no method is supported.
     Root,
+    /// What is measured.
+    Metrics,
     /// The description of the API.
     Discovery,
     /// The machines.
@@ -33,6 +35,7 @@ impl Route {
         match &*path {
             "*" => return Some(Self::Server),
             "/" => return Some(Self::Root),
+            "/metrics" => return Some(Self::Metrics),
             _ => {}
         }
         match PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))? {
@@ -121,5 +124,8 @@ mod tests {
         }
         assert_eq!(Route::find("/"), Some(Route::Root));
         assert_eq!(Route::find("*"), Some(Route::Server));
+        assert_eq!(Route::find("/metrics"), Some(Route::Metrics));
+        assert_eq!(Route::find("/metrics/"), None);
+        assert_eq!(Route::find("/fleet/v1/metrics"), None);
     }
 }

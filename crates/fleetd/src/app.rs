@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Etcd},
     identity::{self, NoMachineId},
     listen::{self, ListenError},
+    metrics::Metrics,
 };
 
 /// Everything that runs, built and not yet running.
@@ -108,7 +109,10 @@ impl App {
             token_limit: NonZeroU16::new(config.token_limit).unwrap_or(NonZeroU16::MIN),
             limits: Limits::default(),
         };
-        let api = Arc::new(Api::new(registry, availability.clone(), settings));
+        let metrics =
+            Metrics { registry: registry.clone(), engine: engine.as_ref().map(Engine::handle) };
+        let api = Api::new(registry, availability.clone(), settings);
+        let api = Arc::new(api.with_metrics(Arc::new(metrics)));
         Ok(Self {
             agent,
             engine,

@@ -8,6 +8,7 @@ mod dev;
 mod identity;
 mod listen;
 mod logging;
+mod metrics;
 mod notify;
 mod signals;
 mod supervise;

@@ -1,0 +1,122 @@
+//! What `GET /metrics` shows, and under which names (`api.md` 8).
+
+use fleet_api::{Buckets, Family, Label, MetricsSource, Samples};
+use fleet_engine::{ByAction, EngineHandle};
+use fleet_registry::{BUCKETS, FileMetrics, Histogram, OperationMetrics, Registry};
+
+mod process;
+
+/// Gathers what the parts of this process have counted.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) registry: Registry,
+    /// `None` with `disable_engine`: an engine that has done nothing is shown.
+    pub(crate) engine: Option<EngineHandle>,
+}
+
+impl MetricsSource for Metrics {
+    fn families(&self) -> Vec<Family> {
+        let engine = self.engine.as_ref().map(EngineHandle::metrics).unwrap_or_default();
+        let mut families = engine_families(&engine);
+        families.extend(registry_families(&self.registry.file_metrics()));
+        families.extend(process::families());
+        families
+    }
+}
+
+fn engine_families(engine: &fleet_engine::Metrics) -> Vec<Family> {
+    let failures = [
+        ("machine_away", engine.machines_away),
+        ("run", engine.unable_to_run),
+        ("schedule", engine.unplaced),
+    ];
+    vec![
+        Family {
+            name: "fleet_engine_leader_start_time",
+            help: "Start time of becoming an engine leader since epoch in seconds.",
+            samples: Samples::Gauges(vec![(None, number(engine.leader_start_time))]),
+        },
+        Family {
+            name: "fleet_engine_reconcile_count_total",
+            help: "Counter of reconciliation rounds.",
+            samples: Samples::Counters(vec![(None, number(engine.passes))]),
+        },
+        Family {
+            name: "fleet_engine_reconcile_duration_second",
+            help: "Histogram of time (in seconds) each reconciliation round takes.",
+            samples: Samples::Histograms(vec![(None, buckets(&engine.durations))]),
+        },
+        Family {
+            name: "fleet_engine_reconcile_failure_count_total",
+            help: "Counter of units that a reconciliation round found amiss, by what is.",
+            samples: used("type", failures),
+        },
+        Family {
+            name: "fleet_engine_task_count_total",
+            help: "Counter of engine tasks executed, with success or not.",
+            samples: used("type", by_action(engine.tasks)),
+        },
+        Family {
+            name: "fleet_engine_task_failure_count_total",
+            help: "Counter of engine tasks that failed.",
+            samples: used("type", by_action(engine.task_failures)),
+        },
+    ]
+}
+
+fn by_action(counts: ByAction) -> [(&'static str, u64); 2] {
+    [("attemptscheduleunit", counts.schedule), ("unscheduleunit", counts.unschedule)]
+}
+
+fn registry_families(files: &FileMetrics) -> Vec<Family> {
+    let operations = [("get", &files.get), ("get_all", &files.get_all), ("set", &files.set)];
+    let counts = |of: fn(&OperationMetrics) -> u64| {
+        used("type", operations.map(|(name, operation)| (name, of(operation))))
+    };
+    let durations = operations
+        .into_iter()
+        .filter(|(_, operation)| operation.count > operation.failed)
+        .map(|(name, operation)| (label("ops", name), buckets(&operation.durations)));
+    vec![
+        Family {
+            name: "fleet_registry_operation_count_total",
+            help: "Counter of registry operations on unit files.",
+            samples: counts(|operation| operation.count),
+        },
+        Family {
+            name: "fleet_registry_operation_duration_second",
+            // The label is `ops` here and `type` elsewhere, as dashboards have it.
+            help: "Histogram of time (in seconds) each successful registry operation takes.",
+            samples: Samples::Histograms(durations.collect()),
+        },
+        Family {
+            name: "fleet_registry_operation_failed_count_total",
+            help: "Counter of registry operations on unit files that failed.",
+            samples: counts(|operation| operation.failed),
+        },
+    ]
+}
+
+/// Counters with a label; those that never counted anything aren't shown.
+fn used<const N: usize>(name: &'static str, counts: [(&'static str, u64); N]) -> Samples {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    Samples::Counters(counts.map(|(value, count)| (label(name, value), number(count))).collect())
+}
+
+fn label(name: &'static str, value: &str) -> Option<Label> {
+    Some(Label { name, value: value.to_owned() })
+}
+
+fn buckets(histogram: &Histogram) -> Buckets {
+    let [bounded @ .., beyond] = histogram.counts;
+    let bounded = BUCKETS.into_iter().zip(bounded).collect();
+    Buckets { bounded, beyond, sum: histogram.sum }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests;
