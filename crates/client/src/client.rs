@@ -10,7 +10,7 @@ use hyper::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
-use crate::{ClientError, Dial, Direct, Endpoint, transport::Transport, transport::word};
+use crate::{ClientError, Dial, Direct, Endpoint, Tls, transport::Transport, transport::word};
 
 /// What is encoded in a path segment or a query value: everything but RFC 3986's unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -34,13 +34,19 @@ impl Client {
     /// the answer; `None` waits for ever. Nothing is sent yet.
     #[must_use]
     pub fn new(endpoint: Endpoint, timeout: Option<Duration>) -> Self {
-        Self::with_dial(endpoint, Arc::new(Direct), timeout)
+        Self::with(endpoint, Arc::new(Direct), None, timeout)
     }
 
-    /// As [`new`](Self::new), over streams that `dial` opens.
+    /// As [`new`](Self::new), over streams that `dial` opens, and with certificates for an
+    /// `https` endpoint; [`Tls::system`] when none are given.
     #[must_use]
-    pub fn with_dial(endpoint: Endpoint, dial: Arc<dyn Dial>, timeout: Option<Duration>) -> Self {
-        Self { transport: Transport::new(endpoint, dial, timeout) }
+    pub fn with(
+        endpoint: Endpoint,
+        dial: Arc<dyn Dial>,
+        tls: Option<Tls>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self { transport: Transport::new(endpoint, dial, tls, timeout) }
     }
 
     /// All units, in the server's order.

@@ -17,6 +17,7 @@ pub struct Endpoint {
     authority: String,
     /// What precedes `/fleet/v1` in the path: empty, or with a slash in front.
     base: String,
+    tls: bool,
 }
 
 /// What has to be connected to.
@@ -64,9 +65,6 @@ pub enum InvalidEndpoint {
     /// It carries a user or a password.
     #[error("endpoint of host {0:?} must not carry a user or password")]
     Credentials(String),
-    /// TLS is asked for.
-    #[error("https endpoints are not supported yet: use http, or a unix socket")]
-    Tls,
 }
 
 impl Endpoint {
@@ -74,6 +72,17 @@ impl Endpoint {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Whether what is sent there goes over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The scheme of what is spoken there.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// The value of the `Host` header.
@@ -93,7 +102,7 @@ impl Endpoint {
     pub fn url(&self, target: &str) -> String {
         match &self.target {
             Target::Unix(_) => format!("{}{target}", self.text),
-            Target::Tcp { .. } => format!("http://{}{target}", self.authority),
+            Target::Tcp { .. } => format!("{}://{}{target}", self.scheme(), self.authority),
         }
     }
 }
@@ -105,8 +114,7 @@ impl FromStr for Endpoint {
         let url = Url::parse(text).map_err(|error| no_url(text, error))?;
         match url.scheme() {
             "unix" | "file" => unix(text, &url),
-            "http" => tcp(text, &url),
-            "https" => Err(InvalidEndpoint::Tls),
+            "http" | "https" => tcp(text, &url),
             other => Err(InvalidEndpoint::UnknownScheme(other.to_owned())),
         }
     }
@@ -164,6 +172,7 @@ fn unix(text: &str, url: &Url) -> Result<Endpoint, InvalidEndpoint> {
         target: Target::Unix(path.into()),
         authority: UNIX_AUTHORITY.to_owned(),
         base: String::new(),
+        tls: false,
     })
 }
 
@@ -189,6 +198,7 @@ fn tcp(text: &str, url: &Url) -> Result<Endpoint, InvalidEndpoint> {
         target: Target::Tcp { host, port },
         authority,
         base: url.path().trim_end_matches('/').to_owned(),
+        tls: url.scheme() == "https",
     })
 }
 
@@ -225,6 +235,19 @@ mod tests {
             assert_eq!(endpoint.target(), &Target::Tcp { host: host.into(), port }, "{text}");
             assert_eq!((endpoint.authority(), &*endpoint.path("/x")), (authority, path));
             assert_eq!(endpoint.url(&endpoint.path("/x")), format!("http://{authority}{path}"));
+            assert!(!endpoint.is_tls());
+        }
+    }
+
+    #[test]
+    fn https_endpoints_are_tcp_endpoints_over_tls() {
+        for (text, port, authority) in
+            [("https://h", 443, "h"), ("https://h:443", 443, "h"), ("https://h:8/", 8, "h:8")]
+        {
+            let endpoint = parse(text).unwrap();
+            assert_eq!(endpoint.target(), &Target::Tcp { host: "h".into(), port }, "{text}");
+            assert!(endpoint.is_tls(), "{text}");
+            assert_eq!(endpoint.url("/x"), format!("https://{authority}/x"), "{text}");
         }
     }
 
@@ -242,7 +265,6 @@ mod tests {
             ("localhost:49153", r#"unsupported protocol scheme "localhost""#),
             ("ftp://h/", r#"unsupported protocol scheme "ftp""#),
             ("http://u:p@h/", r#"endpoint of host "h" must not carry a user or password"#),
-            ("https://h/", "https endpoints are not supported yet: use http, or a unix socket"),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), error, "{text}");
         }

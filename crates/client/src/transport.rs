@@ -13,7 +13,7 @@ use tracing::debug;
 use url::Url;
 
 use crate::{
-    Answer, ClientError, Dial, Endpoint,
+    Answer, ClientError, Dial, Endpoint, Tls,
     connection::{Connection, Reply},
     error::TransportError,
 };
@@ -30,6 +30,8 @@ const USER_AGENT: &str = concat!("fleetctl/v", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Transport {
     endpoint: Endpoint,
     dial: Arc<dyn Dial>,
+    /// Set for endpoints over TLS, and only for those.
+    tls: Option<Tls>,
     timeout: Option<Duration>,
     slots: Semaphore,
     /// Connections that wait for a request; never locked across an await.
@@ -37,9 +39,15 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(endpoint: Endpoint, dial: Arc<dyn Dial>, timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        dial: Arc<dyn Dial>,
+        tls: Option<Tls>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        let tls = endpoint.is_tls().then(|| tls.unwrap_or_else(Tls::system));
         let slots = Semaphore::new(MAX_CONNECTIONS);
-        Self { endpoint, dial, timeout, slots, idle: Mutex::new(Vec::new()) }
+        Self { endpoint, dial, tls, timeout, slots, idle: Mutex::new(Vec::new()) }
     }
 
     /// The address of a request target, for messages.
@@ -130,7 +138,12 @@ impl Transport {
                 Err(error) => return Err(error),
             }
         }
-        let stream = self.dial.dial(self.endpoint.target()).await?;
+        let target = self.endpoint.target();
+        let stream = self.dial.dial(target).await?;
+        let stream = match &self.tls {
+            Some(tls) => tls.secure(target, stream).await?,
+            None => stream,
+        };
         let mut connection = Connection::new(stream).await?;
         let reply = connection.exchange(request()?).await?;
         Ok(self.keep(connection, reply))
@@ -167,6 +180,12 @@ impl Transport {
         Ok(request.body(Full::new(body.cloned().unwrap_or_default()))?)
     }
 
+    /// The address of a request target as HTTP sees it.
+    fn address(&self, target: &str) -> Option<Url> {
+        let (scheme, authority) = (self.endpoint.scheme(), self.endpoint.authority());
+        Url::parse(&format!("{scheme}://{authority}{target}")).ok()
+    }
+
     /// Where a GET goes on: elsewhere on the same server only.
     fn redirected(&self, method: &Method, target: &str, reply: &Reply) -> Option<String> {
         let moved = matches!(
@@ -180,7 +199,7 @@ impl Transport {
         if !moved || *method != Method::GET {
             return None;
         }
-        let here = Url::parse(&format!("http://{}{target}", self.endpoint.authority())).ok()?;
+        let here = self.address(target)?;
         let there = here.join(reply.location.as_deref()?).ok()?;
         if there.origin() != here.origin() {
             return None;

@@ -10,6 +10,13 @@ use fleet_schema::{Machine, Unit, UnitOption, UnitState};
 #[error(transparent)]
 pub(crate) struct ApiError(Box<dyn std::error::Error + Send + Sync>);
 
+impl ApiError {
+    /// A failure with the text of `error`.
+    pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
 impl From<ClientError> for ApiError {
     fn from(error: ClientError) -> Self {
         Self(error.into())
@@ -17,7 +24,7 @@ impl From<ClientError> for ApiError {
 }
 
 /// A cluster. Lists come in the cluster's order; names need not be valid.
-#[async_trait]
+#[async_trait(?Send)]
 pub(crate) trait Api {
     /// All units.
     async fn units(&self) -> Result<Vec<Unit>, ApiError>;
@@ -37,7 +44,7 @@ pub(crate) trait Api {
     async fn destroy(&self, name: &str) -> Result<Removal, ApiError>;
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Api for Client {
     async fn units(&self) -> Result<Vec<Unit>, ApiError> {
         Ok(Self::units(self).await?)

@@ -44,14 +44,21 @@ pub(crate) fn run(
 fn command(verb: Verb, matches: &ArgMatches, config: &Config, ui: &Ui) -> Result<(), CliError> {
     log::start(config.debug);
     commands::refuse_given_up(matches)?;
-    let api = connect(config)?;
-    let session = Session::new(&*api, ui);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(format!("Unable to initialize client: {error}")))?;
-    let result = runtime.block_on(commands::run(verb, matches, &session));
-    // A name that is still being looked up holds nobody up.
+    let result = runtime.block_on(async {
+        match verb {
+            Verb::Verify => commands::verify::run(),
+            Verb::FdForward => commands::fd_forward::run(matches).await,
+            verb => {
+                let api = connect(config, ui).await?;
+                commands::run(verb, matches, &Session::new(&*api, ui)).await
+            }
+        }
+    });
+    // A name that is still being looked up, or a stdin that nobody ends, holds nobody up.
     runtime.shutdown_background();
     result
 }

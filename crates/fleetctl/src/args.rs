@@ -10,11 +10,13 @@ use clap::{ArgMatches, Command};
 use crate::error::CliError;
 
 pub(crate) mod flags;
+mod tree;
 mod usage;
 mod values;
 mod verb;
 mod words;
 
+pub use tree::command;
 pub(crate) use values::{boolean, seconds};
 pub(crate) use verb::Verb;
 
@@ -65,8 +67,8 @@ fn topic(matches: &ArgMatches) -> Invocation {
     match flags::words(matches).first() {
         None => Invocation::Help(None),
         Some(word) => match words::find(word) {
-            Some(verb) => Invocation::Help(Some(verb)),
-            None => Invocation::HelpOfUnknown(word.clone()),
+            words::Found::Verb(verb) => Invocation::Help(Some(verb)),
+            _ => Invocation::HelpOfUnknown(word.clone()),
         },
     }
 }

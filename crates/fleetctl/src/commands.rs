@@ -6,6 +6,7 @@ use crate::{args::Verb, error::CliError, session::Session};
 
 pub(crate) mod cat;
 pub(crate) mod destroy;
+pub(crate) mod fd_forward;
 pub(crate) mod help;
 pub(crate) mod list_machines;
 pub(crate) mod list_unit_files;
@@ -15,9 +16,14 @@ pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod unload;
+pub(crate) mod verify;
 pub(crate) mod version;
 
-/// Runs a command.
+/// What is said to whoever asks for signatures of units.
+pub(crate) const NO_SIGNATURES: &str =
+    "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.";
+
+/// Runs a command that needs a cluster.
 pub(crate) async fn run(
     verb: Verb,
     matches: &ArgMatches,
@@ -34,7 +40,9 @@ pub(crate) async fn run(
         Verb::Stop => stop::run(matches, session).await,
         Verb::Submit => submit::run(matches, session).await,
         Verb::Unload => unload::run(matches, session).await,
+        Verb::FdForward => fd_forward::run(matches).await,
         Verb::Help => session.ui.text(&crate::help::overview()),
+        Verb::Verify => verify::run(),
         Verb::Version => version::run(session.ui),
     }
 }
@@ -45,8 +53,7 @@ pub(crate) fn refuse_given_up(matches: &ArgMatches) -> Result<(), CliError> {
         && matches.value_source("sign") == Some(ValueSource::CommandLine)
         && matches.get_flag("sign");
     if given {
-        let text = "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.";
-        return Err(CliError::GivenUp(text.to_owned()));
+        return Err(CliError::GivenUp(NO_SIGNATURES.to_owned()));
     }
     Ok(())
 }

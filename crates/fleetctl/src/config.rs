@@ -1,11 +1,12 @@
 //! What holds for every command: flags over environment over defaults (`fleetctl.md` 2).
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, parser::ValueSource};
 
 use crate::{
     args::{boolean, seconds},
+    certificates::Files,
     error::CliError,
 };
 
@@ -15,10 +16,20 @@ pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 /// The values in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// Where the API is, as it was given.
+    /// Where the cluster is, as it was given.
     pub(crate) endpoint: String,
+    /// What is spoken there, as it was given.
+    pub(crate) driver: String,
+    /// Where the registry is in etcd.
+    pub(crate) etcd_key_prefix: String,
+    /// Whether the API may be used where etcd could be: true, but for those who say otherwise.
+    pub(crate) experimental_api: bool,
+    /// Files with certificates.
+    pub(crate) certificates: Files,
     /// How long a request may take.
     pub(crate) request_timeout: Option<Duration>,
+    /// The host to tunnel through; empty for none.
+    pub(crate) tunnel: String,
     /// Whether debug output is wanted.
     pub(crate) debug: bool,
     /// Whether only the version is wanted.
@@ -31,18 +42,24 @@ impl Config {
         matches: &ArgMatches,
         environment: &Environment<'_>,
     ) -> Result<Self, CliError> {
-        let endpoint = matches.get_one::<String>("endpoint").cloned();
         let layers = Layers { matches, environment };
+        // Flags that nothing needs yet must still have a meaning.
+        layers.flag("strict-host-key-checking")?;
+        layers.seconds("ssh-timeout")?;
         Ok(Self {
-            endpoint: layers
-                .value("endpoint", |text| Ok::<_, CliError>(text.to_owned()))?
-                .or(endpoint)
-                .unwrap_or_default(),
-            request_timeout: layers
-                .value("request-timeout", seconds)?
-                .unwrap_or_else(|| matches.get_one("request-timeout").copied().flatten()),
-            debug: layers.value("debug", boolean)?.unwrap_or_else(|| matches.get_flag("debug")),
-            version: layers.value("version", boolean)?.unwrap_or_default(),
+            endpoint: layers.text("endpoint")?,
+            driver: layers.text("driver")?,
+            etcd_key_prefix: layers.text("etcd-key-prefix")?,
+            experimental_api: layers.flag("experimental-api")?,
+            certificates: Files {
+                ca: layers.file("ca-file", "etcd-cafile")?,
+                certificate: layers.file("cert-file", "etcd-certfile")?,
+                key: layers.file("key-file", "etcd-keyfile")?,
+            },
+            request_timeout: layers.seconds("request-timeout")?,
+            tunnel: layers.text("tunnel")?,
+            debug: layers.flag("debug")?,
+            version: layers.flag("version")?,
         })
     }
 }
@@ -53,6 +70,34 @@ struct Layers<'a> {
 }
 
 impl Layers<'_> {
+    fn text(&self, flag: &str) -> Result<String, CliError> {
+        let given = || self.matches.get_one::<String>(flag).cloned().unwrap_or_default();
+        let text = |text: &str| Ok::<_, CliError>(text.to_owned());
+        Ok(self.value(flag, text)?.unwrap_or_else(given))
+    }
+
+    fn flag(&self, flag: &str) -> Result<bool, CliError> {
+        Ok(self.value(flag, boolean)?.unwrap_or_else(|| self.matches.get_flag(flag)))
+    }
+
+    fn seconds(&self, flag: &str) -> Result<Option<Duration>, CliError> {
+        let given = || self.matches.get_one(flag).copied().flatten();
+        Ok(self.value(flag, seconds)?.unwrap_or_else(given))
+    }
+
+    /// A file with two flags. On the command line the later one counts; an empty name is none.
+    fn file(&self, flag: &str, deprecated: &str) -> Result<Option<PathBuf>, CliError> {
+        let (new, old) = (self.text(flag)?, self.text(deprecated)?);
+        let place = |flag: &str| {
+            let given = self.matches.value_source(flag) == Some(ValueSource::CommandLine);
+            self.matches.indices_of(flag).into_iter().flatten().max().filter(|_| given)
+        };
+        // Without a place it comes from the environment, where the new name wins.
+        let old_is_later = place(deprecated) > place(flag);
+        let name = if old_is_later || new.is_empty() { old } else { new };
+        Ok((!name.is_empty()).then(|| name.into()))
+    }
+
     /// The environment's value of a flag, when it counts. A wrong one is always refused.
     fn value<T, E: Display>(
         &self,
@@ -90,7 +135,12 @@ mod tests {
     fn without_anything_the_defaults_hold() {
         let expected = Config {
             endpoint: "unix:///var/run/fleet.sock".into(),
+            driver: "API".into(),
+            etcd_key_prefix: "/_coreos.com/fleet/".into(),
+            experimental_api: true,
+            certificates: Files::default(),
             request_timeout: Some(Duration::from_secs(3)),
+            tunnel: String::new(),
             debug: false,
             version: false,
         };
@@ -117,11 +167,41 @@ mod tests {
     }
 
     #[test]
+    fn certificates_have_two_names_each() {
+        let ca = |words: &[&str], variables: &[(&str, &str)]| {
+            let files = config(words, variables).unwrap().certificates;
+            files.ca.map(|path| path.display().to_string())
+        };
+        let (new, old) = (("FLEETCTL_CA_FILE", "env"), ("FLEETCTL_ETCD_CAFILE", "old-env"));
+        for (words, variables, expected) in [
+            (&[][..], &[][..], None),
+            (&["--ca-file=a"], &[], Some("a")),
+            (&["--etcd-cafile=b"], &[], Some("b")),
+            (&["--ca-file=a", "--etcd-cafile=b"], &[], Some("b")),
+            (&["--etcd-cafile=b", "--ca-file=a"], &[], Some("a")),
+            (&["--ca-file=a", "--etcd-cafile=b", "--ca-file=c"], &[], Some("c")),
+            (&[], &[old], Some("old-env")),
+            (&[], &[new, old], Some("env")),
+            (&["--etcd-cafile=b"], &[new, old], Some("b")),
+            (&["--ca-file="], &[new], None),
+        ] {
+            assert_eq!(ca(words, variables).as_deref(), expected, "{words:?} {variables:?}");
+        }
+        let all = ["--cert-file=c", "--etcd-keyfile=k"];
+        let files = config(&all, &[]).unwrap().certificates;
+        let expected = Files { ca: None, certificate: Some("c".into()), key: Some("k".into()) };
+        assert_eq!(files, expected);
+    }
+
+    #[test]
     fn wrong_values_are_refused_by_the_name_of_the_variable() {
         for (variable, value) in [
             ("FLEETCTL_DEBUG", "yes"),
             ("FLEETCTL_VERSION", "on"),
             ("FLEETCTL_REQUEST_TIMEOUT", "10s"),
+            ("FLEETCTL_EXPERIMENTAL_API", "TrUe"),
+            ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "yes"),
+            ("FLEETCTL_SSH_TIMEOUT", "abc"),
         ] {
             let error = config(&["--debug", "--request-timeout=1"], &[(variable, value)]);
             let error = error.unwrap_err().to_string();

@@ -1,21 +1,63 @@
 //! Making the API out of the configuration (`fleetctl.md` 3).
 
-use fleet_client::{Client, Endpoint};
+use std::{fmt::Display, sync::Arc};
+
+use fleet_client::{Client, Direct, Endpoint};
 use tracing::warn;
 
-use crate::{api::Api, config::Config, error::CliError};
+use crate::{
+    api::Api,
+    args::flags::{DRIVER, ENDPOINT},
+    certificates::for_etcd,
+    config::Config,
+    error::CliError,
+    etcd::{self, Etcd},
+    ui::Ui,
+};
 
-/// A client of the cluster that `config` names. Nothing is sent yet.
-pub(crate) fn connect(config: &Config) -> Result<Box<dyn Api>, CliError> {
-    let (first, more) = match config.endpoint.split_once(',') {
-        Some((first, _)) => (first, true),
-        None => (&*config.endpoint, false),
-    };
-    let endpoint: Endpoint = first
-        .parse()
-        .map_err(|error| CliError::Failed(format!("Unable to initialize client: {error}")))?;
-    if more {
-        warn!("multiple endpoints provided but only the first ({first}) is used");
+/// The word for the registry itself.
+const ETCD: &str = "etcd";
+/// Where etcd was looked for before fleet had an API.
+const OLD_ETCD: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
+
+/// A client of the cluster that `config` names. To the API nothing is sent yet; etcd is asked
+/// whether this fleetctl is older than the cluster.
+pub(crate) async fn connect(config: &Config, ui: &Ui) -> Result<Box<dyn Api>, CliError> {
+    if !config.tunnel.is_empty() {
+        return Err(failed("--tunnel works over SSH, which this fleetctl does not speak yet"));
     }
-    Ok(Box::new(Client::new(endpoint, config.request_timeout)))
+    let files = config.certificates.read().map_err(failed)?;
+    match &*config.driver {
+        DRIVER => {
+            let (first, more) = match config.endpoint.split_once(',') {
+                Some((first, _)) => (first, true),
+                None => (&*config.endpoint, false),
+            };
+            let endpoint: Endpoint = first.parse().map_err(failed)?;
+            if more {
+                warn!("multiple endpoints provided but only the first ({first}) is used");
+            }
+            let tls = files.map(|(_, tls)| tls);
+            Ok(Box::new(Client::with(endpoint, Arc::new(Direct), tls, config.request_timeout)))
+        }
+        ETCD => {
+            let unused_api = config.endpoint == ENDPOINT && !config.experimental_api;
+            let endpoints = if unused_api { OLD_ETCD } else { &config.endpoint };
+            let tls = files.map(|(certificates, _)| for_etcd(certificates)).unwrap_or_default();
+            let settings = etcd::Settings {
+                endpoints: endpoints.split(',').map(|url| url.trim().to_owned()).collect(),
+                key_prefix: &config.etcd_key_prefix,
+                tls,
+                request_timeout: config.request_timeout,
+            };
+            let etcd = Etcd::connect(settings).map_err(failed)?;
+            etcd.check_version(ui).await;
+            Ok(Box::new(etcd))
+        }
+        other => Err(failed(format_args!("unrecognized driver \"{other}\""))),
+    }
+}
+
+fn failed(error: impl Display) -> CliError {
+    CliError::Failed(format!("Unable to initialize client: {error}"))
 }

@@ -88,7 +88,8 @@ fn default(arg: &Arg) -> String {
     let value = arg.get_default_values().first().map(|value| value.to_string_lossy());
     match (value, kind(arg)) {
         (Some(value), Some("string")) if !value.is_empty() => format!(" (default \"{value}\")"),
-        (Some(value), Some(_)) if value != "0" => format!(" (default {value})"),
+        (Some(value), Some("int" | "float")) if value != "0" => format!(" (default {value})"),
+        (Some(value), None) if value == "true" => " (default true)".to_owned(),
         _ => String::new(),
     }
 }

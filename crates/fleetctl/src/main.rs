@@ -1,42 +1,7 @@
 //! fleetctl: systemctl for the cluster.
-//!
-//! `main` reads the words and the environment, runs the command, prints what went wrong and turns
-//! it into the exit code. [`args`] says what the words mean, [`commands`] has one file a command,
-//! and [`api`] is all that commands know of a cluster.
 
-mod api;
-mod app;
-mod args;
-mod commands;
-mod config;
-mod connect;
-mod create;
-mod error;
-mod halt;
-mod help;
-mod legend;
-mod local;
-mod log;
-mod name;
-mod os;
-mod render;
-mod select;
-mod session;
-mod target;
-mod ui;
-mod unit;
-mod wait;
-
-use std::{env, process::ExitCode};
-
-use ui::Ui;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words = env::args_os().skip(1).collect();
-    let environment = |name: &str| env::var_os(name).map(|text| text.to_string_lossy().into());
-    let ui = Ui::standard();
-    match app::run(words, &environment, &ui) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(&ui),
-    }
+    fleetctl::main()
 }

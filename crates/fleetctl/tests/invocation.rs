@@ -98,15 +98,30 @@ fn help_of_a_command_has_its_sections() {
     out|      --sign                 DEPRECATED: do not use this flag.
     out|
     out|GLOBAL OPTIONS:
-    out|      --debug                   Print debug output to stderr
-    out|      --endpoint string         Location of the fleet API: unix:///PATH or http://HOST:PORT (default "unix:///var/run/fleet.sock")
-    out|  -h, --help                    Print help and exit
-    out|      --request-timeout float   Time in seconds a request to the API may take, 0 for no limit (default 3)
-    out|      --version                 Print the version and exit
+    out|      --ca-file string             Authorities that the endpoint is verified against instead of the system's, a PEM file
+    out|      --cert-file string           Client certificate to show to the endpoint, a PEM file
+    out|      --debug                      Print debug output to stderr
+    out|      --driver string              What the endpoint speaks: API, or etcd to work on the registry without fleetd (default "API")
+    out|      --endpoint string            Location of the fleet API: unix:///PATH, http://HOST:PORT or https://HOST:PORT; comma-separated etcd URLs with --driver=etcd (default "unix:///var/run/fleet.sock")
+    out|      --etcd-cafile string         DEPRECATED: do not use this flag.
+    out|      --etcd-certfile string       DEPRECATED: do not use this flag.
+    out|      --etcd-key-prefix string     Where the registry is in etcd, with --driver=etcd (default "/_coreos.com/fleet/")
+    out|      --etcd-keyfile string        DEPRECATED: do not use this flag.
+    out|      --experimental-api           DEPRECATED: do not use this flag. (default true)
+    out|  -h, --help                       Print help and exit
+    out|      --key-file string            Key of the client certificate, a PEM file
+    out|      --known-hosts-file string    Where SSH host keys are kept (default "~/.fleetctl/known_hosts")
+    out|      --request-timeout float      Time in seconds a request may take, 0 for no limit (default 3)
+    out|      --ssh-timeout float          Time in seconds that connecting over SSH may take, 0 for no limit (default 10)
+    out|      --ssh-username string        Name to log in with over SSH (default "core")
+    out|      --strict-host-key-checking   Verify SSH host keys (default true)
+    out|      --tunnel string              Reach the cluster through this host, HOST[:PORT], over SSH
+    out|      --version                    Print the version and exit
     out|
     "#);
     let text = alone("help start", &[]).out;
-    for words in ["start --help", "start -h x", "--help start", "-h star", "star --h", "help sta x"]
+    for words in
+        ["start --help", "start -h x", "--help start", "-h star", "star --h", "help star x"]
     {
         assert_eq!(alone(words, &[]).out, text, "{words}");
     }
@@ -129,6 +144,7 @@ fn help_lists_all_commands() {
     out|COMMANDS:
     out|→cat→→Output the contents of a submitted unit
     out|→destroy→→Destroy one or more units in the cluster
+    out|→fd-forward→Proxy stdin and stdout to a unix domain socket
     out|→help→→Help about any command
     out|→list-machines→Enumerate the current hosts in the cluster
     out|→list-unit-files→List the units that exist in the cluster.
@@ -138,6 +154,7 @@ fn help_lists_all_commands() {
     out|→stop→→Instruct systemd to stop one or more units in the cluster.
     out|→submit→→Upload one or more units to the cluster without starting them
     out|→unload→→Unschedule one or more units in the cluster.
+    out|→verify→→
     out|→version→→Print the version and exit
     out|
     out|DESCRIPTION:
@@ -145,11 +162,25 @@ fn help_lists_all_commands() {
     out|→To get help on a command: fleetctl help [command]
     out|
     out|OPTIONS:
-    out|      --debug                   Print debug output to stderr
-    out|      --endpoint string         Location of the fleet API: unix:///PATH or http://HOST:PORT (default "unix:///var/run/fleet.sock")
-    out|  -h, --help                    Print help and exit
-    out|      --request-timeout float   Time in seconds a request to the API may take, 0 for no limit (default 3)
-    out|      --version                 Print the version and exit
+    out|      --ca-file string             Authorities that the endpoint is verified against instead of the system's, a PEM file
+    out|      --cert-file string           Client certificate to show to the endpoint, a PEM file
+    out|      --debug                      Print debug output to stderr
+    out|      --driver string              What the endpoint speaks: API, or etcd to work on the registry without fleetd (default "API")
+    out|      --endpoint string            Location of the fleet API: unix:///PATH, http://HOST:PORT or https://HOST:PORT; comma-separated etcd URLs with --driver=etcd (default "unix:///var/run/fleet.sock")
+    out|      --etcd-cafile string         DEPRECATED: do not use this flag.
+    out|      --etcd-certfile string       DEPRECATED: do not use this flag.
+    out|      --etcd-key-prefix string     Where the registry is in etcd, with --driver=etcd (default "/_coreos.com/fleet/")
+    out|      --etcd-keyfile string        DEPRECATED: do not use this flag.
+    out|      --experimental-api           DEPRECATED: do not use this flag. (default true)
+    out|  -h, --help                       Print help and exit
+    out|      --key-file string            Key of the client certificate, a PEM file
+    out|      --known-hosts-file string    Where SSH host keys are kept (default "~/.fleetctl/known_hosts")
+    out|      --request-timeout float      Time in seconds a request may take, 0 for no limit (default 3)
+    out|      --ssh-timeout float          Time in seconds that connecting over SSH may take, 0 for no limit (default 10)
+    out|      --ssh-username string        Name to log in with over SSH (default "core")
+    out|      --strict-host-key-checking   Verify SSH host keys (default true)
+    out|      --tunnel string              Reach the cluster through this host, HOST[:PORT], over SSH
+    out|      --version                    Print the version and exit
     out|
     "#);
     for words in ["help", "--help", "-h", "--h"] {
@@ -166,6 +197,9 @@ fn wrong_environment_is_refused_by_name() {
         ("FLEETCTL_DEBUG", "yes"),
         ("FLEETCTL_VERSION", "maybe"),
         ("FLEETCTL_REQUEST_TIMEOUT", "10s"),
+        ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "yes"),
+        ("FLEETCTL_SSH_TIMEOUT", "10s"),
+        ("FLEETCTL_EXPERIMENTAL_API", "off"),
     ] {
         let run = alone("list-units", &[(variable, value)]);
         assert_eq!((run.code, &*run.out), (Some(2), ""), "{variable}");

@@ -198,6 +198,16 @@ impl Registry {
         Ok(Page { items, next })
     }
 
+    /// The versions of fleetd on present machines, in the machines' order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn machine_versions(&self) -> Result<Vec<String>, RegistryError> {
+        let (kvs, _) = self.scan(&[Range::prefix(&self.keys.machines())]).await?;
+        let records = kvs.iter().filter_map(|kv| logged(decode::<MachineRecord>(kv)));
+        Ok(records.map(|record| record.value.version).collect())
+    }
+
     /// Dynamic metadata of the machines from the first to the last of a page.
     async fn dynamic_metadata(
         &self,

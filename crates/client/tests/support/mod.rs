@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod tls;
+
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -143,7 +145,7 @@ fn read<S: Read>(connection: usize, reader: &mut BufReader<S>) -> io::Result<Opt
         return Ok(None);
     }
     let mut words = first.split_whitespace().map(str::to_owned);
-    let (method, target) = (words.next().unwrap(), words.next().unwrap());
+    let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();

@@ -12,6 +12,12 @@ const WORDS: &str = "words";
 pub(crate) const ENDPOINT: &str = "unix:///var/run/fleet.sock";
 /// The default of `--request-timeout`, in seconds.
 pub(crate) const REQUEST_TIMEOUT: &str = "3";
+/// The default of `--driver`.
+pub(crate) const DRIVER: &str = "API";
+/// The default of `--etcd-key-prefix`.
+const ETCD_KEY_PREFIX: &str = "/_coreos.com/fleet/";
+/// What help says of flags that nobody needs any more.
+const DEPRECATED: &str = "DEPRECATED: do not use this flag.";
 
 /// A flag that is on or off: `--name`, or `--name=VALUE`.
 pub(crate) fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -58,21 +64,79 @@ pub(crate) fn words(matches: &ArgMatches) -> Vec<String> {
 
 /// Adds the flags that every command takes.
 pub(crate) fn global(command: Command) -> Command {
-    command.args([
-        text("endpoint", "Location of the fleet API: unix:///PATH or http://HOST:PORT")
-            .default_value(ENDPOINT),
-        text("request-timeout", "Time in seconds a request to the API may take, 0 for no limit")
-            .value_name("float")
-            .default_value(REQUEST_TIMEOUT)
-            .value_parser(values::seconds),
+    command.args(reach()).args(ssh()).args(deprecated()).args([
         flag("debug", "Print debug output to stderr"),
         flag("version", "Print the version and exit"),
         short_flag("help", 'h', "Print help and exit"),
     ])
 }
 
+/// Where the cluster is.
+fn reach() -> [Arg; 7] {
+    [
+        text("endpoint", "Location of the fleet API: unix:///PATH, http://HOST:PORT or https://HOST:PORT; comma-separated etcd URLs with --driver=etcd")
+            .default_value(ENDPOINT),
+        text("driver", "What the endpoint speaks: API, or etcd to work on the registry without fleetd")
+            .default_value(DRIVER),
+        text("request-timeout", "Time in seconds a request may take, 0 for no limit")
+            .value_name("float")
+            .default_value(REQUEST_TIMEOUT)
+            .value_parser(values::seconds),
+        text("etcd-key-prefix", "Where the registry is in etcd, with --driver=etcd")
+            .default_value(ETCD_KEY_PREFIX),
+        text("key-file", "Key of the client certificate, a PEM file"),
+        text("cert-file", "Client certificate to show to the endpoint, a PEM file"),
+        text("ca-file", "Authorities that the endpoint is verified against instead of the system's, a PEM file"),
+    ]
+}
+
+/// How SSH is spoken. Read and checked whatever the command does, so that scripts which pass them
+/// everywhere go on working.
+fn ssh() -> [Arg; 5] {
+    [
+        text("tunnel", "Reach the cluster through this host, HOST[:PORT], over SSH"),
+        text("known-hosts-file", "Where SSH host keys are kept")
+            .default_value("~/.fleetctl/known_hosts"),
+        flag("strict-host-key-checking", "Verify SSH host keys").default_value("true"),
+        text("ssh-timeout", "Time in seconds that connecting over SSH may take, 0 for no limit")
+            .value_name("float")
+            .default_value("10")
+            .value_parser(values::seconds),
+        text("ssh-username", "Name to log in with over SSH").default_value("core"),
+    ]
+}
+
+fn deprecated() -> [Arg; 4] {
+    [
+        flag("experimental-api", DEPRECATED).default_value("true"),
+        text("etcd-keyfile", DEPRECATED),
+        text("etcd-certfile", DEPRECATED),
+        text("etcd-cafile", DEPRECATED),
+    ]
+}
+
 /// The names of the flags that every command takes.
-const GLOBAL: [&str; 5] = ["debug", "endpoint", "help", "request-timeout", "version"];
+const GLOBAL: [&str; 19] = [
+    "ca-file",
+    "cert-file",
+    "debug",
+    "driver",
+    "endpoint",
+    "etcd-cafile",
+    "etcd-certfile",
+    "etcd-key-prefix",
+    "etcd-keyfile",
+    "experimental-api",
+    "help",
+    "key-file",
+    "known-hosts-file",
+    "request-timeout",
+    "ssh-timeout",
+    "ssh-username",
+    "strict-host-key-checking",
+    "tunnel",
+    "version",
+];
 
 /// Whether every command takes `arg`.
 pub(crate) fn is_global(arg: &Arg) -> bool {
@@ -101,7 +165,7 @@ pub(crate) fn block(matches: &ArgMatches) -> Block {
 pub(crate) fn creating() -> [Arg; 2] {
     [
         flag("replace", "Replace units in the cluster that differ from the local files"),
-        flag("sign", "DEPRECATED: do not use this flag."),
+        flag("sign", DEPRECATED),
     ]
 }
 

@@ -10,6 +10,7 @@ use crate::commands;
 pub(crate) enum Verb {
     Cat,
     Destroy,
+    FdForward,
     Help,
     ListMachines,
     ListUnitFiles,
@@ -19,14 +20,16 @@ pub(crate) enum Verb {
     Stop,
     Submit,
     Unload,
+    Verify,
     Version,
 }
 
 impl Verb {
     /// All commands, in alphabetical order.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Cat,
         Self::Destroy,
+        Self::FdForward,
         Self::Help,
         Self::ListMachines,
         Self::ListUnitFiles,
@@ -36,6 +39,7 @@ impl Verb {
         Self::Stop,
         Self::Submit,
         Self::Unload,
+        Self::Verify,
         Self::Version,
     ];
 
@@ -44,6 +48,7 @@ impl Verb {
         match self {
             Self::Cat => "cat",
             Self::Destroy => "destroy",
+            Self::FdForward => "fd-forward",
             Self::Help => "help",
             Self::ListMachines => "list-machines",
             Self::ListUnitFiles => "list-unit-files",
@@ -53,13 +58,14 @@ impl Verb {
             Self::Stop => "stop",
             Self::Submit => "submit",
             Self::Unload => "unload",
+            Self::Verify => "verify",
             Self::Version => "version",
         }
     }
 
     /// Whether it is suggested to somebody who misspelt it.
     pub(crate) fn is_suggested(self) -> bool {
-        self != Self::Help
+        !matches!(self, Self::Help | Self::Verify)
     }
 
     /// What clap has to know of it: flags, summary, usage and description.
@@ -68,6 +74,7 @@ impl Verb {
         flags::global(match self {
             Self::Cat => commands::cat::describe(base),
             Self::Destroy => commands::destroy::describe(base),
+            Self::FdForward => commands::fd_forward::describe(base),
             Self::Help => commands::help::describe(base),
             Self::ListMachines => commands::list_machines::describe(base),
             Self::ListUnitFiles => commands::list_unit_files::describe(base),
@@ -77,6 +84,7 @@ impl Verb {
             Self::Stop => commands::stop::describe(base),
             Self::Submit => commands::submit::describe(base),
             Self::Unload => commands::unload::describe(base),
+            Self::Verify => commands::verify::describe(base),
             Self::Version => commands::version::describe(base),
         })
     }

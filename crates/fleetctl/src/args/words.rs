@@ -8,6 +8,10 @@ use crate::error::CliError;
 /// How far a word may be from the command that is suggested instead.
 const NEAR: usize = 2;
 
+/// Commands that work over SSH, which this fleetctl doesn't speak. Their names are taken: what
+/// abbreviates one of them must not call another command.
+pub(crate) const OVER_SSH: [&str; 3] = ["journal", "ssh", "status"];
+
 /// What all our commands have in common for clap: we have our own help and our own version.
 pub(crate) fn base(name: &'static str) -> Command {
     Command::new(name)
@@ -21,19 +25,38 @@ pub(crate) fn base(name: &'static str) -> Command {
 pub(crate) fn split(words: &[String]) -> Result<Option<(Verb, Vec<String>)>, CliError> {
     let Some(place) = place(words) else { return Ok(None) };
     let word = &words[place];
-    let verb = find(word).ok_or_else(|| usage::unknown_command(word, &suggestions(word)))?;
+    let verb = match find(word) {
+        Found::Verb(verb) => verb,
+        Found::OverSsh(name) => return Err(usage::over_ssh(name)),
+        Found::Nothing => return Err(usage::unknown_command(word, &suggestions(word))),
+    };
     let rest = words[..place].iter().chain(&words[place + 1..]).cloned().collect();
     Ok(Some((verb, rest)))
 }
 
+/// What a word calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A command.
+    Verb(Verb),
+    /// A command that isn't there.
+    OverSsh(&'static str),
+    /// No command, or several.
+    Nothing,
+}
+
 /// The command that `word` calls: by its name, or by the beginning of the name of only one.
-pub(crate) fn find(word: &str) -> Option<Verb> {
-    let exact = Verb::ALL.into_iter().find(|verb| verb.name() == word);
-    let mut begun = Verb::ALL.into_iter().filter(|verb| verb.name().starts_with(word));
-    exact.or_else(|| match (begun.next(), begun.next()) {
-        (Some(only), None) if !word.is_empty() => Some(only),
-        _ => None,
-    })
+pub(crate) fn find(word: &str) -> Found {
+    let verbs = Verb::ALL.into_iter().map(|verb| (verb.name(), Found::Verb(verb)));
+    let all = verbs.chain(OVER_SSH.map(|name| (name, Found::OverSsh(name))));
+    let mut begun: Vec<_> = all.filter(|(name, _)| name.starts_with(word)).collect();
+    if let Some((_, exact)) = begun.iter().find(|(name, _)| *name == word) {
+        return *exact;
+    }
+    match (begun.pop(), begun.pop()) {
+        (Some((_, only)), None) if !word.is_empty() => only,
+        _ => Found::Nothing,
+    }
 }
 
 /// Where the command is: the first word that is neither a flag nor the value of one.
@@ -94,18 +117,27 @@ mod tests {
 
     #[test]
     fn the_beginning_of_one_name_is_enough() {
-        for (word, verb) in [
+        for (word, name) in [
             ("start", Some("start")),
             ("star", Some("start")),
+            ("stat", Some("status")),
+            ("sta", None),
             ("sto", Some("stop")),
             ("sub", Some("submit")),
+            ("ss", Some("ssh")),
             ("list-m", Some("list-machines")),
             ("list-unit-", Some("list-unit-files")),
             ("list-units", Some("list-units")),
             ("un", Some("unload")),
             ("d", Some("destroy")),
             ("c", Some("cat")),
+            ("f", Some("fd-forward")),
             ("h", Some("help")),
+            ("j", Some("journal")),
+            ("veri", Some("verify")),
+            ("vers", Some("version")),
+            ("ver", None),
+            ("s", None),
             ("st", None),
             ("list-", None),
             ("l", None),
@@ -113,7 +145,12 @@ mod tests {
             ("starts", None),
             ("", None),
         ] {
-            assert_eq!(find(word).map(Verb::name), verb, "{word}");
+            let found = match find(word) {
+                Found::Verb(verb) => Some(verb.name()),
+                Found::OverSsh(name) => Some(name),
+                Found::Nothing => None,
+            };
+            assert_eq!(found, name, "{word}");
         }
     }
 

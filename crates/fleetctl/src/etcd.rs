@@ -1,0 +1,277 @@
+//! The driver `etcd` (`fleetctl.md` 3.5): the registry without a fleetd in between. What the API
+//! checks and answers, this checks and answers too, so that commands see no difference.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use fleet_client::Removal;
+use fleet_core::{InvalidUnit, InvalidUnitName, JobState, UnitName, validate};
+use fleet_etcd::{ConfigError, EtcdConfig, EtcdStore, Tls};
+use fleet_registry::{
+    InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, StateFilter, StateView, Unit,
+};
+use fleet_schema as schema;
+use tracing::error;
+
+use crate::{
+    api::{Api, ApiError},
+    ui::Ui,
+};
+
+mod version;
+
+/// How many items are read at a time.
+const PAGE: usize = 1000;
+/// How often a change is decided anew because the unit changed meanwhile.
+const ATTEMPTS: usize = 16;
+/// What stands for no limit.
+const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Where the registry is.
+#[derive(Debug)]
+pub(crate) struct Settings<'a> {
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) key_prefix: &'a str,
+    pub(crate) tls: Tls,
+    pub(crate) request_timeout: Option<Duration>,
+}
+
+/// Settings that can't work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadSettings {
+    #[error("unsupported protocol scheme \"{0}\"")]
+    Scheme(String),
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+    #[error("{}", chain(.0))]
+    Etcd(#[from] ConfigError),
+}
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+enum EtcdError {
+    #[error(
+        "client: etcd cluster is unavailable or misconfigured; error #0: {}",
+        chain(.0)
+    )]
+    Unavailable(RegistryError),
+    #[error("{}", chain(.0))]
+    Registry(RegistryError),
+    #[error(transparent)]
+    Name(#[from] InvalidUnitName),
+    #[error(transparent)]
+    Invalid(#[from] InvalidUnit),
+    #[error("unit does not exist and options field empty")]
+    NoContent,
+    #[error("cannot activate template \"{0}\"")]
+    Template(UnitName),
+}
+
+impl From<RegistryError> for EtcdError {
+    fn from(error: RegistryError) -> Self {
+        if error.is_unavailable() { Self::Unavailable(error) } else { Self::Registry(error) }
+    }
+}
+
+impl From<EtcdError> for ApiError {
+    fn from(error: EtcdError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// A cluster's registry.
+pub(crate) struct Etcd {
+    registry: Registry,
+}
+
+impl Etcd {
+    /// The registry that `settings` name. Nothing is sent yet.
+    pub(crate) fn connect(settings: Settings<'_>) -> Result<Self, BadSettings> {
+        let keys = Keys::new(settings.key_prefix)?;
+        if let Some(scheme) = settings.endpoints.iter().find_map(|url| foreign_scheme(url)) {
+            return Err(BadSettings::Scheme(scheme.to_owned()));
+        }
+        let store = EtcdStore::connect(EtcdConfig {
+            endpoints: settings.endpoints,
+            login: None,
+            tls: settings.tls,
+            request_timeout: settings.request_timeout.unwrap_or(UNLIMITED),
+        })?;
+        Ok(Self { registry: Registry::new(Arc::new(store), keys) })
+    }
+
+    /// Warns when the cluster has machines of a newer version than this fleetctl.
+    pub(crate) async fn check_version(&self, ui: &Ui) {
+        match self.registry.machine_versions().await {
+            Ok(versions) => {
+                if let Some(warning) = version::warning(fleet_core::VERSION, &versions) {
+                    ui.err(warning);
+                }
+            }
+            Err(cause) => {
+                let cause = EtcdError::from(cause);
+                error!("error attempting to check latest fleet version in Registry: {cause}");
+            }
+        }
+    }
+
+    async fn put(&self, name: &str, options: Vec<schema::UnitOption>) -> Result<(), EtcdError> {
+        let name: UnitName = name.parse()?;
+        if options.is_empty() {
+            return Err(EtcdError::NoContent);
+        }
+        let file = validate(&name, options.into_iter().map(Into::into).collect())?;
+        let inactive = JobState::Inactive;
+        decided(async || match self.registry.unit(&name).await? {
+            None => self.registry.create_unit(&name, &file, inactive).await,
+            Some(seen) => self.registry.replace_unit(&seen, &file, inactive).await,
+        })
+        .await
+    }
+
+    async fn set(&self, name: &str, state: JobState) -> Result<(), EtcdError> {
+        let name: UnitName = name.parse()?;
+        if state != JobState::Inactive && name.is_template() {
+            return Err(EtcdError::Template(name));
+        }
+        decided(async || match self.registry.unit(&name).await? {
+            None => Err(RegistryError::NoSuchUnit(name.clone())),
+            Some(seen) => self.registry.set_desired_state(&seen, state).await,
+        })
+        .await
+    }
+}
+
+/// Decides again whenever what was decided on has changed.
+async fn decided(decide: impl AsyncFn() -> Result<(), RegistryError>) -> Result<(), EtcdError> {
+    let mut attempts = 1;
+    loop {
+        match decide().await {
+            Err(RegistryError::Conflict(_)) if attempts < ATTEMPTS => attempts += 1,
+            result => return Ok(result?),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Api for Etcd {
+    async fn units(&self) -> Result<Vec<schema::Unit>, ApiError> {
+        let page = async |after: Option<&str>| self.registry.units_page(after, PAGE).await;
+        Ok(all(page, unit_of).await?)
+    }
+
+    async fn unit(&self, name: &str) -> Result<Option<schema::Unit>, ApiError> {
+        // A name that isn't valid can't exist.
+        let Ok(name) = name.parse() else { return Ok(None) };
+        let unit = self.registry.unit(&name).await.map_err(EtcdError::from)?;
+        Ok(unit.map(|unit| {
+            let global = unit.record.value.global;
+            let mut unit = unit_of(unit);
+            if global {
+                unit.current_state.clear();
+            }
+            unit
+        }))
+    }
+
+    async fn states(&self) -> Result<Vec<schema::UnitState>, ApiError> {
+        let filter = StateFilter::default();
+        let page =
+            async |after: Option<&str>| self.registry.states_page(&filter, after, PAGE).await;
+        Ok(all(page, state_of).await?)
+    }
+
+    async fn state(&self, name: &str) -> Result<Option<schema::UnitState>, ApiError> {
+        let filter = StateFilter { unit: Some(name.to_owned()), machine: None };
+        let page = self.registry.states_page(&filter, None, 1).await.map_err(EtcdError::from)?;
+        Ok(page.items.into_iter().next().map(state_of))
+    }
+
+    async fn machines(&self) -> Result<Vec<schema::Machine>, ApiError> {
+        let page = async |after: Option<&str>| self.registry.machines_page(after, PAGE).await;
+        Ok(all(page, machine_of).await?)
+    }
+
+    async fn put_unit(&self, name: &str, options: Vec<schema::UnitOption>) -> Result<(), ApiError> {
+        Ok(self.put(name, options).await?)
+    }
+
+    async fn set_state(&self, name: &str, state: JobState) -> Result<(), ApiError> {
+        Ok(self.set(name, state).await?)
+    }
+
+    async fn destroy(&self, name: &str) -> Result<Removal, ApiError> {
+        let Ok(name) = name.parse() else { return Ok(Removal::Absent) };
+        match self.registry.destroy_unit(&name).await {
+            Ok(()) => Ok(Removal::Removed),
+            Err(RegistryError::NoSuchUnit(_)) => Ok(Removal::Absent),
+            Err(error) => Err(EtcdError::from(error).into()),
+        }
+    }
+}
+
+/// A whole list, page by page.
+async fn all<T, U>(
+    page: impl AsyncFn(Option<&str>) -> Result<Page<T>, RegistryError>,
+    shown: impl Fn(T) -> U,
+) -> Result<Vec<U>, EtcdError> {
+    let mut items = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let Page { items: more, next } = page(after.as_deref()).await?;
+        items.extend(more.into_iter().map(&shown));
+        match next {
+            None => return Ok(items),
+            next => after = next,
+        }
+    }
+}
+
+fn unit_of(unit: Unit) -> schema::Unit {
+    let Unit { name, record, file, current_state } = unit;
+    schema::Unit {
+        name: name.into(),
+        options: file.options().iter().map(Into::into).collect(),
+        desired_state: record.value.desired_state.to_string(),
+        current_state: current_state.to_string(),
+        machine_id: record.value.machine.map(String::from).unwrap_or_default(),
+        ..schema::Unit::default()
+    }
+}
+
+fn state_of(view: StateView) -> schema::UnitState {
+    let StateView { unit, machine, state } = view;
+    schema::UnitState {
+        name: unit.into(),
+        hash: state.hash.to_string(),
+        machine_id: machine.into(),
+        systemd_load_state: state.systemd.load,
+        systemd_active_state: state.systemd.active,
+        systemd_sub_state: state.systemd.sub,
+    }
+}
+
+fn machine_of(view: MachineView) -> schema::Machine {
+    let MachineView { id, public_ip, metadata, .. } = view;
+    schema::Machine { id: id.into(), primary_ip: public_ip, metadata }
+}
+
+/// The scheme of a URL that etcd isn't reached by, where it has one.
+fn foreign_scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    (!matches!(scheme, "http" | "https")).then_some(scheme)
+}
+
+/// Joins the texts of an error and its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! fleetctl, as a library so that its manual can be made of it.
+//!
+//! [`main`] reads the words and the environment, runs the command, prints what went wrong and
+//! turns it into the exit code. `args` says what the words mean, `commands` has one file a command,
+//! and `api` is all that commands know of a cluster.
+
+mod api;
+mod app;
+mod args;
+mod certificates;
+mod commands;
+mod config;
+mod connect;
+mod create;
+mod error;
+mod etcd;
+mod halt;
+mod help;
+mod legend;
+mod local;
+mod log;
+mod name;
+mod os;
+mod render;
+mod select;
+mod session;
+mod target;
+mod ui;
+mod unit;
+mod wait;
+
+use std::{env, process::ExitCode};
+
+pub use args::command;
+use ui::Ui;
+
+/// Does what the process was called to do.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words = env::args_os().skip(1).collect();
+    let environment = |name: &str| env::var_os(name).map(|text| text.to_string_lossy().into());
+    let ui = Ui::standard();
+    match app::run(words, &environment, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(&ui),
+    }
+}
