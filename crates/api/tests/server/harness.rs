@@ -1,13 +1,23 @@
-//! A server on a unix socket, on a registry in memory, and a client that shows every byte.
+//! A server on a unix socket, on a store of the test's kind, and a client that shows every byte.
+#![allow(dead_code, reason = "each kind of store has tests that use their own part")]
 
-use std::{collections::BTreeMap, fmt, num::NonZeroU16, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroU16,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use fleet_api::{Api, Availability, Limits, Listener, Settings, serve};
+use fleet_api::{
+    Api, Availability, Family, Label, Limits, Listener, MetricsSource, Samples, Settings, serve,
+};
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_registry::{
     Decision, Keys, LeaderRecord, Leadership, MachineRecord, Presence, PublishedState, Registry,
 };
-use fleet_store::{Key, MemoryStore, Range, Store};
+use fleet_store::{Key, KeyValue, Range, Revision, Store};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +26,8 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::store::{self, TestStore};
 
 /// Far more than anything here takes: a test that hangs fails.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -31,11 +43,25 @@ pub(crate) const SLEEP_OPTIONS: &str =
 /// A running server.
 pub(crate) struct Server {
     dir: TempDir,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: TestStore,
+    /// What keys start with: the server's own, where the store is shared.
+    prefix: String,
     pub(crate) registry: Registry,
     pub(crate) availability: Availability,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinSet<()>,
+}
+
+/// One metric that is always the same.
+#[derive(Debug)]
+struct FakeMetrics;
+
+impl MetricsSource for FakeMetrics {
+    fn families(&self) -> Vec<Family> {
+        let label = Label { name: "type", value: "get".to_owned() };
+        let samples = Samples::Counters(vec![(Some(label), 7.0)]);
+        vec![Family { name: "fleet_operation_count_total", help: "Operations.", samples }]
+    }
 }
 
 /// What a server answered.
@@ -110,23 +136,25 @@ impl Server {
     }
 
     pub(crate) fn start_with(settings: Settings) -> Self {
-        let store = MemoryStore::new();
+        let store = store::new();
         Self::start_on(store.clone(), Arc::new(store), settings)
     }
 
     /// A server that sees `store` through `seen`.
-    pub(crate) fn start_on(store: MemoryStore, seen: Arc<dyn Store>, settings: Settings) -> Self {
+    pub(crate) fn start_on(store: TestStore, seen: Arc<dyn Store>, settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
         let listener = UnixListener::bind(dir.path().join("fleet.sock")).unwrap();
-        let registry = Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap());
+        let prefix = store::prefix();
+        let keys = Keys::new(&prefix).unwrap();
+        let registry = Registry::new(Arc::new(store.clone()), keys.clone());
         let availability = Availability::new();
         availability.set(true);
-        let served = Registry::new(seen, Keys::new("/f").unwrap());
-        let api = Arc::new(Api::new(served, availability.clone(), settings));
+        let api = Api::new(Registry::new(seen, keys), availability.clone(), settings);
+        let api = Arc::new(api.with_metrics(Arc::new(FakeMetrics)));
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(serve(vec![Listener::from(listener)], api, stop.clone()));
-        Self { dir, store, registry, availability, stop, task }
+        Self { dir, store, prefix, registry, availability, stop, task }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -212,14 +240,23 @@ impl Server {
 
     /// Everything in the store, by key without the prefix.
     pub(crate) async fn stored(&self) -> BTreeMap<String, Vec<u8>> {
-        let range = Range::prefix(&Key::from("/f/"));
-        let kvs = self.store.read(&[range], None).await.unwrap().ranges.remove(0).kvs;
-        kvs.into_iter().map(|kv| (kv.key.as_str()["/f/".len()..].to_owned(), kv.value)).collect()
+        let name = |key: &Key| key.as_str()[self.prefix.len()..].to_owned();
+        self.kvs().await.into_iter().map(|kv| (name(&kv.key), kv.value)).collect()
+    }
+
+    /// The revisions at which what is stored was written.
+    pub(crate) async fn revisions(&self) -> BTreeSet<Revision> {
+        self.kvs().await.into_iter().map(|kv| kv.mod_revision).collect()
+    }
+
+    async fn kvs(&self) -> Vec<KeyValue> {
+        let range = Range::prefix(&Key::from(&*self.prefix));
+        self.store.read(&[range], None).await.unwrap().ranges.remove(0).kvs
     }
 
     /// Stores a value as nobody should.
     pub(crate) async fn corrupt(&self, key: &str, value: &str) {
-        let key = Key::from(format!("/f/{key}").as_str());
+        let key = Key::from(format!("{}{key}", self.prefix).as_str());
         let put = fleet_store::Op::Put { key, value: value.into(), lease: None };
         let txn = fleet_store::Txn { compare: vec![], then: vec![put] };
         assert!(self.store.commit(txn).await.unwrap().applied);

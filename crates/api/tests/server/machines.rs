@@ -65,10 +65,10 @@ async fn metadata_is_added_replaced_and_removed() {
 #[tokio::test]
 async fn a_patch_applies_in_one_transaction() {
     let server = Server::start();
-    let before = server.store.revision();
     let body = r#"[{"op":"add","path":"/N/metadata/a","value":"1"},{"op":"add","path":"/M/metadata/b","value":"2"}]"#;
     assert_eq!(patch(&server, body).await.status, 204);
-    assert_eq!(server.store.revision(), before.next());
+    assert_eq!(server.stored().await.len(), 2);
+    assert_eq!(server.revisions().await.len(), 1, "all at once");
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ impl Store for FakeRival {
 /// A server whose first `times` writes come too late.
 fn with_rival(times: usize) -> Server {
     let store = MemoryStore::new();
-    let rival = Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap());
+    let rival = Registry::new(Arc::new(store.clone()), Keys::new(&crate::store::prefix()).unwrap());
     let store_with_rival = FakeRival { store: store.clone(), rival, times: times.into() };
     Server::start_on(store, Arc::new(store_with_rival), settings(100))
 }

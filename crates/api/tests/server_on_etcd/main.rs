@@ -1,0 +1,15 @@
+//! The same suite as `server`, with the registry in a real etcd.
+
+#[path = "../server/basics.rs"]
+mod basics;
+#[path = "../server/harness.rs"]
+mod harness;
+#[path = "../server/lists.rs"]
+mod lists;
+#[path = "../server/machines.rs"]
+mod machines;
+#[path = "../server/put.rs"]
+mod put;
+mod store;
+#[path = "../server/units.rs"]
+mod units;
