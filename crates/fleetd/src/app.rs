@@ -4,35 +4,22 @@ use std::{num::NonZeroU16, sync::Arc};
 
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
+use fleet_core::MachineId;
 use fleet_engine::Engine;
 use fleet_etcd::{EtcdConfig, EtcdStore, Login};
-use fleet_registry::{Capabilities, MachineRecord, Registry};
+use fleet_registry::{Capabilities, MachineRecord, Presence, Registry};
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
-use tracing::info;
+use tokio::sync::watch;
+use tracing::{debug, info};
 
 use crate::{
-    VERSION,
+    VERSION, address,
     alone::{Alone, NotAlone},
     config::{Config, Etcd},
     identity::{self, NoMachineId},
     listen::{self, ListenError},
-    metrics::Metrics,
 };
-
-/// Everything that runs, built and not yet running.
-pub(crate) struct App {
-    pub(crate) agent: Agent,
-    /// `None` with `disable_engine`.
-    pub(crate) engine: Option<Engine>,
-    pub(crate) api: Arc<Api>,
-    pub(crate) availability: Availability,
-    pub(crate) listeners: Vec<Listener>,
-    pub(crate) systemd: Arc<SystemdManager>,
-    _alone: Alone,
-    pub(crate) purge_on_shutdown: bool,
-    pub(crate) agent_ttl: std::time::Duration,
-}
 
 /// Where the registry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +45,42 @@ pub(crate) enum BuildError {
     NotAlone(#[from] NotAlone),
 }
 
+/// What stays as it is for as long as fleetd runs.
+pub(crate) struct Base {
+    pub(crate) machine: MachineId,
+    pub(crate) systemd: Arc<SystemdManager>,
+    pub(crate) availability: Availability,
+    /// The detected address.
+    pub(crate) address: watch::Sender<String>,
+    keeping: Keeping,
+    _alone: Alone,
+}
+
+/// What a reload replaces: built, and not yet running.
+pub(crate) struct Parts {
+    pub(crate) agent: Agent,
+    /// `None` with `disable_engine`.
+    pub(crate) engine: Option<Engine>,
+    pub(crate) api: Arc<Api>,
+}
+
+/// Everything, built and not yet running.
+pub(crate) struct App {
+    pub(crate) base: Base,
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) listeners: Vec<Listener>,
+}
+
 impl App {
-    /// Builds the parts in the order of `fleetd.md` 3, so that errors come in that order too.
+    /// Builds what fleetd stands on in the order of `fleetd.md` 3, so that errors come in that
+    /// order too.
     pub(crate) async fn build(
         config: Config,
         keeping: Keeping,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, BuildError> {
+        debug!("Creating Server");
         let bus = if config.systemd_user { Bus::User } else { Bus::System };
         let units = config.units_directory.clone();
         let systemd = fleet_systemd::Config::new(bus, units, identity::is_root(), environment)?;
@@ -72,71 +88,78 @@ impl App {
         // After the units directory: /run/fleet itself is for everybody to read.
         let alone = Alone::in_directory(&config.runtime_directory)?;
         let machine = identity::machine_id()?;
-        let store = store(config.etcd, keeping)?;
-        let registry = Registry::new(store, config.keys);
-        let listeners = listen::listeners(&config.api_listen).await?;
-
-        let record = MachineRecord {
-            public_ip: config.public_ip.unwrap_or_default(),
-            metadata: config.metadata,
-            capabilities: Capabilities { disable_engine: config.disable_engine, grpc: false },
-            version: VERSION.to_owned(),
-            nonce: String::new(),
-        };
-        let agent = Agent::new(
-            registry.clone(),
-            Arc::clone(&systemd) as Arc<dyn UnitManager>,
-            fleet_agent::Config {
-                machine: machine.clone(),
-                record,
-                address: None,
-                presence: None,
-                ttl: config.agent_ttl,
-                runtime_dir: config.runtime_directory,
-                disable_watches: config.disable_watches,
-            },
-        );
-        let interval = config.engine_reconcile_interval;
-        let contact = agent.presence().contact;
-        let engine = (!config.disable_engine).then(|| {
-            let disable_watches = config.disable_watches;
-            let config = fleet_engine::Config { machine, interval, contact, disable_watches };
-            Engine::new(registry.clone(), config)
-        });
+        let address = watch::Sender::new(address::primary());
         let availability = Availability::new();
+        let base = Base { machine, systemd, availability, address, keeping, _alone: alone };
+        let store = base.store(&config.etcd)?;
+        let listeners = listen::listeners(&config.api_listen).await?;
+        Ok(Self { base, config, store, listeners })
+    }
+}
+
+impl Base {
+    /// A store for the registry.
+    pub(crate) fn store(&self, etcd: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
+        if self.keeping == Keeping::Memory {
+            return Ok(Arc::new(MemoryStore::new()));
+        }
+        info!("using etcd at {}", etcd.servers.join(", "));
+        let tls = etcd.tls.clone().unwrap_or_default();
+        Ok(Arc::new(EtcdStore::connect(EtcdConfig {
+            endpoints: etcd.servers.clone(),
+            login: etcd.user.clone().map(|(user, password)| Login { user, password }),
+            tls: fleet_etcd::Tls { ca: tls.ca, identity: tls.client },
+            request_timeout: etcd.request_timeout,
+        })?))
+    }
+
+    /// Builds the parts that `config` describes. An agent of them goes on with `presence`.
+    pub(crate) fn parts(
+        &self,
+        config: &Config,
+        store: &Arc<dyn Store>,
+        presence: Option<Presence>,
+    ) -> Parts {
+        let registry = Registry::new(Arc::clone(store), config.keys.clone());
+        let agent = self.agent(config, registry.clone(), presence);
+        let engine = (!config.disable_engine).then(|| {
+            let settings = fleet_engine::Config {
+                machine: self.machine.clone(),
+                interval: config.engine_reconcile_interval,
+                contact: agent.presence().contact,
+                disable_watches: config.disable_watches,
+            };
+            Engine::new(registry.clone(), settings)
+        });
         let settings = Settings {
             version: VERSION.to_owned(),
             token_limit: NonZeroU16::new(config.token_limit).unwrap_or(NonZeroU16::MIN),
             limits: Limits::default(),
         };
-        let metrics =
-            Metrics { registry: registry.clone(), engine: engine.as_ref().map(Engine::handle) };
-        let api = Api::new(registry, availability.clone(), settings);
-        let api = Arc::new(api.with_metrics(Arc::new(metrics)));
-        Ok(Self {
-            agent,
-            engine,
-            api,
-            availability,
-            listeners,
-            systemd,
-            _alone: alone,
-            purge_on_shutdown: config.purge_on_shutdown,
-            agent_ttl: config.agent_ttl,
-        })
+        let api = Arc::new(Api::new(registry, self.availability.clone(), settings));
+        Parts { agent, engine, api }
     }
-}
 
-fn store(etcd: Etcd, keeping: Keeping) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
-    if keeping == Keeping::Memory {
-        return Ok(Arc::new(MemoryStore::new()));
+    fn agent(&self, config: &Config, registry: Registry, presence: Option<Presence>) -> Agent {
+        let capabilities = Capabilities { disable_engine: config.disable_engine, grpc: false };
+        let record = MachineRecord {
+            public_ip: config.public_ip.clone().unwrap_or_default(),
+            metadata: config.metadata.clone(),
+            capabilities,
+            version: VERSION.to_owned(),
+            nonce: String::new(),
+        };
+        let detected = || self.address.subscribe();
+        let manager = Arc::clone(&self.systemd) as Arc<dyn UnitManager>;
+        let settings = fleet_agent::Config {
+            machine: self.machine.clone(),
+            record,
+            address: config.public_ip.is_none().then(detected),
+            presence,
+            ttl: config.agent_ttl,
+            runtime_dir: config.runtime_directory.clone(),
+            disable_watches: config.disable_watches,
+        };
+        Agent::new(registry, manager, settings)
     }
-    info!("using etcd at {}", etcd.servers.join(", "));
-    let tls = etcd.tls.unwrap_or_default();
-    Ok(Arc::new(EtcdStore::connect(EtcdConfig {
-        endpoints: etcd.servers,
-        login: etcd.user.map(|(user, password)| Login { user, password }),
-        tls: fleet_etcd::Tls { ca: tls.ca, identity: tls.client },
-        request_timeout: etcd.request_timeout,
-    })?))
 }
