@@ -3,6 +3,7 @@
 use std::{num::NonZeroU16, sync::Arc};
 
 use bytes::Bytes;
+use fleet_core::UnitName;
 use fleet_registry::Registry;
 use hyper::{
     Method, Request, StatusCode,
@@ -16,7 +17,8 @@ use crate::{
     Availability, Limits,
     body::BodyReader,
     error::ApiError,
-    handlers::{discovery, machines, put, states, units},
+    explain::{Explain, Explainer, Explanation},
+    handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
     query::Query,
     reply::{self, Reply},
@@ -41,6 +43,7 @@ pub struct Api {
     pub(crate) bodies: BodyReader,
     availability: Availability,
     metrics: Option<Arc<dyn MetricsSource>>,
+    explainer: Option<Explainer>,
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
@@ -61,7 +64,27 @@ impl Api {
         let server = HeaderValue::from_str(&format!("fleetd/{version}"))
             .unwrap_or(HeaderValue::from_static("fleetd"));
         let bodies = BodyReader::new(&limits);
-        Self { registry, bodies, availability, metrics: None, token_limit, server, limits }
+        Self {
+            registry,
+            bodies,
+            availability,
+            metrics: None,
+            explainer: None,
+            token_limit,
+            server,
+            limits,
+        }
+    }
+
+    /// The same, telling of units without a machine what `explain` says.
+    #[must_use]
+    pub fn with_explain(self, explain: Arc<dyn Explain>) -> Self {
+        Self { explainer: Some(Explainer::new(explain)), ..self }
+    }
+
+    /// Why `unit` has no machine, if that can be said soon.
+    pub(crate) async fn explain(&self, unit: &UnitName) -> Option<Explanation> {
+        self.explainer.as_ref()?.explain(unit).await
     }
 
     /// The same with something to show under `/metrics`, which is an empty page otherwise.
@@ -127,6 +150,8 @@ impl Api {
             (Route::Unit(name), Method::GET) => units::get(self, name).await,
             (Route::Unit(name), Method::DELETE) => units::delete(self, name).await,
             (Route::Unit(name), Method::PUT) => put::put(self, name, request).await,
+            (Route::Restart(name), Method::GET) => restart::get(self, name, &query).await,
+            (Route::Restart(name), Method::POST) => restart::post(self, name, &query).await,
             (Route::States, Method::GET) => states::list(self, &query).await,
             (Route::State(name), Method::GET) => states::get(self, name).await,
             _ => Err(ApiError::MethodNotAllowed { message: refusal, allow }),
@@ -137,7 +162,7 @@ impl Api {
 /// The methods of `api.md` 2, and those that HTTP adds (`spec/README.md` 17).
 fn methods(route: &Route) -> Methods {
     let (allow, refusal) = match route {
-        Route::Server => ("DELETE, GET, HEAD, OPTIONS, PATCH, PUT", ""),
+        Route::Server => ("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""),
         Route::Root => ("", ""),
         Route::Metrics => ("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""),
         Route::Discovery => ("GET, HEAD, OPTIONS", "only HTTP GET supported against this resource"),
@@ -146,6 +171,9 @@ fn methods(route: &Route) -> Methods {
         }
         Route::Units | Route::States | Route::State(_) => {
             ("GET, HEAD, OPTIONS", "only GET supported against this resource")
+        }
+        Route::Restart(_) => {
+            ("GET, HEAD, OPTIONS, POST", "only GET and POST supported against this resource")
         }
         Route::Unit(_) => (
             "DELETE, GET, HEAD, OPTIONS, PUT",

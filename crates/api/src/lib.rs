@@ -14,6 +14,7 @@ mod availability;
 mod body;
 mod connection;
 mod error;
+mod explain;
 mod handlers;
 mod limits;
 mod listener;
@@ -28,6 +29,7 @@ mod write_limit;
 
 pub use api::{Api, Settings};
 pub use availability::Availability;
+pub use explain::{Engine, Explain, Explaining, Explanation, Objection};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use metrics::{Buckets, Family, Label, MetricsSource, Samples};

@@ -30,6 +30,11 @@ pub(crate) fn metrics(page: String) -> Reply {
     reply
 }
 
+/// 202 with an entity.
+pub(crate) fn accepted<T: Entity>(entity: &T) -> Reply {
+    json(StatusCode::ACCEPTED, to_json(entity))
+}
+
 /// 200 with a JSON text that never changes.
 pub(crate) fn text(text: &'static str) -> Reply {
     json(StatusCode::OK, text)

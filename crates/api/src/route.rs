@@ -19,6 +19,8 @@ pub(crate) enum Route {
     Units,
     /// One unit. The name is as sent and can be anything.
     Unit(String),
+    /// Restarts of one unit. The name is as sent and can be anything.
+    Restart(String),
     /// The unit states.
     States,
     /// The state of one unit. The name is as sent and can be anything.
@@ -46,6 +48,7 @@ impl Route {
             "/state" => Some(Self::States),
             other => item(other, "/units/")
                 .map(Self::Unit)
+                .or_else(|| item(other.strip_suffix("/restart")?, "/units/").map(Self::Restart))
                 .or_else(|| item(other, "/state/").map(Self::State)),
         }
     }
@@ -82,6 +85,14 @@ mod tests {
             ("/units/%zz", unit("%zz")),
             ("/units/%ff", unit("\u{fffd}")),
             ("/units/...", unit("...")),
+            ("/units/t%40.service/restart", Some(Route::Restart("t@.service".to_owned()))),
+            ("/units/restart", unit("restart")),
+            ("/units/restart/restart", Some(Route::Restart("restart".to_owned()))),
+            ("/units//restart", None),
+            ("/units/../restart", None),
+            ("/units/a/b/restart", None),
+            ("/units/a/restart/", None),
+            ("/state/a/restart", None),
             ("/un%69ts/a", unit("a")),
             ("/", None),
             ("/units/", None),

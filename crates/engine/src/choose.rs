@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use fleet_core::{
     Machine, MachineId, UnitName,
-    eligibility::{Refusal, Verdict, judge},
+    eligibility::{Refusal, Verdict, judge, judge_global},
 };
 
 use crate::{
-    cluster::{Cluster, Residents, Unit},
+    cluster::{Cluster, Host, Residents, Unit},
     picture::Picture,
 };
 
@@ -30,17 +30,27 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Tells for every present machine that doesn't take `unit` why, as things are now.
+/// The present machines with what keeps each from taking a unit; `None` is nothing.
+pub type WhyNot = BTreeMap<MachineId, Option<Obstacle>>;
+
+/// Tells for every present machine what keeps it from taking `unit`, as things are now.
 ///
 /// `None` for a unit that doesn't wait for a machine: it has one, isn't wanted, isn't there, or
-/// is global or a template. Empty when there are no machines at all.
+/// is a template. A global unit waits for every machine, so all of them answer for it.
 #[must_use]
-pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<BTreeMap<MachineId, Obstacle>> {
-    let unit = cluster.unit(unit).filter(|unit| unit.waits())?;
-    let obstacles = cluster.hosts().iter().filter_map(|(id, host)| {
-        Some((id.clone(), obstacle(unit, &host.machine, &host.residents)?))
+pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
+    let is_global = |unit: &Unit| unit.is_global() && unit.is_wanted();
+    let unit = cluster.unit(unit).filter(|unit| unit.waits() || is_global(unit))?;
+    let answers = cluster.hosts().iter().map(|(id, Host { machine, residents, .. })| {
+        let obstacle = if unit.is_global() {
+            let answer = judge_global(unit.candidate(), machine, residents.met_by(unit));
+            answer.err().map(Obstacle::Refused)
+        } else {
+            obstacle(unit, machine, residents)
+        };
+        (id.clone(), obstacle)
     });
-    Some(obstacles.collect())
+    Some(answers.collect())
 }
 
 /// The least loaded machine that takes `unit`; among equals the one with the smaller id.

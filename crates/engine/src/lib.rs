@@ -22,7 +22,7 @@ mod plan;
 mod reconciler;
 mod status;
 
-pub use choose::{Obstacle, why_not};
+pub use choose::{Obstacle, WhyNot, why_not};
 pub use cluster::{Cluster, Unit};
 pub use engine::{Config, Engine};
 pub use lead::VERSION;

@@ -1,11 +1,9 @@
 //! What others may know and ask of a running engine.
 
-use std::collections::BTreeMap;
-
 use fleet_core::{MachineId, UnitName};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Cluster, Metrics, Obstacle, why_not};
+use crate::{Cluster, Metrics, WhyNot, why_not};
 
 /// What a running engine says of itself.
 #[derive(Clone, Debug, Default)]
@@ -17,14 +15,11 @@ pub(crate) struct Status {
     pub(crate) metrics: Metrics,
 }
 
-/// The answer to "why has this unit no machine"; see [`why_not`].
-type WhyNot = Option<BTreeMap<MachineId, Obstacle>>;
-
 /// A question to the leading engine.
 #[derive(Debug)]
 pub(crate) struct Query {
     unit: UnitName,
-    reply: oneshot::Sender<WhyNot>,
+    reply: oneshot::Sender<Option<WhyNot>>,
 }
 
 impl Query {
@@ -76,10 +71,7 @@ impl EngineHandle {
     ///
     /// # Errors
     /// This engine doesn't lead.
-    pub async fn why_not(
-        &self,
-        unit: UnitName,
-    ) -> Result<Option<BTreeMap<MachineId, Obstacle>>, NotLeading> {
+    pub async fn why_not(&self, unit: UnitName) -> Result<Option<WhyNot>, NotLeading> {
         let queries = self.0.borrow().queries.clone().ok_or(NotLeading)?;
         let (reply, answer) = oneshot::channel();
         queries.send(Query { unit, reply }).await.map_err(|_| NotLeading)?;

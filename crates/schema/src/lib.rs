@@ -10,6 +10,8 @@ mod error;
 mod json;
 mod machine;
 mod metadata;
+mod pending;
+mod restart;
 mod state;
 mod unit;
 
@@ -17,5 +19,7 @@ pub use error::{ErrorBody, ErrorDetail, ErrorEntity};
 pub use json::{DecodeError, Entity, from_json, to_json};
 pub use machine::{Machine, MachinePage};
 pub use metadata::{MetadataOp, MetadataValue};
+pub use pending::{Pending, PendingMachine};
+pub use restart::{RestartAsked, RestartPending};
 pub use state::{UnitState, UnitStatePage};
 pub use unit::{Unit, UnitOption, UnitPage};

@@ -1,5 +1,7 @@
 //! Units and their options (`api.md` 3, 4).
 
+use crate::Pending;
+
 entity! {
     /// A unit of the cluster.
     pub struct Unit or null {
@@ -13,6 +15,9 @@ entity! {
         pub name: String = "name",
         /// The options of its file.
         pub options: Vec<UnitOption> = "options",
+        /// Why it isn't running where it should; absent when there is nothing to say, in lists,
+        /// and on servers that don't know.
+        pub pending: Pending = "pending",
     }
 
     /// One option of a unit file. `null` in its place is an error.
@@ -82,6 +87,7 @@ mod tests {
                     option("Unit", "Description", "a <b> & \"c\""),
                     option("Service", "Environment", ""),
                 ],
+                ..Unit::default()
             }],
         };
         let text = r#"{"nextPageToken":"AgACAA==","units":[{"currentState":"launched","desiredState":"launched","machineID":"XXX","name":"BBB.service","options":[{"name":"Description","section":"Unit","value":"a \u003cb\u003e \u0026 \"c\""},{"name":"Environment","section":"Service"}]}]}"#;

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use crate::{
     Api,
     error::ApiError,
-    handlers::paging,
+    handlers::{paging, pending},
     query::Query,
     reply::{self, Reply},
     token::Collection,
@@ -26,9 +26,10 @@ pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
 
 /// One unit.
 pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
-    let unit = api.registry.unit(&named(name)?).await?.ok_or_else(no_such_unit)?;
+    let unit = existing(api, name).await?;
+    let pending = pending::of(api, &unit).await;
     let global = unit.record.value.global;
-    let mut entity = entity(unit);
+    let mut entity = schema::Unit { pending, ..entity(unit) };
     if global {
         // TRAP (`api.md` 3): there is none here, and `inactive` in the list.
         entity.current_state.clear();
@@ -43,6 +44,11 @@ pub(crate) async fn delete(api: &Api, name: &str) -> Result<Reply, ApiError> {
         Err(RegistryError::NoSuchUnit(_)) => Err(no_such_unit()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The unit of that name.
+pub(crate) async fn existing(api: &Api, name: &str) -> Result<Unit, ApiError> {
+    api.registry.unit(&named(name)?).await?.ok_or_else(no_such_unit)
 }
 
 /// A name to look up: one that isn't valid can't exist.
@@ -63,5 +69,6 @@ fn entity(unit: Unit) -> schema::Unit {
         machine_id: record.machine.map(String::from).unwrap_or_default(),
         name: name.into(),
         options: file.options().iter().map(Into::into).collect(),
+        ..schema::Unit::default()
     }
 }

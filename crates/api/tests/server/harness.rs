@@ -45,7 +45,7 @@ pub(crate) struct Server {
     dir: TempDir,
     pub(crate) store: TestStore,
     /// What keys start with: the server's own, where the store is shared.
-    prefix: String,
+    pub(crate) prefix: String,
     pub(crate) registry: Registry,
     pub(crate) availability: Availability,
     pub(crate) stop: CancellationToken,
@@ -142,6 +142,21 @@ impl Server {
 
     /// A server that sees `store` through `seen`.
     pub(crate) fn start_on(store: TestStore, seen: Arc<dyn Store>, settings: Settings) -> Self {
+        Self::build(store, seen, settings, |api| api)
+    }
+
+    /// A server of an API with something more.
+    pub(crate) fn start_changed(settings: Settings, change: impl FnOnce(Api) -> Api) -> Self {
+        let store = store::new();
+        Self::build(store.clone(), Arc::new(store), settings, change)
+    }
+
+    fn build(
+        store: TestStore,
+        seen: Arc<dyn Store>,
+        settings: Settings,
+        change: impl FnOnce(Api) -> Api,
+    ) -> Self {
         let dir = TempDir::new().unwrap();
         let listener = UnixListener::bind(dir.path().join("fleet.sock")).unwrap();
         let prefix = store::prefix();
@@ -150,7 +165,7 @@ impl Server {
         let availability = Availability::new();
         availability.set(true);
         let api = Api::new(Registry::new(seen, keys), availability.clone(), settings);
-        let api = Arc::new(api.with_metrics(Arc::new(FakeMetrics)));
+        let api = Arc::new(change(api.with_metrics(Arc::new(FakeMetrics))));
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(serve(vec![Listener::from(listener)], api, stop.clone()));

@@ -34,8 +34,14 @@ async fn the_life_of_a_unit() {
     let create = format!(r#"{{"desiredState":"launched","options":{SLEEP_OPTIONS}}}"#);
     assert_done(&server.put("a.service", &create).await, 201);
     let shown = |state: &str, machine: &str| {
+        // No agent is here to load it.
+        let pending = if machine.is_empty() || state == "inactive" {
+            ""
+        } else {
+            r#","pending":{"machines":[{"machineID":"XXX","message":"has not loaded it yet","reason":"not-loaded"}],"message":"machine XXX has not loaded it yet","reason":"not-loaded"}"#
+        };
         format!(
-            r#"{{"currentState":"inactive","desiredState":"{state}",{machine}"name":"a.service","options":[{{"name":"ExecStart","section":"Service","value":"/bin/sleep 100"}}]}}"#
+            r#"{{"currentState":"inactive","desiredState":"{state}",{machine}"name":"a.service","options":[{{"name":"ExecStart","section":"Service","value":"/bin/sleep 100"}}]{pending}}}"#
         )
     };
     server.get("/fleet/v1/units/a.service").await.assert_ok(&shown("launched", ""));

@@ -8,8 +8,12 @@ mod harness;
 mod lists;
 #[path = "../server/machines.rs"]
 mod machines;
+#[path = "../server/pending.rs"]
+mod pending;
 #[path = "../server/put.rs"]
 mod put;
+#[path = "../server/restart.rs"]
+mod restart;
 mod store;
 #[path = "../server/units.rs"]
 mod units;

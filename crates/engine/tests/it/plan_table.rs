@@ -266,7 +266,7 @@ fn why_not_names_the_obstacle_of_every_machine_for_units_that_wait() {
     let obstacles: Vec<String> = why_not(&world.cluster, &name("u.service"))
         .unwrap()
         .iter()
-        .map(|(machine, why)| format!("{machine}: {why}"))
+        .map(|(machine, why)| format!("{machine}: {}", why.as_ref().unwrap()))
         .collect();
     let expected = [
         "a: local Machine metadata insufficient",
@@ -275,6 +275,35 @@ fn why_not_names_the_obstacle_of_every_machine_for_units_that_wait() {
     assert_eq!(obstacles, expected);
     assert_eq!(why_not(&world.cluster, &name("placed.service")), None);
     assert_eq!(why_not(&world.cluster, &name("unknown.service")), None);
+}
+
+#[test]
+fn why_not_tells_which_machines_take_a_unit_and_speaks_of_global_units_too() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[("r", "1")]);
+    world.unit("u.service", &[("MachineMetadata", "r=1")]);
+    world.unit_on("b", "x.service", &[("Conflicts", "h.*")]);
+    let global = |options: &[(&str, &str)], desired_state| UnitRecord {
+        global: true,
+        desired_state,
+        ..record(options)
+    };
+    world.set("g.service", global(&[("MachineMetadata", "r=1")], JobState::Launched));
+    world.set("h.service", global(&[], JobState::Loaded));
+    world.set("off.service", global(&[], JobState::Inactive));
+    let answers = |unit: &str| -> Vec<String> {
+        let text = |why: Option<_>| {
+            why.map_or_else(|| "yes".to_owned(), |why: fleet_engine::Obstacle| why.to_string())
+        };
+        let answers = why_not(&world.cluster, &name(unit)).unwrap();
+        answers.into_iter().map(|(machine, why)| format!("{machine}: {}", text(why))).collect()
+    };
+    let metadata = "a: local Machine metadata insufficient";
+    assert_eq!(answers("u.service"), [metadata, "b: yes"]);
+    assert_eq!(answers("g.service"), [metadata, "b: yes"]);
+    let conflict = "b: found conflict with locally-scheduled Unit([x.service])";
+    assert_eq!(answers("h.service"), ["a: yes", conflict]);
+    assert_eq!(why_not(&world.cluster, &name("off.service")), None);
 }
 
 #[test]

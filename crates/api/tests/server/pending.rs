@@ -1,0 +1,199 @@
+//! Why a unit isn't running: `pending` of a single unit.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use fleet_api::{Engine, Explain, Explaining, Explanation, Objection};
+use fleet_core::{
+    JobState, UnitName,
+    eligibility::Refusal::{Conflict, Metadata, OtherMachine, PeerAbsent},
+};
+use tokio::time;
+
+use crate::harness::{SLEEP, Server, machine, settings, unit};
+
+const GLOBAL: &str = "[Service]\nExecStart=/bin/sleep 1\n\n[X-Fleet]\nGlobal=true\n";
+
+/// Gives one explanation for all units, after a while, and counts how often it is asked.
+struct Fixed {
+    explanation: Option<Explanation>,
+    after: Duration,
+    asked: AtomicUsize,
+}
+
+impl Explain for Fixed {
+    fn explain<'a>(&'a self, _: &'a UnitName) -> Explaining<'a> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            time::sleep(self.after).await;
+            self.explanation.clone()
+        })
+    }
+}
+
+fn fixed(engine: Engine, machines: &[(&str, Option<Objection>)]) -> Fixed {
+    let machines: BTreeMap<_, _> =
+        machines.iter().map(|(id, objection)| (machine(id), objection.clone())).collect();
+    let explanation = Some(Explanation { engine, machines });
+    Fixed { explanation, after: Duration::ZERO, asked: AtomicUsize::new(0) }
+}
+
+fn start(explain: &Arc<Fixed>) -> Server {
+    let explain: Arc<dyn Explain> = explain.clone();
+    Server::start_changed(settings(100), move |api| api.with_explain(explain))
+}
+
+/// What is said of a unit; empty when nothing is.
+async fn pending(server: &Server, name: &str) -> String {
+    let answer = server.get(&format!("/fleet/v1/units/{name}")).await;
+    assert_eq!(answer.status, 200);
+    let (_, pending) = answer.body.split_once(r#""pending":"#).unwrap_or_default();
+    pending.strip_suffix('}').unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn each_machine_says_why_it_does_not_take_a_unit() {
+    let other = OtherMachine { machine: "m5".into(), required: "mX".into() };
+    let refused = |refusal| Some(Objection::Refused(refusal));
+    let explain = Arc::new(fixed(
+        Engine::Leads,
+        &[
+            ("m1", refused(Metadata)),
+            ("m2", refused(Conflict(unit("b.service")))),
+            ("m3", refused(PeerAbsent("c.service".into()))),
+            ("m4", Some(Objection::Replaced(unit("d.service")))),
+            ("m5", refused(other)),
+        ],
+    ));
+    let server = start(&explain);
+    server.create("a.service", SLEEP, JobState::Launched).await;
+    let expected = concat!(
+        r#"{"machines":[{"machineID":"m1","message":"local Machine metadata insufficient","reason":"metadata"},"#,
+        r#"{"machineID":"m2","message":"found conflict with locally-scheduled Unit([b.service])","reason":"conflict"},"#,
+        r#"{"machineID":"m3","message":"required peer Unit(c.service) is not scheduled locally","reason":"peer-absent"},"#,
+        r#"{"machineID":"m4","message":"found replace with locally-scheduled Unit(d.service)","reason":"replaced"},"#,
+        r#"{"machineID":"m5","message":"agent ID \"m5\" does not match required \"mX\"","reason":"other-machine"}],"#,
+        r#""message":"no machine takes it","reason":"refused"}"#
+    );
+    assert_eq!(pending(&server, "a.service").await, expected);
+    assert!(!server.get("/fleet/v1/units").await.body.contains("pending"), "lists never say");
+}
+
+#[tokio::test]
+async fn a_unit_that_some_machine_takes_waits_for_the_engine() {
+    let metadata = Some(Objection::Refused(Metadata));
+    for (engine, machines, expected) in [
+        (Engine::Leads, vec![], r#"{"message":"no machine is present","reason":"no-machine"}"#),
+        (
+            Engine::Leads,
+            vec![("m1", None)],
+            r#"{"machines":[{"machineID":"m1","message":"takes it","reason":"eligible"}],"message":"the engine has not given it a machine yet","reason":"unscheduled"}"#,
+        ),
+        (
+            Engine::Missing,
+            vec![("m1", metadata), ("m2", None)],
+            r#"{"machines":[{"machineID":"m1","message":"local Machine metadata insufficient","reason":"metadata"},{"machineID":"m2","message":"takes it","reason":"eligible"}],"message":"no engine leads the cluster","reason":"no-engine"}"#,
+        ),
+    ] {
+        let server = start(&Arc::new(fixed(engine, &machines)));
+        server.create("a.service", SLEEP, JobState::Loaded).await;
+        assert_eq!(pending(&server, "a.service").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_unit_with_a_machine_tells_how_far_that_is_and_asks_nobody() {
+    let explain = Arc::new(fixed(Engine::Leads, &[]));
+    let server = start(&explain);
+    let lead = server.lead().await;
+    let presence = server.register("m1", "", &[]).await;
+    server.create("a.service", SLEEP, JobState::Launched).await;
+    server.schedule(&lead, "a.service", "m1").await;
+    let said = |reason: &str, message: &str| {
+        format!(
+            r#"{{"machines":[{{"machineID":"m1","message":"{message}","reason":"{reason}"}}],"message":"machine m1 {message}","reason":"{reason}"}}"#
+        )
+    };
+    assert_eq!(pending(&server, "a.service").await, said("not-loaded", "has not loaded it yet"));
+    server.publish(&presence, "a.service", JobState::Loaded).await;
+    assert_eq!(pending(&server, "a.service").await, said("not-launched", "has not started it yet"));
+    server.publish(&presence, "a.service", JobState::Launched).await;
+    assert_eq!(pending(&server, "a.service").await, "");
+    server.registry.leave(&presence).await.unwrap();
+    assert_eq!(pending(&server, "a.service").await, said("machine-absent", "is not present"));
+    assert_eq!(explain.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_need_not_run_is_not_explained() {
+    let explain = Arc::new(fixed(Engine::Leads, &[]));
+    let server = start(&explain);
+    let presence = server.register("m1", "", &[]).await;
+    server.create("off.service", SLEEP, JobState::Inactive).await;
+    server.create("t@.service", SLEEP, JobState::Inactive).await;
+    server.create("g.service", GLOBAL, JobState::Launched).await;
+    server.publish(&presence, "g.service", JobState::Launched).await;
+    for name in ["off.service", "t@.service", "g.service"] {
+        assert_eq!(pending(&server, name).await, "", "{name}");
+    }
+    assert_eq!(explain.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_global_unit_that_nobody_has_is_explained() {
+    let metadata = Some(Objection::Refused(Metadata));
+    for (machines, reason) in [
+        (vec![("m1", metadata.clone()), ("m2", None)], "not-loaded"),
+        (vec![("m1", metadata)], "refused"),
+        (vec![], "no-machine"),
+    ] {
+        let server = start(&Arc::new(fixed(Engine::Leads, &machines)));
+        server.create("g.service", GLOBAL, JobState::Launched).await;
+        let said = pending(&server, "g.service").await;
+        assert!(said.ends_with(&format!(r#""reason":"{reason}"}}"#)), "{said}");
+        assert_eq!(said.matches("machineID").count(), machines.len(), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_explains_slowly_holds_up_nobody_for_long() {
+    let slow = Fixed { after: Duration::from_secs(3600), ..fixed(Engine::Leads, &[]) };
+    let explain = Arc::new(slow);
+    let server = start(&explain);
+    server.create("a.service", SLEEP, JobState::Launched).await;
+    let (server, explain) = (&server, &explain);
+    let all = (0..20).map(|_| pending(server, "a.service"));
+    let before = time::Instant::now();
+    let said = futures_all(all).await;
+    assert!(said.iter().all(String::is_empty), "{said:?}");
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    let asked = explain.asked.load(Ordering::Relaxed);
+    assert!((1..20).contains(&asked), "{asked} at a time");
+}
+
+/// Runs futures side by side.
+async fn futures_all<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = all.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(move |context| {
+        for (future, done) in &mut all {
+            if done.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *done = Some(value);
+            }
+        }
+        if all.iter().all(|(_, done)| done.is_some()) {
+            let values = all.iter_mut().filter_map(|(_, done)| done.take());
+            std::task::Poll::Ready(values.collect())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await
+}

@@ -1,0 +1,46 @@
+//! Why a unit isn't running where it should be: what the original didn't tell.
+
+entity! {
+    /// Why a unit isn't running, as a whole and machine by machine.
+    pub struct Pending or null {
+        /// What machines have to do with it, in their order.
+        pub machines: Vec<PendingMachine> = "machines",
+        /// The reason in words.
+        pub message: String = "message",
+        /// The reason for programs: `no-machine`, `refused`, `no-engine`, `unscheduled`,
+        /// `machine-absent`, `not-loaded` or `not-launched`. More may come.
+        pub reason: String = "reason",
+    }
+
+    /// What one machine has to do with it.
+    pub struct PendingMachine or null {
+        /// The machine.
+        pub machine_id: String = "machineID",
+        /// The reason in words.
+        pub message: String = "message",
+        /// The reason for programs: `eligible`, `other-machine`, `metadata`, `peer-absent`,
+        /// `conflict`, `replaced`, `machine-absent`, `not-loaded` or `not-launched`. More may come.
+        pub reason: String = "reason",
+    }
+}
+
+impl crate::entity::Absent for Pending {
+    fn is_absent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Unit, from_json, to_json};
+
+    #[test]
+    fn a_unit_has_it_only_when_there_is_something_to_say() {
+        let text = r#"{"name":"a.service","pending":{"machines":[{"machineID":"XXX","message":"no","reason":"metadata"}],"message":"no machine takes it","reason":"refused"}}"#;
+        let mut unit: Unit = from_json(text.as_bytes()).unwrap();
+        assert_eq!(unit.pending.machines[0].reason, "metadata");
+        assert_eq!(to_json(&unit), text);
+        unit.pending = crate::Pending::default();
+        assert_eq!(to_json(&unit), r#"{"name":"a.service"}"#);
+    }
+}
