@@ -57,6 +57,11 @@ pub(crate) fn positionals() -> Arg {
     Arg::new(WORDS).num_args(0..).action(ArgAction::Append)
 }
 
+/// Whether `arg` is [`positionals`].
+pub(crate) fn is_operands(arg: &Arg) -> bool {
+    arg.get_id() == WORDS
+}
+
 /// The words that aren't flags.
 pub(crate) fn words(matches: &ArgMatches) -> Vec<String> {
     matches.get_many(WORDS).into_iter().flatten().cloned().collect()

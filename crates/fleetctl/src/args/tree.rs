@@ -1,13 +1,14 @@
 //! The whole command line as one clap command: for manual pages and completions. What fleetctl
 //! parses with is made command by command ([`Verb::command`](super::Verb::command)).
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::{
     Verb,
-    flags::{self, is_global},
+    flags::{self, is_global, is_operands},
     words,
 };
+use crate::help;
 
 /// Everything that fleetctl takes: the global flags, and a subcommand for each command with the
 /// flags of its own.
@@ -15,22 +16,35 @@ use super::{
 pub fn command() -> Command {
     let root = flags::global(words::base("fleetctl"))
         .about("fleetctl is a command-line interface to fleet, the cluster-wide CoreOS init system")
-        .version(fleet_core::VERSION)
+        .version(fleet_core::VERSION.trim_start_matches('v'))
         .disable_help_subcommand(true)
+        .subcommand_value_name("command")
         .subcommands(Verb::ALL.map(subcommand));
     root.mut_args(plain)
 }
 
 fn subcommand(verb: Verb) -> Command {
     let full = verb.command();
-    let mut command = words::base(verb.name()).hide(!verb.is_suggested());
-    if let Some(about) = full.get_about() {
-        command = command.about(about.clone());
-    }
-    if let Some(description) = full.get_long_about() {
-        command = command.long_about(description.clone());
-    }
-    command.args(full.get_arguments().filter(|arg| !is_global(arg)).cloned().map(plain))
+    // A page has a heading anyway, and a listing has room for a line: both want something.
+    let about = full.get_about().map_or_else(|| "Deprecated".to_owned(), ToString::to_string);
+    let description = full.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
+    let operands = help::usage(verb).split(' ').skip(1).find_map(operand).map(|name| {
+        let hint = if verb.reads_files() { ValueHint::FilePath } else { ValueHint::Other };
+        flags::positionals().value_name(name).value_hint(hint)
+    });
+    let own = |arg: &&Arg| !is_global(arg) && !is_operands(arg);
+    words::base(verb.name())
+        .about(about)
+        .long_about(description)
+        .hide(!verb.is_suggested())
+        .args(full.get_arguments().filter(own).cloned().map(plain))
+        .args(operands)
+}
+
+/// The name of what a word of a usage line stands for, if it isn't a flag.
+fn operand(word: &str) -> Option<String> {
+    let name = word.trim_matches(['[', ']', '.']);
+    (!name.starts_with('-')).then(|| name.to_owned())
 }
 
 /// A flag that may have a value after `=` is shown as one that has none.
@@ -49,4 +63,38 @@ fn plain(arg: Arg) -> Arg {
         flag = flag.help(help.clone());
     }
     flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_has_every_command_with_its_flags_and_operands() {
+        let tree = command();
+        tree.clone().debug_assert();
+        for verb in Verb::ALL {
+            let sub = tree.find_subcommand(verb.name()).unwrap();
+            let flags = |command: &Command| -> Vec<String> {
+                let own = command.get_arguments().filter(|arg| !is_global(arg));
+                own.filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
+            };
+            assert_eq!(flags(sub), flags(&verb.command()), "{}", verb.name());
+        }
+        let operand = |name| {
+            let sub = tree.find_subcommand(name).unwrap();
+            let found = sub.get_positionals().next();
+            found.and_then(|arg| Some(arg.get_value_names()?.first()?.to_string()))
+        };
+        for (name, expected) in [
+            ("start", Some("UNIT")),
+            ("cat", Some("UNIT")),
+            ("fd-forward", Some("SOCKET")),
+            ("help", Some("command")),
+            ("list-units", None),
+            ("version", None),
+        ] {
+            assert_eq!(operand(name).as_deref(), expected, "{name}");
+        }
+    }
 }

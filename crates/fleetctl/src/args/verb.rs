@@ -68,6 +68,11 @@ impl Verb {
         !matches!(self, Self::Help | Self::Verify)
     }
 
+    /// Whether its operands may be files.
+    pub(crate) fn reads_files(self) -> bool {
+        matches!(self, Self::Submit | Self::Load | Self::Start | Self::FdForward)
+    }
+
     /// What clap has to know of it: flags, summary, usage and description.
     pub(crate) fn command(self) -> Command {
         let base = words::base(self.name()).arg(flags::positionals());

@@ -1,0 +1,136 @@
+//! The page of fleetd, which parses its command line by hand.
+
+use clap::{Arg, ArgAction, Command, ValueHint};
+use clap_mangen::Man;
+
+use crate::{ManualError, page};
+
+/// Where every option is documented.
+const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
+
+/// What fleetd takes, for clap.
+pub(crate) fn command() -> Command {
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    Command::new("fleetd")
+        .about("fleet's daemon: engine, agent and API of one machine of a cluster")
+        .long_about(
+            "fleetd runs on every machine of a cluster. One of them leads and decides which \
+             machine runs what; each makes its machine run what was decided, over systemd; each \
+             serves the API that fleetctl uses.\n\n\
+             Options may be written with one hyphen or two, and their values after a blank or an \
+             equals sign.",
+        )
+        .version(fleet_core::VERSION.trim_start_matches('v'))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args([
+            Arg::new("config")
+                .long("config")
+                .value_name("path")
+                .value_hint(ValueHint::FilePath)
+                .help("Read this config file instead of /etc/fleet/fleet.conf"),
+            switch("dev", "Run alone, without etcd: for trying fleet out; nothing is kept"),
+            switch("version", "Print the version and exit"),
+            switch("help", "Print the usage and exit"),
+        ])
+}
+
+/// The page.
+pub(crate) fn page() -> Result<Vec<u8>, ManualError> {
+    let mut page = page::start(Man::new(command()).section("8"));
+    let rows = options(CONFIGURATION);
+    if rows.is_empty() {
+        return Err(ManualError::NoOptions);
+    }
+    page::terms(
+        &mut page,
+        "CONFIGURATION",
+        "Lines of the config file, name = value. Each can be given in the environment instead, as \
+         FLEET_ and its name in upper case; the environment wins.",
+        rows.iter().map(|(name, text)| (&**name, &**text)),
+    );
+    page::terms(
+        &mut page,
+        "SIGNALS",
+        "",
+        [
+            ("TERM, INT", "Leave the cluster and end. A second one ends at once."),
+            ("HUP", "Read the configuration again."),
+            ("USR1", "Log what fleetd knows."),
+        ],
+    );
+    page::terms(
+        &mut page,
+        "EXIT STATUS",
+        "",
+        [
+            ("0", "It was told to end, or to print something."),
+            ("1", "It can't go on, or was given arguments; the last line of the log says why."),
+            ("2", "The command line means nothing."),
+        ],
+    );
+    page::terms(
+        &mut page,
+        "FILES",
+        "",
+        [
+            ("/etc/fleet/fleet.conf", "The configuration, where there is one."),
+            ("/var/run/fleet.sock", "The API."),
+            ("/run/fleet/units/", "The unit files of this machine."),
+        ],
+    );
+    page::terms(&mut page, "SEE ALSO", "fleetctl(1), systemd(1)", []);
+    Ok(page)
+}
+
+/// The rows of the table of options: its names, and default and meaning as text.
+fn options(markdown: &str) -> Vec<(String, String)> {
+    let table = markdown.lines().skip_while(|line| cells(line) != ["option", "default", "meaning"]);
+    table
+        .skip(2)
+        .map_while(|line| match &*cells(line) {
+            [name, "", meaning] => Some((name.to_string(), meaning.to_string())),
+            [name, default, meaning] => {
+                Some((name.to_string(), format!("{meaning}. Default: {default}")))
+            }
+            _ => None,
+        })
+        .map(|(name, text)| (plain(&name), plain(&text)))
+        .collect()
+}
+
+fn cells(line: &str) -> Vec<&str> {
+    let Some(row) = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')) else {
+        return Vec::new();
+    };
+    row.split('|').map(str::trim).collect()
+}
+
+fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_out_of_the_table() {
+        let text = "# T\n\n| option | default | meaning |\n| --- | --- | --- |\n\
+                    | `a`, `b` | | both `x` |\n| `c` | `1.0` | seconds |\n\ntext\n| `d` | | no |\n";
+        let expected = [("a, b", "both x"), ("c", "seconds. Default: 1.0")];
+        let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(options(text), expected);
+        assert!(options("no table").is_empty());
+    }
+
+    #[test]
+    fn the_documented_options_are_on_the_page() {
+        let page = String::from_utf8(page().unwrap()).unwrap();
+        for name in ["etcd_servers", "agent_ttl", "metadata", "purge_on_shutdown", "verbosity"] {
+            assert!(page.contains(&format!("\\fB{name}\\fR\n")), "{name}");
+        }
+    }
+}
