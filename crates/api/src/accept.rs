@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, error, warn};
 
-use crate::{Api, Listener, connection, listener::Stream, slots::Slots};
+use crate::{Listener, Switch, connection, listener::Stream, slots::Slots};
 
 /// The first pause after a failure to accept, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -21,7 +21,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_s
 /// Serves a listener until `stop`.
 pub(crate) async fn run(
     listener: Listener,
-    api: Arc<Api>,
+    api: Switch,
     slots: Arc<Slots>,
     stop: CancellationToken,
 ) {
@@ -48,11 +48,11 @@ pub(crate) async fn run(
             slot = slots.take() => slot,
         };
         let span = debug_span!("connection", %listener);
-        let serve = connection::serve(stream, slot, Arc::clone(&api), stop.clone());
+        let serve = connection::serve(stream, slot, api.clone(), stop.clone());
         connections.spawn(serve.instrument(span));
     }
     drop(listener);
-    finish(connections, api.limits().drain, &stop).await;
+    finish(connections, api.current().limits().drain, &stop).await;
 }
 
 /// Accepts a connection, however often it takes. Cancel-safe.

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use hyper::{server::conn::http1, service::service_fn};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    Api,
+    Switch,
     limits::{Limits, MAX_HEAD},
     listener::Stream,
     slots::Slot,
@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// Serves a connection until it ends. After `stop` it finishes the request at hand.
-pub(crate) async fn serve(stream: Stream, slot: Slot, api: Arc<Api>, stop: CancellationToken) {
-    let limits = *api.limits();
+pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: CancellationToken) {
+    let limits = *api.current().limits();
     let evicted = slot.evicted().clone();
     let slot = &Mutex::new(slot);
-    let api = &*api;
+    let api = &api;
     let service = service_fn(async |request| {
         let _busy = Busy::new(slot);
-        Ok::<_, Infallible>(api.respond(request).await)
+        Ok::<_, Infallible>(api.current().respond(request).await)
     });
     let stream = TokioIo::new(WriteLimit::new(stream, limits.write_time));
     let mut connection = pin!(protocol(&limits).serve_connection(stream, service));

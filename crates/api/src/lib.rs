@@ -24,6 +24,7 @@ mod reply;
 mod route;
 mod serve;
 mod slots;
+mod switch;
 mod token;
 mod write_limit;
 
@@ -34,3 +35,4 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use metrics::{Buckets, Family, Label, MetricsSource, Samples};
 pub use serve::serve;
+pub use switch::Switch;

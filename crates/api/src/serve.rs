@@ -6,17 +6,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::{Api, Listener, accept, slots::Slots};
+use crate::{Listener, Switch, accept, slots::Slots};
 
 /// Serves `api` on all `listeners` until `stop`, then lets the requests at hand finish and ends.
+/// What `api` switches to answers the next request of every connection.
 ///
 /// Owns every task it starts; none outlives it. A listener that fails is reported and the others
 /// go on (`api.md` 1.1). None at all is fine: it then just waits for `stop`.
-pub async fn serve(listeners: Vec<Listener>, api: Arc<Api>, stop: CancellationToken) {
-    let slots = Slots::new(api.limits().connections);
+pub async fn serve(listeners: Vec<Listener>, api: impl Into<Switch>, stop: CancellationToken) {
+    let api = api.into();
+    let slots = Slots::new(api.current().limits().connections);
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        tasks.spawn(accept::run(listener, Arc::clone(&api), Arc::clone(&slots), stop.clone()));
+        tasks.spawn(accept::run(listener, api.clone(), Arc::clone(&slots), stop.clone()));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

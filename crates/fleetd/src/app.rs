@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Etcd},
     identity::{self, NoMachineId},
     listen::{self, ListenError},
+    metrics::Metrics,
 };
 
 /// Where the registry is kept.
@@ -68,7 +69,7 @@ pub(crate) struct Parts {
 pub(crate) struct App {
     pub(crate) base: Base,
     pub(crate) config: Config,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Registry,
     pub(crate) listeners: Vec<Listener>,
 }
 
@@ -91,36 +92,29 @@ impl App {
         let address = watch::Sender::new(address::primary());
         let availability = Availability::new();
         let base = Base { machine, systemd, availability, address, keeping, _alone: alone };
-        let store = base.store(&config.etcd)?;
+        let registry = base.registry(&config)?;
         let listeners = listen::listeners(&config.api_listen).await?;
-        Ok(Self { base, config, store, listeners })
+        Ok(Self { base, config, registry, listeners })
     }
 }
 
 impl Base {
-    /// A store for the registry.
-    pub(crate) fn store(&self, etcd: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
-        if self.keeping == Keeping::Memory {
-            return Ok(Arc::new(MemoryStore::new()));
-        }
-        info!("using etcd at {}", etcd.servers.join(", "));
-        let tls = etcd.tls.clone().unwrap_or_default();
-        Ok(Arc::new(EtcdStore::connect(EtcdConfig {
-            endpoints: etcd.servers.clone(),
-            login: etcd.user.clone().map(|(user, password)| Login { user, password }),
-            tls: fleet_etcd::Tls { ca: tls.ca, identity: tls.client },
-            request_timeout: etcd.request_timeout,
-        })?))
+    /// The registry that `config` describes.
+    pub(crate) fn registry(&self, config: &Config) -> Result<Registry, fleet_etcd::ConfigError> {
+        let store = match self.keeping {
+            Keeping::Memory => Arc::new(MemoryStore::new()),
+            Keeping::Etcd => etcd(&config.etcd)?,
+        };
+        Ok(Registry::new(store, config.keys.clone()))
     }
 
     /// Builds the parts that `config` describes. An agent of them goes on with `presence`.
     pub(crate) fn parts(
         &self,
         config: &Config,
-        store: &Arc<dyn Store>,
+        registry: &Registry,
         presence: Option<Presence>,
     ) -> Parts {
-        let registry = Registry::new(Arc::clone(store), config.keys.clone());
         let agent = self.agent(config, registry.clone(), presence);
         let engine = (!config.disable_engine).then(|| {
             let settings = fleet_engine::Config {
@@ -136,8 +130,10 @@ impl Base {
             token_limit: NonZeroU16::new(config.token_limit).unwrap_or(NonZeroU16::MIN),
             limits: Limits::default(),
         };
-        let api = Arc::new(Api::new(registry, self.availability.clone(), settings));
-        Parts { agent, engine, api }
+        let metrics =
+            Metrics { registry: registry.clone(), engine: engine.as_ref().map(Engine::handle) };
+        let api = Api::new(registry.clone(), self.availability.clone(), settings);
+        Parts { agent, engine, api: Arc::new(api.with_metrics(Arc::new(metrics))) }
     }
 
     fn agent(&self, config: &Config, registry: Registry, presence: Option<Presence>) -> Agent {
@@ -162,4 +158,15 @@ impl Base {
         };
         Agent::new(registry, manager, settings)
     }
+}
+
+fn etcd(config: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
+    info!("using etcd at {}", config.servers.join(", "));
+    let tls = config.tls.clone().unwrap_or_default();
+    Ok(Arc::new(EtcdStore::connect(EtcdConfig {
+        endpoints: config.servers.clone(),
+        login: config.user.clone().map(|(user, password)| Login { user, password }),
+        tls: fleet_etcd::Tls { ca: tls.ca, identity: tls.client },
+        request_timeout: config.request_timeout,
+    })?))
 }

@@ -75,8 +75,28 @@ pub(crate) struct Config {
     pub(crate) purge_on_shutdown: bool,
 }
 
+impl Config {
+    /// Takes over from `old` what can't change while fleetd runs, and returns the options that
+    /// would have.
+    pub(crate) fn keep_what_is_fixed(&mut self, old: &Self) -> Vec<&'static str> {
+        fn keep<T: PartialEq + Clone>(new: &mut T, old: &T) -> bool {
+            let differs = new != old;
+            new.clone_from(old);
+            differs
+        }
+        let fixed = [
+            ("api_listen", keep(&mut self.api_listen, &old.api_listen)),
+            ("etcd_key_prefix", keep(&mut self.keys, &old.keys)),
+            ("runtime_directory", keep(&mut self.runtime_directory, &old.runtime_directory)),
+            ("systemd_user", keep(&mut self.systemd_user, &old.systemd_user)),
+            ("units_directory", keep(&mut self.units_directory, &old.units_directory)),
+        ];
+        fixed.into_iter().filter_map(|(option, differs)| differs.then_some(option)).collect()
+    }
+}
+
 /// How to reach etcd.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Etcd {
     pub(crate) servers: Vec<String>,
     pub(crate) user: Option<(String, String)>,
@@ -86,7 +106,7 @@ pub(crate) struct Etcd {
 }
 
 /// TLS material, PEM, read and checked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     pub(crate) ca: Option<Vec<u8>>,
     /// Certificate and key.

@@ -18,14 +18,56 @@ pub(crate) fn is_root() -> bool {
 #[error("unable to determine local machine ID")]
 pub(crate) struct NoMachineId;
 
-/// The id of this machine. It is read once and pinned for the life of the process.
+/// The id of this machine. It is pinned for the life of the process.
 pub(crate) fn machine_id() -> Result<MachineId, NoMachineId> {
-    let read = std::fs::read_to_string(Path::new(MACHINE_ID));
-    parse(read).map_err(|reason| {
-        error!("Error retrieving machineID: {reason}");
-        warn!("Unable to refresh machine state");
+    read().map_err(|reason| {
+        report(&reason);
         NoMachineId
     })
+}
+
+/// Tells when the machine's id is no longer what it was, which changes nothing until fleetd is
+/// started anew.
+pub(crate) struct Pinned {
+    id: MachineId,
+    /// What was read last.
+    seen: Result<MachineId, String>,
+}
+
+impl Pinned {
+    /// Pins `id`.
+    pub(crate) fn new(id: MachineId) -> Self {
+        Self { seen: Ok(id.clone()), id }
+    }
+
+    /// Looks at the file again.
+    pub(crate) fn check(&mut self) {
+        self.note(read());
+    }
+
+    /// Takes in what was read, and whether that was news.
+    fn note(&mut self, now: Result<MachineId, String>) -> bool {
+        let is_news = now != self.seen;
+        match &now {
+            Err(reason) if is_news => report(reason),
+            Ok(other) if is_news && *other != self.id => {
+                let id = &self.id;
+                warn!("{MACHINE_ID} says {other} now; going on as {id} until fleetd is restarted");
+            }
+            Ok(_) | Err(_) => {}
+        }
+        self.seen = now;
+        is_news
+    }
+}
+
+fn report(reason: &str) {
+    error!("Error retrieving machineID: {reason}");
+    warn!("Unable to refresh machine state");
+}
+
+fn read() -> Result<MachineId, String> {
+    parse(std::fs::read_to_string(Path::new(MACHINE_ID)))
 }
 
 fn parse(read: io::Result<String>) -> Result<MachineId, String> {
@@ -45,6 +87,24 @@ fn parse(read: io::Result<String>) -> Result<MachineId, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_id_that_changes_is_told_once_and_not_followed() {
+        let id = |text: &str| -> MachineId { text.parse().unwrap() };
+        let mut pinned = Pinned::new(id("a"));
+        let failure = || Err("found empty machineID".to_owned());
+        for (now, is_news) in [
+            (Ok(id("a")), false),
+            (Ok(id("b")), true),
+            (Ok(id("b")), false),
+            (failure(), true),
+            (failure(), false),
+            (Ok(id("a")), true),
+        ] {
+            assert_eq!(pinned.note(now.clone()), is_news, "{now:?}");
+            assert_eq!(pinned.id, id("a"));
+        }
+    }
 
     #[test]
     fn only_a_real_machine_id_is_taken() {

@@ -3,10 +3,10 @@
 
 use std::{fmt, path::Path};
 
-use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
+use tracing::{Event, Level, Subscriber, error, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
     layer::SubscriberExt,
     registry::LookupSpan,
     reload,
@@ -34,14 +34,23 @@ fn targets(debug: bool) -> Targets {
     Targets::new().with_default(LevelFilter::ERROR).with_target("fleet", level)
 }
 
-/// Starts logging at INFO.
+/// Starts logging at INFO. Panics are logged too, instead of printed.
 pub(crate) fn start(in_journal: bool) -> Verbosity {
+    let (subscriber, verbosity) = subscriber(in_journal, std::io::stderr);
+    subscriber.init();
+    std::panic::set_hook(Box::new(|panic| error!("{panic}")));
+    verbosity
+}
+
+/// What writes the lines, and what sets how many.
+fn subscriber<W>(in_journal: bool, writer: W) -> (impl Subscriber + Send + Sync, Verbosity)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let (filter, handle) = reload::Layer::new(targets(false));
-    let lines = tracing_subscriber::fmt::layer()
-        .event_format(Lines { in_journal })
-        .with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(lines).init();
-    Verbosity(handle)
+    let lines =
+        tracing_subscriber::fmt::layer().event_format(Lines { in_journal }).with_writer(writer);
+    (tracing_subscriber::registry().with(filter).with(lines), Verbosity(handle))
 }
 
 struct Lines {
@@ -72,15 +81,29 @@ where
         let file = metadata.file().and_then(|file| Path::new(file).file_name());
         let file = file.map_or_else(|| "fleetd".into(), |file| file.to_string_lossy());
         let line = metadata.line().unwrap_or_default();
-        let whole = format!("{level} {file}:{line}: {}{}", text.message, text.fields);
-        // One line an event: what comes from outside must not be able to forge another.
-        for (number, part) in whole.lines().enumerate() {
-            if self.in_journal {
-                write!(writer, "<{priority}>")?;
-            }
-            writeln!(writer, "{}{part}", if number > 0 { "    " } else { "" })?;
+        if self.in_journal {
+            write!(writer, "<{priority}>")?;
         }
-        Ok(())
+        let Text { message, fields } = text;
+        writeln!(writer, "{level} {file}:{line}: {}{}", OneLine(&message), OneLine(&fields))
+    }
+}
+
+/// Text with its control characters written out: one line an event, and none that what comes
+/// from outside could forge.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        self.0.chars().try_for_each(|c| match c {
+            // Unicode's own line breaks count for some who read logs.
+            '\t' => f.write_char(' '),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                write!(f, "{}", c.escape_default())
+            }
+            c => f.write_char(c),
+        })
     }
 }
 
@@ -107,3 +130,6 @@ impl tracing::field::Visit for Text {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

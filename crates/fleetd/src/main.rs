@@ -1,5 +1,6 @@
 //! The fleet daemon: engine, agent and API of one machine (`fleetd.md`).
 
+mod address;
 mod alone;
 mod app;
 mod args;
@@ -11,16 +12,18 @@ mod logging;
 mod metrics;
 mod notify;
 mod signals;
+mod source;
 mod supervise;
 
 use std::process::ExitCode;
 
-use app::{App, Keeping};
+use app::App;
 use args::{Args, Invocation};
-use config::{Config, Layers};
 use logging::Verbosity;
 use signals::Signals;
-use tracing::{error, info, warn};
+use source::Source;
+use supervise::Supervisor;
+use tracing::{error, info};
 
 /// The version as shown everywhere.
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     match args::parse(&program, words) {
         Ok(Invocation::Version) => println!("fleetd version {VERSION}"),
         Ok(Invocation::Help) => eprint!("{}", args::usage(&program)),
-        Ok(Invocation::Run(args)) => return daemon(&args),
+        Ok(Invocation::Run(args)) => return daemon(args),
         Err(error) => {
             eprint!("{error}\n{}", args::usage(&program));
             return ExitCode::from(error.exit_code());
@@ -46,12 +49,12 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// Runs the daemon; what ends it is logged at FATAL.
-fn daemon(args: &Args) -> ExitCode {
+fn daemon(args: Args) -> ExitCode {
     let verbosity = logging::start(environment("JOURNAL_STREAM").is_some());
     info!("Starting fleetd version {VERSION}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args, &verbosity)),
+        Ok(runtime) => runtime.block_on(serve(args, verbosity)),
         Err(error) => Err(format!("no runtime: {error}")),
     };
     match result {
@@ -63,32 +66,14 @@ fn daemon(args: &Args) -> ExitCode {
     }
 }
 
-async fn serve(args: &Args, verbosity: &Verbosity) -> Result<(), String> {
+async fn serve(args: Args, verbosity: Verbosity) -> Result<(), String> {
     let signals = Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
-    let (config, keeping) = if args.dev {
-        (dev::config(&environment).map_err(|error| error.to_string())?, Keeping::Memory)
-    } else {
-        (configure(args, verbosity)?, Keeping::Etcd)
-    };
+    let source = Source::new(args, environment);
+    let config = source.read().map_err(|error| error.to_string())?;
     verbosity.set(config.debug);
-    let app = App::build(config, keeping, environment)
+    let app = App::build(config, source.keeping(), environment)
         .await
         .map_err(|error| format!("Failed creating Server: {error}"))?;
-    supervise::run(app, signals).await.map_err(|error| error.to_string())
-}
-
-/// Reads the configuration and says what is odd about it.
-fn configure(args: &Args, verbosity: &Verbosity) -> Result<Config, String> {
-    let layers: Layers =
-        config::load(args.config.as_deref(), environment).map_err(|error| error.to_string())?;
-    info!("{}", layers.source);
-    let (config, warnings) = config::build(&layers).map_err(|error| error.to_string())?;
-    verbosity.set(config.debug);
-    for warning in warnings {
-        warn!("{warning}");
-    }
-    for line in config::deprecations(&layers).map_err(|error| error.to_string())? {
-        error!("{line}");
-    }
-    Ok(config)
+    let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals);
+    supervisor.run(parts).await.map_err(|error| error.to_string())
 }

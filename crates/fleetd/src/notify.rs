@@ -9,6 +9,14 @@ pub(crate) fn ready() {
     tell(NotifyState::Ready);
 }
 
+/// fleetd reads its configuration again; [`ready`] ends that.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => debug!(%error, "no monotonic time"),
+    }
+}
+
 /// fleetd is shutting down.
 pub(crate) fn stopping() {
     tell(NotifyState::Stopping);
@@ -20,7 +28,11 @@ pub(crate) fn status(text: &str) {
 }
 
 fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    send(&[state]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         debug!(%error, "systemd not notified");
     }
 }

@@ -9,6 +9,8 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 pub(crate) enum Signal {
     /// TERM or INT: stop.
     Terminate,
+    /// HUP: read the configuration again.
+    Reload,
     /// USR1: dump the state.
     Dump,
 }
@@ -18,6 +20,7 @@ pub(crate) enum Signal {
 pub(crate) struct Signals {
     term: Stream,
     int: Stream,
+    hup: Stream,
     usr1: Stream,
 }
 
@@ -27,15 +30,18 @@ impl Signals {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
         })
     }
 
-    /// Waits for the next signal. Cancel-safe.
+    /// Waits for the next signal. Several of a kind that came meanwhile are one. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
+            biased;
             _ = self.term.recv() => Signal::Terminate,
             _ = self.int.recv() => Signal::Terminate,
+            _ = self.hup.recv() => Signal::Reload,
             _ = self.usr1.recv() => Signal::Dump,
         }
     }

@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! registering ──▶ serving ──┬─ etcd silent for a third of agent_ttl ─▶ registering
-//!      │                    └─ TERM, INT ─▶ purge (unless switched off) ─▶ exit 0
+//!      │  │                 ├─ HUP ─▶ parts stop, new ones ─▶ registering by a beat
+//!      │  └─ HUP: the same  └─ TERM, INT ─▶ purge (unless switched off) ─▶ exit 0
 //!      └─ TERM, INT ─▶ exit 0
 //! ```
 //!
 //! Wakes on signals, on the end of a run of the agent, and now and then to look after systemd's
 //! bus. Owns every task; a second signal while shutting down ends it at once.
 
-use std::time::Duration;
+mod part;
+mod standing;
 
-use fleet_agent::{Agent, DumpHandle, Ended};
-use fleet_api::{Availability, serve};
-use fleet_engine::EngineHandle;
+use std::{sync::Arc, time::Duration};
+
+use fleet_agent::{Agent, DumpHandle};
+use fleet_api::Switch;
+use fleet_registry::{Presence, Registry};
 use tokio::{
     task::{JoinError, JoinSet},
     time,
@@ -22,10 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::{
-    app::App,
+    app::{App, Base, Keeping, Parts},
+    config::Config,
+    logging::Verbosity,
     notify,
     signals::{Signal, Signals},
+    source::Source,
 };
+use part::Part;
 
 /// The longest a stopping component may take before it is left behind (`fleetd.md` 7).
 const GRACE: Duration = Duration::from_secs(60);
@@ -45,81 +53,183 @@ pub(crate) enum Fatal {
     Stuck,
 }
 
-/// Runs until a signal ends it.
-pub(crate) async fn run(app: App, mut signals: Signals) -> Result<(), Fatal> {
-    let App { agent, engine, api, availability, listeners, systemd, .. } = app;
-    let (stop, stop_api) = (CancellationToken::new(), CancellationToken::new());
-    let dump = agent.dump();
-    let mut tasks: JoinSet<Task> = JoinSet::new();
+/// See the module.
+pub(crate) struct Supervisor<E> {
+    base: Base,
+    config: Config,
+    registry: Registry,
+    source: Source<E>,
+    verbosity: Verbosity,
+    signals: Signals,
+    /// What answers the API's requests.
+    switch: Switch,
+    /// What stays through reloads, and ends with fleetd.
+    standing: JoinSet<Fatal>,
+    stop_standing: CancellationToken,
+}
 
-    let serving = serve(listeners, api, stop_api.clone());
-    tasks.spawn(async move {
-        serving.await;
-        Task::Ended("the API")
-    });
-    notify::ready();
-    let status = Status { engine: engine.as_ref().map(fleet_engine::Engine::handle) };
-    if let Some(engine) = engine {
-        let stop = stop.clone();
-        tasks.spawn(async move {
-            engine.run(stop).await;
-            Task::Ended("the engine")
-        });
-    } else {
-        info!("Not starting engine; disable-engine is set");
+/// Parts that run.
+struct Running {
+    tasks: JoinSet<Part>,
+    stop: CancellationToken,
+    dump: DumpHandle,
+}
+
+/// What a signal has asked for.
+enum Next {
+    Stop,
+    Reload(Box<Config>, Registry),
+}
+
+impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
+    /// One of `app`, which reads its configuration anew from `source` when it is told to.
+    /// Requests are answered from now on.
+    pub(crate) fn new(
+        app: App,
+        source: Source<E>,
+        verbosity: Verbosity,
+        signals: Signals,
+    ) -> (Self, Parts) {
+        let App { base, config, registry, listeners } = app;
+        let parts = base.parts(&config, &registry, None);
+        let switch = Switch::from(Arc::clone(&parts.api));
+        let stop_standing = CancellationToken::new();
+        let standing = standing::start(&base, listeners, &switch, &stop_standing);
+        notify::ready();
+        let supervisor = Self {
+            base,
+            config,
+            registry,
+            source,
+            verbosity,
+            signals,
+            switch,
+            standing,
+            stop_standing,
+        };
+        (supervisor, parts)
     }
-    let (serving, stopping) = (availability.clone(), stop.clone());
-    tasks.spawn(async move {
-        Task::Agent(Box::new(serve_agent(agent, serving, stopping, status).await))
-    });
-    let patience = app.agent_ttl;
-    tasks.spawn(async move {
-        systemd_lost(|| systemd.lost_since(), patience).await;
-        Task::SystemdLost
-    });
 
-    let ended = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Terminate => break Ok(()),
-                Signal::Dump => print_dump(&dump),
-            },
-            Some(task) = tasks.join_next() => break Err(match task {
-                Ok(Task::Ended(what)) => Fatal::Ended(what),
-                Ok(Task::Agent(_)) => Fatal::Ended("the agent"),
-                Ok(Task::SystemdLost) => Fatal::SystemdLost,
-                Err(error) => Fatal::Panicked(error),
-            }),
+    /// Runs until a signal ends it.
+    pub(crate) async fn run(mut self, mut parts: Parts) -> Result<(), Fatal> {
+        loop {
+            let mut running = self.start(parts);
+            match self.attend(&mut running).await {
+                Ok(Next::Reload(config, registry)) => {
+                    info!("Restarting server components");
+                    let presence = self.stop_to_go_on(running, &config).await?;
+                    (self.config, self.registry) = (*config, registry);
+                    parts = self.base.parts(&self.config, &self.registry, presence);
+                    self.switch.set(Arc::clone(&parts.api));
+                    notify::ready();
+                }
+                Ok(Next::Stop) => return self.shut_down(running).await,
+                Err(fatal) => {
+                    // Units are left alone; engine and agent still give back what they hold,
+                    // if they can.
+                    self.base.availability.set(false);
+                    let _ = running.stopped().await;
+                    return Err(fatal);
+                }
+            }
         }
-    };
-    availability.set(false);
-    if let Err(fatal) = ended {
-        // Units are left alone; engine and agent still give back what they hold, if they can.
-        stop.cancel();
-        let _ = time::timeout(GRACE, stopped(&mut tasks)).await;
-        return Err(fatal);
     }
-    info!("Gracefully shutting down");
-    notify::stopping();
-    stop.cancel();
-    tokio::select! {
-        done = leave(&mut tasks, app.purge_on_shutdown) => done?,
-        () = signals.terminate() => return Err(Fatal::Aborted),
+
+    fn start(&self, parts: Parts) -> Running {
+        let (dump, stop) = (parts.agent.dump(), CancellationToken::new());
+        let tasks = part::start(parts, &self.base, self.config.agent_ttl, &stop);
+        Running { tasks, stop, dump }
     }
-    stop_api.cancel();
-    Ok(())
+
+    /// Answers signals until one asks for more than an answer.
+    async fn attend(&mut self, running: &mut Running) -> Result<Next, Fatal> {
+        loop {
+            tokio::select! {
+                signal = self.signals.next() => match signal {
+                    Signal::Terminate => return Ok(Next::Stop),
+                    Signal::Dump => print_dump(&running.dump),
+                    Signal::Reload => if let Some((config, registry)) = self.read_again() {
+                        return Ok(Next::Reload(Box::new(config), registry));
+                    },
+                },
+                Some(ended) = running.tasks.join_next() => {
+                    return Err(ended.map_or_else(Fatal::Panicked, Part::into_fatal));
+                }
+                Some(ended) = self.standing.join_next() => {
+                    return Err(ended.unwrap_or_else(Fatal::Panicked));
+                }
+            }
+        }
+    }
+
+    /// Reads the configuration again, and makes of it what could still fail. `None` when it can't
+    /// be used: all stays as it is (`fleetd.md` 8.2).
+    fn read_again(&self) -> Option<(Config, Registry)> {
+        let kept = |error: &dyn std::fmt::Display| {
+            error!("Reloading configuration failed, keeping the old one: {error}");
+        };
+        let config = self.source.read_again(&self.config).map_err(|error| kept(&error)).ok()?;
+        // What is kept in memory would be lost with its store.
+        let stays = self.source.keeping() == Keeping::Memory || config.etcd == self.config.etcd;
+        let registry = if stays {
+            self.registry.clone()
+        } else {
+            self.base.registry(&config).map_err(|error| kept(&error)).ok()?
+        };
+        self.verbosity.set(config.debug);
+        notify::reloading();
+        Some((config, registry))
+    }
+
+    /// Stops what runs, units untouched, and returns the presence that is to be kept. Another
+    /// agent_ttl means another lease: the machine is registered anew, by its nonce.
+    async fn stop_to_go_on(
+        &self,
+        running: Running,
+        config: &Config,
+    ) -> Result<Option<Presence>, Fatal> {
+        let agent = running.stopped().await?;
+        let presence = agent.and_then(|agent| agent.presence().current.borrow().clone());
+        Ok(presence.filter(|_| config.agent_ttl == self.config.agent_ttl))
+    }
+
+    /// Takes this machine out of the cluster.
+    async fn shut_down(mut self, running: Running) -> Result<(), Fatal> {
+        self.base.availability.set(false);
+        info!("Gracefully shutting down");
+        notify::stopping();
+        tokio::select! {
+            done = leave(running, self.config.purge_on_shutdown) => done?,
+            () = self.signals.terminate() => return Err(Fatal::Aborted),
+        }
+        self.stop_standing.cancel();
+        Ok(())
+    }
 }
 
-/// What the tasks of fleetd give back when they end.
-enum Task {
-    Ended(&'static str),
-    Agent(Box<Agent>),
-    SystemdLost,
+impl Running {
+    /// Tells the parts to stop, and waits until they have; returns the agent, if it still can be
+    /// used.
+    async fn stopped(mut self) -> Result<Option<Agent>, Fatal> {
+        self.stop.cancel();
+        let mut agent = None;
+        let all = async {
+            while let Some(part) = self.tasks.join_next().await {
+                match part {
+                    Ok(Part::Agent(stopped)) => agent = Some(*stopped),
+                    Ok(part) => debug!("{} has stopped", part.name()),
+                    Err(error) => error!(%error, "a component panicked while stopping"),
+                }
+            }
+        };
+        time::timeout(GRACE, all).await.map_err(|_| Fatal::Stuck)?;
+        Ok(agent)
+    }
 }
 
-/// Waits for engine and agent to stop, and takes this machine out of the cluster.
-async fn leave(tasks: &mut JoinSet<Task>, purge: bool) -> Result<(), Fatal> {
-    let agent = time::timeout(GRACE, stopped(tasks)).await.map_err(|_| Fatal::Stuck)?;
+/// Waits for the parts to stop, and takes this machine out of the cluster.
+async fn leave(running: Running, purge: bool) -> Result<(), Fatal> {
+    let agent = running.stopped().await?;
     info!("Server monitor triggered: told to shut down");
     if let (Some(mut agent), true) = (agent, purge) {
         agent.purge().await;
@@ -127,112 +237,13 @@ async fn leave(tasks: &mut JoinSet<Task>, purge: bool) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Waits until the agent has stopped, and the engine with it; the API and the watch over
-/// systemd go on.
-async fn stopped(tasks: &mut JoinSet<Task>) -> Option<Agent> {
-    const LEFT_RUNNING: usize = 2;
-    let mut agent = None;
-    while tasks.len() > LEFT_RUNNING
-        && let Some(task) = tasks.join_next().await
-    {
-        match task {
-            Ok(Task::Agent(stopped)) => agent = Some(*stopped),
-            Ok(Task::Ended(what)) => debug!("{what} has stopped"),
-            Ok(Task::SystemdLost) => error!("systemd is out of reach"),
-            Err(error) => error!(%error, "a component panicked while stopping"),
-        }
-    }
-    agent
-}
-
-/// Registers and runs the agent, over and over as etcd comes and goes, until `stop`.
-async fn serve_agent(
-    mut agent: Agent,
-    availability: Availability,
-    stop: CancellationToken,
-    mut status: Status,
-) -> Agent {
-    loop {
-        info!("Establishing etcd connectivity");
-        notify::status("connecting to etcd");
-        if agent.register(&stop).await.is_none() {
-            return agent;
-        }
-        info!("Starting server components");
-        availability.set(true);
-        let ended = tokio::select! {
-            ended = agent.run(&stop) => ended,
-            () = status.report() => Ended::Stopped,
-        };
-        availability.set(false);
-        match ended {
-            Ended::Stopped => return agent,
-            Ended::BeatTimedOut => {
-                error!("Server monitor triggered: Monitor timed out before successful heartbeat");
-                info!("Restarting server");
-            }
-        }
-    }
-}
-
-/// Keeps systemd's status line of fleetd up to date.
-struct Status {
-    engine: Option<EngineHandle>,
-}
-
-impl Status {
-    /// Never ends.
-    async fn report(&mut self) {
-        let Some(engine) = &mut self.engine else {
-            notify::status("agent only");
-            return std::future::pending().await;
-        };
-        loop {
-            match (engine.is_leading(), engine.leader()) {
-                (true, _) => notify::status("leading the cluster"),
-                (false, Some(leader)) => notify::status(&format!("following {leader}")),
-                (false, None) => notify::status("no engine leads"),
-            }
-            if !engine.changed().await {
-                return std::future::pending().await;
-            }
-        }
-    }
-}
-
-/// Ends when systemd has been out of reach for longer than `patience` (`fleetd.md` 6).
-async fn systemd_lost(lost_since: impl Fn() -> Option<time::Instant>, patience: Duration) {
-    loop {
-        time::sleep(patience / 10).await;
-        if lost_since().is_some_and(|since| since.elapsed() > patience) {
-            return;
-        }
-    }
-}
-
 /// Writes the state as one line of JSON to stdout (`fleetd.md` 8.3).
-#[expect(clippy::print_stdout, reason = "the dump is what stdout is for")]
 fn print_dump(dump: &DumpHandle) {
+    use std::io::Write as _;
     info!("Dumping server state");
-    println!("{}", dump.state());
-    debug!("Finished dumping server state");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_with_systemd_is_as_long_as_the_ttl() {
-        let ttl = Duration::from_secs(30);
-        let start = time::Instant::now();
-        let back_at = start + Duration::from_secs(20);
-        let flaky = || {
-            let now = time::Instant::now();
-            if now < back_at { Some(start) } else { Some(back_at) }
-        };
-        systemd_lost(flaky, ttl).await;
-        let waited = start.elapsed();
-        assert!(waited > Duration::from_secs(50) && waited < Duration::from_secs(55), "{waited:?}");
+    let written = writeln!(std::io::stdout(), "{}", dump.state());
+    match written {
+        Ok(()) => debug!("Finished dumping server state"),
+        Err(error) => error!(%error, "server state not written"),
     }
 }

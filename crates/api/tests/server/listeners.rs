@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleet_api::{Api, Availability, Listener, serve};
+use fleet_api::{Api, Availability, Listener, Switch, serve};
 use fleet_registry::{Keys, Registry};
 use fleet_store::MemoryStore;
 use tokio::{
@@ -52,6 +52,21 @@ async fn unix_and_tcp_serve_the_same() {
     stop.cancel();
     time::timeout(LONG, task.join_next()).await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn an_open_connection_is_answered_by_what_is_switched_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let (switch, stop, mut task) = (Switch::from(api()), CancellationToken::new(), JoinSet::new());
+    task.spawn(serve(vec![listener.into()], switch.clone(), stop.clone()));
+    let mut stream = tokio::net::UnixStream::connect(dir.path().join("s")).await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    read_answer(&mut stream).await.assert_ok("{}");
+    let registry = Registry::new(Arc::new(MemoryStore::new()), Keys::new("/f").unwrap());
+    switch.set(Arc::new(Api::new(registry, Availability::new(), settings(100))));
+    stream.write_all(GET).await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.status, 503, "the new one isn't available yet");
 }
 
 #[tokio::test]

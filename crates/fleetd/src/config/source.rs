@@ -67,7 +67,7 @@ pub(crate) struct Layers {
 /// Reads the file that applies and the environment.
 pub(crate) fn load(
     file: Option<&Path>,
-    environment: impl Fn(&str) -> Option<String>,
+    environment: &impl Fn(&str) -> Option<String>,
 ) -> Result<Layers, ConfigError> {
     let default = Path::new(DEFAULT_FILE);
     let mut layers = match file {
@@ -80,15 +80,21 @@ pub(crate) fn load(
             }
             Layers::of_file(path, format!("Using provided config file {}", path.display()))?
         }
-        None if default.is_file() => {
-            Layers::of_file(default, format!("Using default config file {DEFAULT_FILE}"))?
+        None if default.exists() => {
+            let source = format!("Using default config file {DEFAULT_FILE}");
+            // A directory there reads as empty, as it always did.
+            if default.is_dir() {
+                Layers { source, values: BTreeMap::new() }
+            } else {
+                Layers::of_file(default, source)?
+            }
         }
         None => {
             let source = "No provided or default config file found - proceeding without".to_owned();
             Layers { source, values: BTreeMap::new() }
         }
     };
-    layers.values.extend(Layers::of_environment(&environment).values);
+    layers.values.extend(Layers::of_environment(environment).values);
     Ok(layers)
 }
 

@@ -10,7 +10,7 @@ fn from_file(text: &str, environment: &[(&str, &str)]) -> Result<(Config, Vec<St
         environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     };
     let hide = |text: String| text.replace(&path.display().to_string(), "CONF");
-    load(Some(&path), lookup)
+    load(Some(&path), &lookup)
         .and_then(|layers| build(&layers))
         .map(|(config, warnings)| (config, warnings.into_iter().map(hide).collect()))
         .map_err(|error| hide(error.to_string()))
@@ -129,11 +129,82 @@ fn half_a_key_pair_is_refused() {
 
 #[test]
 fn a_named_file_must_be_there() {
-    let missing = load(Some(Path::new("/nonexistent")), |_| None).unwrap_err();
+    let missing = load(Some(Path::new("/nonexistent")), &|_| None).unwrap_err();
     assert_eq!(
         missing.to_string(),
         "Unable to use config file /nonexistent: stat /nonexistent: no such file or directory"
     );
-    let folder = load(Some(Path::new("/")), |_| None).unwrap_err();
+    let folder = load(Some(Path::new("/")), &|_| None).unwrap_err();
     assert_eq!(folder.to_string(), "Provided config / is a directory, not a file");
+}
+
+#[test]
+fn every_option_can_be_set_in_the_file_and_in_the_environment() {
+    let values = [
+        ("agent_ttl", "7s"),
+        ("api_listen", "unix:///x"),
+        ("authorized_keys_file", "/keys"),
+        ("disable_engine", "true"),
+        ("disable_watches", "True"),
+        ("enable_grpc", "1"),
+        ("engine_reconcile_interval", "0.5"),
+        ("etcd_cafile", ""),
+        ("etcd_certfile", ""),
+        ("etcd_key_prefix", "my//fleet"),
+        ("etcd_keyfile", ""),
+        ("etcd_password", "secret"),
+        ("etcd_request_timeout", "2.5"),
+        ("etcd_servers", "\"https://a:1\", \"b:2\""),
+        ("etcd_username", "fleet"),
+        ("metadata", "a=1,b=2"),
+        ("public_ip", "198.18.0.9"),
+        ("purge_on_shutdown", "f"),
+        ("runtime_directory", "/r"),
+        ("systemd_user", "t"),
+        ("token_limit", "0x10"),
+        ("units_directory", "/u"),
+        ("verbosity", "2"),
+        ("verify_units", "true"),
+    ];
+    assert_eq!(values.map(|(option, _)| option), OPTIONS);
+    let file: String = values
+        .iter()
+        .map(|(option, value)| format!("{}={value}\n", option.to_uppercase()))
+        .collect();
+    let variables: Vec<(String, &str)> = values
+        .iter()
+        .map(|(option, value)| (format!("FLEET_{}", option.to_uppercase()), *value))
+        .collect();
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(variable, value)| (variable.as_str(), *value)).collect();
+    for (config, warnings) in [from_file(&file, &[]).unwrap(), from_file("", &variables).unwrap()] {
+        assert_eq!(warnings, ["Config option enable_grpc is no longer needed - ignoring"]);
+        assert_eq!(config.agent_ttl, Duration::from_secs(7));
+        assert_eq!(config.api_listen, [Listen::Unix("/x".into())]);
+        assert!(config.disable_engine && config.disable_watches && config.systemd_user);
+        assert!(config.debug && !config.purge_on_shutdown);
+        assert_eq!(config.engine_reconcile_interval, Duration::from_millis(500));
+        assert_eq!(config.keys, Keys::new("/my/fleet/").unwrap());
+        assert_eq!(config.etcd.user, Some(("fleet".to_owned(), "secret".to_owned())));
+        assert_eq!(config.etcd.request_timeout, Duration::from_millis(2500));
+        assert_eq!(config.etcd.servers, ["https://a:1", "http://b:2"]);
+        assert_eq!(config.metadata.len(), 2);
+        assert_eq!(config.public_ip.as_deref(), Some("198.18.0.9"));
+        assert_eq!(config.token_limit, 16);
+        let directories = [&config.runtime_directory, &config.units_directory];
+        assert_eq!(directories, [Path::new("/r"), Path::new("/u")]);
+    }
+}
+
+#[test]
+fn a_reload_keeps_what_can_not_change_and_names_it() {
+    let (old, _) = from_file("agent_ttl=5s\nunits_directory=/u\nmetadata=a=1", &[]).unwrap();
+    let (mut new, _) =
+        from_file("agent_ttl=6s\nsystemd_user=true\netcd_key_prefix=/x", &[]).unwrap();
+    let kept = new.keep_what_is_fixed(&old);
+    assert_eq!(kept, ["etcd_key_prefix", "systemd_user", "units_directory"]);
+    assert_eq!((&new.keys, &new.units_directory), (&old.keys, &old.units_directory));
+    assert!(!new.systemd_user);
+    assert!(new.agent_ttl == Duration::from_secs(6) && new.metadata.is_empty(), "the rest is new");
+    assert_eq!(new.keep_what_is_fixed(&old), [""; 0]);
 }

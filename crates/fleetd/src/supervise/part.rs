@@ -1,0 +1,183 @@
+//! What a reload replaces: the agent, the engine, and the watch over systemd's bus.
+
+use std::{pin::pin, time::Duration};
+
+use fleet_agent::{Agent, Ended};
+use fleet_api::Availability;
+use fleet_engine::EngineHandle;
+use tokio::{task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::Fatal;
+use crate::{
+    app::{Base, Parts},
+    notify,
+};
+
+/// How long the API stays available while the machine's presence is taken over at a reload.
+const GAP: Duration = Duration::from_secs(1);
+
+/// What a part gives back when it ends.
+pub(super) enum Part {
+    Engine,
+    Agent(Box<Agent>),
+    /// Systemd is out of reach (`lost`), or no longer watched.
+    Systemd {
+        lost: bool,
+    },
+}
+
+impl Part {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Engine => "the engine",
+            Self::Agent(_) => "the agent",
+            Self::Systemd { .. } => "the watch over systemd",
+        }
+    }
+
+    /// Why fleetd ends when this part has ended by itself.
+    pub(super) fn into_fatal(self) -> Fatal {
+        match self {
+            Self::Systemd { lost: true } => Fatal::SystemdLost,
+            part => Fatal::Ended(part.name()),
+        }
+    }
+}
+
+/// Starts the parts, which run until `stop`.
+pub(super) fn start(
+    parts: Parts,
+    base: &Base,
+    agent_ttl: Duration,
+    stop: &CancellationToken,
+) -> JoinSet<Part> {
+    let Parts { agent, engine, .. } = parts;
+    let mut tasks = JoinSet::new();
+    let status = Status { engine: engine.as_ref().map(fleet_engine::Engine::handle) };
+    if let Some(engine) = engine {
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            engine.run(stop).await;
+            Part::Engine
+        });
+    } else {
+        info!("Not starting engine; disable-engine is set");
+    }
+    let (availability, stopping) = (base.availability.clone(), stop.clone());
+    tasks.spawn(async move {
+        Part::Agent(Box::new(serve_agent(agent, availability, stopping, status).await))
+    });
+    let (systemd, stopping) = (std::sync::Arc::clone(&base.systemd), stop.clone());
+    tasks.spawn(async move {
+        let lost = tokio::select! {
+            () = stopping.cancelled() => false,
+            () = systemd_lost(|| systemd.lost_since(), agent_ttl) => true,
+        };
+        Part::Systemd { lost }
+    });
+    tasks
+}
+
+/// Registers and runs the agent, over and over as etcd comes and goes, until `stop`.
+async fn serve_agent(
+    mut agent: Agent,
+    availability: Availability,
+    stop: CancellationToken,
+    mut status: Status,
+) -> Agent {
+    loop {
+        info!("Establishing etcd connectivity");
+        notify::status("connecting to etcd");
+        if !register(&mut agent, &availability, &stop).await {
+            return agent;
+        }
+        info!("Starting server components");
+        availability.set(true);
+        let ended = tokio::select! {
+            ended = agent.run(&stop) => ended,
+            () = status.report() => Ended::Stopped,
+        };
+        match ended {
+            Ended::Stopped => return agent,
+            Ended::BeatTimedOut => {
+                availability.set(false);
+                error!("Server monitor triggered: Monitor timed out before successful heartbeat");
+                info!("Restarting server");
+            }
+        }
+    }
+}
+
+/// Makes the machine present; false when stopped first. The API stays as available as it is for
+/// as long as a beat may take, so that nobody notices a reload.
+async fn register(
+    agent: &mut Agent,
+    availability: &Availability,
+    stop: &CancellationToken,
+) -> bool {
+    let mut registering = pin!(agent.register(stop));
+    let presence = match time::timeout(GAP, &mut registering).await {
+        Ok(presence) => presence,
+        Err(_) => {
+            availability.set(false);
+            registering.await
+        }
+    };
+    presence.is_some()
+}
+
+/// Keeps systemd's status line of fleetd up to date.
+struct Status {
+    engine: Option<EngineHandle>,
+}
+
+impl Status {
+    /// Never ends.
+    async fn report(&mut self) {
+        let Some(engine) = &mut self.engine else {
+            notify::status("agent only");
+            return std::future::pending().await;
+        };
+        loop {
+            match (engine.is_leading(), engine.leader()) {
+                (true, _) => notify::status("leading the cluster"),
+                (false, Some(leader)) => notify::status(&format!("following {leader}")),
+                (false, None) => notify::status("no engine leads"),
+            }
+            if !engine.changed().await {
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+/// Ends when systemd has been out of reach for longer than `patience` (`fleetd.md` 6).
+async fn systemd_lost(lost_since: impl Fn() -> Option<time::Instant>, patience: Duration) {
+    loop {
+        time::sleep(patience / 10).await;
+        if lost_since().is_some_and(|since| since.elapsed() > patience) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_with_systemd_is_as_long_as_the_ttl() {
+        let ttl = Duration::from_secs(30);
+        let start = time::Instant::now();
+        let back_at = start + Duration::from_secs(20);
+        let flaky = || {
+            let now = time::Instant::now();
+            if now < back_at { Some(start) } else { Some(back_at) }
+        };
+        systemd_lost(flaky, ttl).await;
+        let waited = start.elapsed();
+        assert!(waited > Duration::from_secs(50) && waited < Duration::from_secs(55), "{waited:?}");
+    }
+}
