@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use fleet_core::{MachineId, UnitName};
-use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, Txn};
+use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, StoreError, Txn};
 
-use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned};
+use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned, registry::halves};
 
 /// Operations of one decision at most: the record, the old schedule entry and a restart asked
 /// for there, the new schedule entry.
@@ -35,8 +35,9 @@ impl Decision {
 pub type Decided = Result<Versioned<UnitRecord>, RegistryError>;
 
 impl Registry {
-    /// Carries out decisions, as many in a transaction as fit; when one is refused its
-    /// members are tried alone. The answers are in the order of `decisions`.
+    /// Carries out decisions, as many in a transaction as fit. When something that one rests on
+    /// doesn't hold its members are tried alone; when the store refuses it as it is, because
+    /// together they are too large, in halves. The answers are in the order of `decisions`.
     ///
     /// # Errors
     /// `LeadershipLost` when `lead` is no longer ours, and store errors; what was carried out
@@ -47,18 +48,23 @@ impl Registry {
         decisions: &[Decision],
     ) -> Result<Vec<Decided>, RegistryError> {
         let mut decided = Vec::with_capacity(decisions.len());
-        for batch in decisions.chunks(MAX_TXN_OPS / OPS_OF_DECISION) {
-            if let Some(revision) = self.commit_decisions(lead, batch).await? {
-                decided.extend(batch.iter().map(|decision| Ok(written(decision, revision))));
-                continue;
-            }
-            for decision in batch {
-                let alone =
-                    match self.commit_decisions(lead, std::slice::from_ref(decision)).await? {
-                        Some(revision) => Ok(written(decision, revision)),
-                        None => Err(self.refusal(lead, decision).await?),
-                    };
-                decided.push(alone);
+        // The next one is the last.
+        let mut batches: Vec<&[Decision]> =
+            decisions.chunks(MAX_TXN_OPS / OPS_OF_DECISION).rev().collect();
+        while let Some(batch) = batches.pop() {
+            match (self.commit_decisions(lead, batch).await, batch) {
+                (Ok(Some(revision)), _) => {
+                    decided.extend(batch.iter().map(|decision| Ok(written(decision, revision))));
+                }
+                (Ok(None), [decision]) => decided.push(Err(self.refusal(lead, decision).await?)),
+                (Ok(None), _) => batches.extend(batch.chunks(1).rev()),
+                (Err(error @ RegistryError::Store(StoreError::Refused(_))), [_]) => {
+                    decided.push(Err(error));
+                }
+                (Err(RegistryError::Store(StoreError::Refused(_))), _) => {
+                    batches.extend(halves(batch));
+                }
+                (Err(error), _) => return Err(error),
             }
         }
         Ok(decided)

@@ -5,6 +5,11 @@ use std::sync::Arc;
 use fleet_core::{MachineId, UnitName};
 use fleet_store::Key;
 
+/// What stands between unit and machine in the key of a state. It sorts before all that a unit's
+/// name may hold, so that states come in the order of names (`api.md` 3.1): with a slash those of
+/// `a.service` would come after those of `a.service-x.service`.
+pub(crate) const OF_MACHINE: &str = ",";
+
 /// The keys under one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
@@ -96,11 +101,11 @@ impl Keys {
     }
 
     pub(crate) fn states_of(&self, name: &str) -> Key {
-        self.key(&["state/", name, "/"])
+        self.key(&["state/", name, OF_MACHINE])
     }
 
     pub(crate) fn state(&self, name: &str, machine: &str) -> Key {
-        self.key(&["state/", name, "/", machine])
+        self.key(&["state/", name, OF_MACHINE, machine])
     }
 
     pub(crate) fn machines(&self) -> Key {
@@ -152,7 +157,7 @@ impl Keys {
             }
             "global" => Entry::Global(rest.parse().ok()?),
             "state" => {
-                let (name, machine) = pair()?;
+                let (name, machine) = rest.split_once(OF_MACHINE)?;
                 Entry::State(name.parse().ok()?, machine.parse().ok()?)
             }
             "machine" => Entry::Machine(rest.parse().ok()?),
@@ -209,10 +214,27 @@ mod tests {
         ] {
             assert_eq!(keys.parse(&key), Some(entry), "{key}");
         }
-        for stranger in
-            ["/y/unit/a.service", "/x/unit/", "/x/unit/a", "/x/state/a.service", "/x/z/q"]
-        {
+        for stranger in [
+            "/y/unit/a.service",
+            "/x/unit/",
+            "/x/unit/a",
+            "/x/state/a.service",
+            "/x/state/a.service/m1",
+            "/x/z/q",
+        ] {
             assert_eq!(keys.parse(&stranger.into()), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn states_sort_by_unit_and_then_by_machine() {
+        let keys = Keys::new("/x").unwrap();
+        for first in '!'..='~' {
+            let longer = format!("a.service{first}.service");
+            if longer.parse::<UnitName>().is_ok() {
+                let (short, long) = (keys.state("a.service", "~"), keys.state(&longer, "0"));
+                assert!(short < long, "{short} {long}");
+            }
         }
     }
 }

@@ -8,7 +8,9 @@ use tracing::error;
 
 use crate::{
     MachineRecord, PublishedState, Registry, RegistryError, Unit, UnitRecord, Versioned,
-    effective_metadata, keys::Entry, registry::decode,
+    effective_metadata,
+    keys::{Entry, OF_MACHINE},
+    registry::decode,
 };
 
 /// States looked at in one read while filtering.
@@ -132,7 +134,9 @@ impl Registry {
     ) -> Result<Page<StateView>, RegistryError> {
         let all = self.keys.states();
         let prefix = match &filter.unit {
-            Some(unit) if unit.contains('/') => return Ok(Page { items: Vec::new(), next: None }),
+            Some(unit) if unit.contains(OF_MACHINE) => {
+                return Ok(Page { items: Vec::new(), next: None });
+            }
             Some(unit) => self.keys.states_of(unit),
             None => all.clone(),
         };
@@ -154,7 +158,8 @@ impl Registry {
             }));
             if items.len() > limit {
                 items.truncate(limit);
-                let next = items.last().map(|view| format!("{}/{}", view.unit, view.machine));
+                let next =
+                    items.last().map(|view| format!("{}{OF_MACHINE}{}", view.unit, view.machine));
                 return Ok(Page { items, next });
             }
             if !read.more {

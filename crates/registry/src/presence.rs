@@ -29,6 +29,12 @@ pub struct Presence {
     pub ttl: Duration,
 }
 
+/// The lease for an entry that is there.
+enum Found {
+    Old(Lease),
+    New(Lease),
+}
+
 impl Registry {
     /// Makes a machine present: creates its entry, or adopts the one that carries the same
     /// nonce (keeping its lease, and so the states an earlier fleetd published).
@@ -42,54 +48,69 @@ impl Registry {
         ttl: Duration,
     ) -> Result<Presence, RegistryError> {
         let key = self.keys.machine(machine.as_str());
-        let lease = self.store.grant(ttl).await?;
-        let present =
-            |lease: Lease| Presence { machine: machine.clone(), lease: lease.id, ttl: lease.ttl };
         let Some(kv) = self.get(key.clone()).await? else {
-            let absent = Compare::Absent(key);
-            self.put_machine(absent, machine, record, lease.id).await?;
-            return Ok(present(lease));
+            let lease = self.store.grant(ttl).await?;
+            return self.enter(Compare::Absent(key), machine, record, lease).await;
         };
         let found = match decode::<MachineRecord>(&kv) {
             Ok(found) if found.value.nonce == record.nonce => found,
             foreign => {
-                self.store.revoke(lease.id).await?;
                 let address = foreign.map(|found| found.value.public_ip).unwrap_or_default();
                 return Err(RegistryError::DuplicateMachine { id: machine.clone(), address });
             }
         };
         let unchanged = Compare::ModRevision(key, kv.mod_revision);
-        match self.adoptable(&kv, lease.ttl).await? {
-            Some(old) => {
-                self.store.revoke(lease.id).await?;
+        match self.lease_for(&kv, ttl).await? {
+            Found::Old(old) => {
                 if found.value != *record {
                     self.put_machine(unchanged, machine, record, old.id).await?;
                 }
-                Ok(present(old))
+                Ok(Presence { machine: machine.clone(), lease: old.id, ttl: old.ttl })
             }
-            None => {
-                self.put_machine(unchanged, machine, record, lease.id).await?;
+            Found::New(lease) => {
+                let presence = self.enter(unchanged, machine, record, lease).await?;
                 // What an earlier fleetd published hangs on its lease; ours is published anew.
                 if let Some(old) = kv.lease {
                     self.store.revoke(old).await?;
                 }
-                Ok(present(lease))
+                Ok(presence)
             }
         }
     }
 
-    /// The lease of an entry of ours, renewed, if it lives and grants the time we want.
-    async fn adoptable(
+    /// Makes the entry on a new lease, which doesn't stay without it.
+    async fn enter(
         &self,
-        kv: &KeyValue,
-        ttl: Duration,
-    ) -> Result<Option<Lease>, RegistryError> {
-        let Some(id) = kv.lease else { return Ok(None) };
-        match self.store.keep_alive(id).await {
-            Ok(granted) if granted == ttl => Ok(Some(Lease { id, ttl })),
-            Ok(_) | Err(StoreError::NoSuchLease(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+        compare: Compare,
+        machine: &MachineId,
+        record: &MachineRecord,
+        lease: Lease,
+    ) -> Result<Presence, RegistryError> {
+        let entered = self.put_machine(compare, machine, record, lease.id).await;
+        if entered.as_ref().is_err_and(|error| !error.is_unavailable()) {
+            // Nothing hangs on it. When this fails it expires.
+            let _ = self.store.revoke(lease.id).await;
         }
+        entered.map(|()| Presence { machine: machine.clone(), lease: lease.id, ttl: lease.ttl })
+    }
+
+    /// The lease of an entry of ours, renewed, if it lives and grants the time we want; else a
+    /// new one.
+    async fn lease_for(&self, kv: &KeyValue, ttl: Duration) -> Result<Found, RegistryError> {
+        let Some(id) = kv.lease else { return Ok(Found::New(self.store.grant(ttl).await?)) };
+        let granted = match self.store.keep_alive(id).await {
+            Ok(granted) if granted == ttl => return Ok(Found::Old(Lease { id, ttl })),
+            Ok(granted) => Some(granted),
+            Err(StoreError::NoSuchLease(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        // Stores grant more than was asked for, if they like. Only another lease can tell.
+        let lease = self.store.grant(ttl).await?;
+        if granted != Some(lease.ttl) {
+            return Ok(Found::New(lease));
+        }
+        self.store.revoke(lease.id).await?;
+        Ok(Found::Old(Lease { id, ttl: lease.ttl }))
     }
 
     async fn put_machine(

@@ -64,7 +64,7 @@ pub struct Assignment {
     pub x_fleet: FleetOptions,
 }
 
-/// `state/<name>/<machine>`: what a machine says of a unit it has.
+/// `state/<name>,<machine>`: what a machine says of a unit it has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishedState {

@@ -77,6 +77,12 @@ impl Registry {
     }
 }
 
+/// The halves of what was too large for one request, the second first: as a stack wants them.
+pub(crate) fn halves<T>(batch: &[T]) -> [&[T]; 2] {
+    let (first, second) = batch.split_at(batch.len() / 2);
+    [second, first]
+}
+
 /// Encodes a record; ours always encode.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
     serde_json::to_vec(record).expect("records have string keys and no fallible serialisers")

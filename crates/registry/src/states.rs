@@ -7,11 +7,12 @@ use fleet_store::{Key, MAX_TXN_OPS, Op, Range, StoreError, Txn};
 
 use crate::{
     Presence, PublishedState, Registry, RegistryError,
-    registry::{decode, encode},
+    registry::{decode, encode, halves},
 };
 
 impl Registry {
     /// Publishes states of units (or withdraws them: `None`), as many in a transaction as fit.
+    /// One that the store refuses as it is costs only itself.
     ///
     /// # Errors
     /// `PresenceLost` when the machine's lease has expired; nothing of the failing transaction
@@ -29,17 +30,22 @@ impl Registry {
             }
         };
         let ops: Vec<Op> = states.iter().map(op).collect();
-        for batch in ops.chunks(MAX_TXN_OPS) {
+        // The next one is the last.
+        let mut batches: Vec<&[Op]> = ops.chunks(MAX_TXN_OPS).rev().collect();
+        let mut refused = None;
+        while let Some(batch) = batches.pop() {
             let txn = Txn { compare: Vec::new(), then: batch.to_vec() };
             match self.store.commit(txn).await {
                 Ok(_) => {}
                 Err(StoreError::NoSuchLease(_)) => {
                     return Err(RegistryError::PresenceLost(presence.machine.clone()));
                 }
+                Err(StoreError::Refused(_)) if batch.len() > 1 => batches.extend(halves(batch)),
+                Err(error @ StoreError::Refused(_)) => refused = Some(error),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Whether any machine reports a state of a unit.

@@ -5,9 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use fleet_core::JobState::{Inactive, Launched};
+use fleet_core::{
+    FleetOptions,
+    JobState::{Inactive, Launched},
+};
 use fleet_registry::{Decision, LeaderRecord, RegistryError};
-use fleet_store::{Key, Op, Store, Txn};
+use fleet_store::{Key, Op, Store, StoreError, Txn};
 
 async fn decision(world: &World, name: &str, to: &str) -> Decision {
     let seen = world.unit(name).await;
@@ -137,4 +140,56 @@ async fn the_engine_version_only_rises() {
     world.store.commit(Txn { compare: vec![], then: vec![garbage] }).await.unwrap();
     world.registry.raise_engine_version(1).await.unwrap();
     assert_eq!(world.text("/f/engine/version").await.as_deref(), Some("1"));
+}
+
+/// Options that take 60 KiB in the record, and as much in the schedule.
+fn large() -> String {
+    let option = format!("Conflicts={}\n", "x".repeat(1000));
+    format!("{SLEEP}\n[X-Fleet]\n{}", option.repeat(60))
+}
+
+#[tokio::test]
+async fn decisions_that_are_too_large_together_are_taken_in_halves() {
+    let world = World::new();
+    world.register("m1").await;
+    let lead = world.lead().await;
+    let mut decisions = Vec::new();
+    for n in 0..32 {
+        let name = format!("u{n:02}.service");
+        world.create(&name, &large(), Launched).await;
+        decisions.push(decision(&world, &name, "m1").await);
+    }
+    let changed = world.unit("u20.service").await;
+    world.registry.set_desired_state(&changed, Inactive).await.unwrap();
+    let before = world.store.revision();
+    let decided = world.registry.decide(&lead, &decisions).await.unwrap();
+    assert_eq!(decided.len(), 32);
+    for (decision, decided) in decisions.iter().zip(&decided) {
+        if decision.unit.as_str() == "u20.service" {
+            assert!(matches!(decided, Err(RegistryError::Conflict(_))), "{decided:?}");
+        } else {
+            let now = world.unit(decision.unit.as_str()).await;
+            assert_eq!(decided.as_ref().unwrap(), &now.record);
+        }
+    }
+    let revisions = world.store.revision().0 - before.0;
+    assert!(revisions < 31, "not each alone: {revisions}");
+}
+
+#[tokio::test]
+async fn a_decision_that_is_too_large_costs_only_itself() {
+    let world = World::new();
+    world.register("m1").await;
+    let lead = world.lead().await;
+    let mut decisions = Vec::new();
+    for name in ["a.service", "b.service", "c.service"] {
+        world.create(name, SLEEP, Launched).await;
+        decisions.push(decision(&world, name, "m1").await);
+    }
+    // It goes into the record and into the schedule.
+    let value = "x".repeat(900_000);
+    decisions[1].seen.value.x_fleet = FleetOptions(vec![("Conflicts".to_owned(), value)]);
+    let decided = world.registry.decide(&lead, &decisions).await.unwrap();
+    assert!(decided[0].is_ok() && decided[2].is_ok());
+    assert!(matches!(&decided[1], Err(RegistryError::Store(StoreError::Refused(_)))));
 }

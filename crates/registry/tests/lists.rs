@@ -187,3 +187,36 @@ async fn a_mirror_that_watches_nothing_reads_anew_every_period() {
     mirror.changed().await.unwrap();
     assert!(mirror.is_current() && mirror.model().units.is_empty(), "what has gone is gone");
 }
+
+#[tokio::test]
+async fn states_come_in_the_order_of_names_also_where_one_continues_the_other() {
+    let world = World::new();
+    let mut expected = Vec::new();
+    // `-` and `.` sort before `/`, and before all letters.
+    for name in ["a.service", "a.service-x.service", "a.service.service", "a@1.service"] {
+        for id in ["m1", "m2"] {
+            let presence = world.register(id).await;
+            world.publish(&presence, name, Launched).await;
+            expected.push((name.to_owned(), id.to_owned()));
+        }
+    }
+    assert!(expected.is_sorted());
+    for limit in [1, 3, 100] {
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let all = StateFilter::default();
+            let page = world.registry.states_page(&all, after.as_deref(), limit).await.unwrap();
+            let rows = page.items.into_iter();
+            found.extend(rows.map(|row| (row.unit.to_string(), row.machine.to_string())));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "{limit}");
+    }
+    let of_one = StateFilter { unit: Some("a.service".to_owned()), machine: None };
+    let page = world.registry.states_page(&of_one, None, 10).await.unwrap();
+    assert_eq!(page.items.len(), 2, "and of no other unit");
+}

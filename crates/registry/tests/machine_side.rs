@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use common::*;
 use fleet_core::JobState::{Launched, Loaded};
 use fleet_registry::{MetadataChange, RegistryError};
+use fleet_store::{LeaseId, Store, StoreError};
 
 #[tokio::test(start_paused = true)]
 async fn presence_lasts_as_long_as_it_is_renewed() {
@@ -17,7 +18,7 @@ async fn presence_lasts_as_long_as_it_is_renewed() {
         tokio::time::sleep(TTL * 2 / 3).await;
         world.registry.beat(&presence).await.unwrap();
     }
-    assert_eq!(world.keys().await, ["/f/machine/m1", "/f/state/a.service/m1"]);
+    assert_eq!(world.keys().await, ["/f/machine/m1", "/f/state/a.service,m1"]);
     tokio::time::sleep(TTL + Duration::from_secs(1)).await;
     assert_eq!(world.keys().await, [""; 0]);
     let late = world.registry.beat(&presence).await;
@@ -101,9 +102,9 @@ async fn only_this_machines_state_is_withdrawn() {
     }
     let withdrawn = BTreeMap::from([(unit("g.service"), None)]);
     world.registry.publish(&one, &withdrawn).await.unwrap();
-    assert_eq!(world.text("/f/state/g.service/m1").await, None);
+    assert_eq!(world.text("/f/state/g.service,m1").await, None);
     assert_eq!(
-        world.text("/f/state/g.service/m2").await.unwrap(),
+        world.text("/f/state/g.service,m2").await.unwrap(),
         r#"{"load":"loaded","active":"active","sub":"running","hash":"1c6fb6f3684bafb0c173d8b8b957ceff031180c1","claim":"launched"}"#
     );
 }
@@ -125,4 +126,53 @@ async fn metadata_outlives_the_machine_and_empty_hides() {
     world.registry.leave(&presence).await.unwrap();
     assert!(world.registry.machines_page(None, 10).await.unwrap().items.is_empty());
     assert_eq!(world.keys().await, ["/f/metadata/m1/disk", "/f/metadata/m1/region"]);
+}
+
+#[tokio::test]
+async fn states_that_are_too_large_together_are_published_and_one_alone_costs_only_itself() {
+    let world = World::new();
+    let presence = world.register("m1").await;
+    let state = |size: usize| {
+        let mut state = published(Launched);
+        state.systemd.sub = "x".repeat(size);
+        Some(state)
+    };
+    let mut states: BTreeMap<_, _> =
+        (0..100).map(|n| (unit(&format!("u{n:02}.service")), state(50_000))).collect();
+    world.registry.publish(&presence, &states).await.unwrap();
+    let names: Vec<_> = states.keys().cloned().collect();
+    let found = world.registry.published(&machine("m1"), &names).await.unwrap();
+    assert_eq!(found.len(), 100);
+
+    states.values_mut().for_each(|state| *state = None);
+    states.insert(unit("u50.service"), state(2_000_000));
+    let refused = world.registry.publish(&presence, &states).await;
+    assert!(matches!(refused, Err(RegistryError::Store(StoreError::Refused(_)))), "{refused:?}");
+    let found = world.registry.published(&machine("m1"), &names).await.unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), [unit("u50.service")], "as it was");
+}
+
+#[tokio::test]
+async fn registering_leaves_no_lease_behind_that_nobody_uses() {
+    let world = World::new();
+    let first = world.register("m1").await;
+    let leases = async || {
+        let next = world.store.grant(TTL).await.unwrap().id;
+        world.store.revoke(next).await.unwrap();
+        next.0 - first.lease.0
+    };
+    let twin = world.registry.register(&machine("m1"), &record("other"), TTL).await;
+    assert!(matches!(twin, Err(RegistryError::DuplicateMachine { .. })), "{twin:?}");
+    assert_eq!(leases().await, 1, "a twin is refused before it is given one");
+    world.register("m1").await;
+    assert_eq!(leases().await, 2, "a successor adopts without one");
+    // The store grants whole seconds: another lease has to tell, and goes again.
+    let fraction = TTL - Duration::from_millis(500);
+    let adopted = world.registry.register(&machine("m1"), &record("m1"), fraction).await.unwrap();
+    assert_eq!(adopted, first);
+    assert_eq!(leases().await, 4);
+    for lease in 1..=4 {
+        let left = world.store.time_to_live(LeaseId(first.lease.0 + lease)).await.unwrap();
+        assert_eq!(left, None, "{lease}");
+    }
 }

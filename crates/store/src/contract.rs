@@ -57,6 +57,7 @@ macro_rules! store_contract {
                 too_many_operations_are_refused
                 an_empty_key_is_refused
                 a_request_that_is_too_large_is_refused
+                operations_too_large_together_are_refused
             }
             leases {
                 granted_time_is_at_least_what_was_asked

@@ -108,7 +108,7 @@ async fn a_token_beyond_everything_gives_an_empty_page() {
     let server = Server::start();
     server.create("a.service", SLEEP, JobState::Inactive).await;
     server.get("/fleet/v1/units?nextPageToken=1u.zzz").await.assert_ok("{}");
-    server.get("/fleet/v1/state?nextPageToken=1s.zzz~2fzzz").await.assert_ok("{}");
+    server.get("/fleet/v1/state?nextPageToken=1s.zzz~2czzz").await.assert_ok("{}");
     server.get("/fleet/v1/machines?nextPageToken=1m.~f4~8f~bf~bf").await.assert_ok("{}");
 }
 
@@ -156,12 +156,12 @@ async fn states_are_filtered_before_they_are_paged() {
         ("?unitName=AAA.service%2FXXX", vec![]),
         ("?unitName=%00", vec![]),
         ("?machineID=%zz", vec![ax, ay, bx]),
-        ("?nextPageToken=1s.AAA.service~2fXXX", vec![ay, bx]),
-        ("?nextPageToken=1s.AAA.service~2fXXX&machineID=XXX", vec![bx]),
-        ("?nextPageToken=1s.AAA.service~2fXXX&unitName=AAA.service", vec![ay]),
+        ("?nextPageToken=1s.AAA.service~2cXXX", vec![ay, bx]),
+        ("?nextPageToken=1s.AAA.service~2cXXX&machineID=XXX", vec![bx]),
+        ("?nextPageToken=1s.AAA.service~2cXXX&unitName=AAA.service", vec![ay]),
         // A token of another filter's list: only what passes this one, whatever it says.
-        ("?nextPageToken=1s.AAA.service~2fXXX&unitName=BBB.service", vec![bx]),
-        ("?nextPageToken=1s.BBB.service~2fXXX&unitName=AAA.service", vec![]),
+        ("?nextPageToken=1s.AAA.service~2cXXX&unitName=BBB.service", vec![bx]),
+        ("?nextPageToken=1s.BBB.service~2cXXX&unitName=AAA.service", vec![]),
     ] {
         server.get(&format!("/fleet/v1/state{query}")).await.assert_ok(&states(&expected));
     }

@@ -168,3 +168,18 @@ pub async fn a_request_that_is_too_large_is_refused(store: Arc<dyn Store>) {
     }
     assert!(!scope.exists("a").await);
 }
+
+/// Operations that would be taken alone are refused where they are too large together, and none of
+/// them is applied.
+pub async fn operations_too_large_together_are_refused(store: Arc<dyn Store>) {
+    let scope = Scope::new(store, "too-large-together");
+    let put = |n: usize| {
+        let key = scope.key(&format!("{n:02}"));
+        Op::Put { key, value: vec![b'x'; 40_000], lease: None }
+    };
+    let result = scope.try_commit(vec![], (0..60).map(put).collect()).await;
+    assert!(is_refused(&result), "{result:?}");
+    assert_eq!(scope.names(scope.range("")).await, [""; 0]);
+    scope.write((0..30).map(put).collect()).await;
+    assert_eq!(scope.names(scope.range("")).await.len(), 30);
+}
