@@ -66,6 +66,7 @@ impl Agent {
         let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir)
             .following(config.address)
             .taking_over(config.presence);
+        let reconciler = reconciler.minding(keeper.handle());
         let publisher = Publisher::new(
             registry,
             manager,

@@ -20,6 +20,9 @@ pub struct Orders {
     pub metadata: BTreeMap<String, String>,
     /// Restarts asked of this machine, each with the revision of the request.
     pub restarts: BTreeMap<UnitName, Revision>,
+    /// Whether this machine has its entry. Nothing that should be here depends on that: when the
+    /// lease is lost the entry is gone, and that must not end the global units here.
+    pub present: bool,
 }
 
 impl Model for Orders {
@@ -28,9 +31,7 @@ impl Model for Orders {
             Event::Schedule(_, name, assignment) => put(&mut self.scheduled, name, assignment),
             Event::Global(name, assignment) => put(&mut self.globals, name, assignment),
             Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
-            // The machine's own entry says nothing that this process doesn't know better: when
-            // its lease is lost the entry is gone, and that must not end the global units here.
-            Event::Machine(..) => {}
+            Event::Machine(_, entry) => self.present = entry.is_some(),
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
             Event::Unit(..) | Event::Leader(..) | Event::EngineVersion(..) => {}
         }

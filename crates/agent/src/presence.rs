@@ -50,12 +50,19 @@ pub struct PresenceHandle {
     /// beats were further apart than two thirds of the ttl. `None` before the first registration.
     pub contact: watch::Receiver<Option<Contact>>,
     check: Arc<Notify>,
+    gone: Arc<Notify>,
 }
 
 impl PresenceHandle {
     /// Reports that the machine's lease seems to be gone: if it is, the machine registers anew.
     pub fn check(&self) {
         self.check.notify_one();
+    }
+
+    /// Reports that the machine's entry seems to be gone, whatever its lease: if it is, the
+    /// machine registers anew.
+    pub(crate) fn entry_is_gone(&self) {
+        self.gone.notify_one();
     }
 }
 
@@ -98,6 +105,7 @@ impl Keeper {
             current: current.subscribe(),
             contact: contact.subscribe(),
             check: Arc::default(),
+            gone: Arc::default(),
         };
         let (address, published) = (None, None);
         Self { registry, machine, record, address, published, ttl, current, contact, handle }
@@ -163,6 +171,8 @@ impl Keeper {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.handle.check.notified() => {}
+                // The next beat looks at the entry, not at the lease alone.
+                () = self.handle.gone.notified() => self.published = None,
                 () = changed(&mut address) => {}
                 () = time::sleep(third) => {}
             }
@@ -212,7 +222,7 @@ impl Keeper {
                     return Ok(Present::Beaten);
                 }
                 Err(RegistryError::PresenceLost(_)) => {
-                    warn!("the machine's lease has expired, registering anew");
+                    warn!("the machine's lease or entry is gone, registering anew");
                 }
                 Err(error) => return Err(error),
             }

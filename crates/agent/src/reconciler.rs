@@ -25,6 +25,7 @@ use crate::{
     desired::{Desired, Orders, desired},
     execute::execute,
     plan::{self, Current, Text, plan, texts_needed},
+    presence::PresenceHandle,
     publish::{Standing, Standings},
     runtime::RuntimeFile,
 };
@@ -69,6 +70,7 @@ pub(crate) struct Reconciler {
     missing: BTreeSet<UnitName>,
     standings: watch::Sender<Option<Arc<Standings>>>,
     reconnected: Arc<Notify>,
+    presence: Option<PresenceHandle>,
     complaint: Complaint,
 }
 
@@ -108,8 +110,14 @@ impl Reconciler {
             missing: BTreeSet::new(),
             standings: watch::Sender::new(None),
             reconnected,
+            presence: None,
             complaint: Complaint::default(),
         }
+    }
+
+    /// Tells `presence` when the machine's entry is gone.
+    pub(crate) fn minding(self, presence: PresenceHandle) -> Self {
+        Self { presence: Some(presence), ..self }
     }
 
     /// Looks at the registry with every tick, and follows no changes.
@@ -131,7 +139,10 @@ impl Reconciler {
                 biased;
                 () = stop.cancelled() => return,
                 followed = follow.changed(&mut self.mirror) => {
-                    self.orders_changed |= follow.note(followed);
+                    if follow.note(followed) {
+                        self.orders_changed = true;
+                        self.mind_presence();
+                    }
                 }
                 ended = self.jobs.next() => {
                     self.ended(ended);
@@ -146,6 +157,15 @@ impl Reconciler {
                 self.ended(ended);
             }
             next = self.next_pass().await;
+        }
+    }
+
+    /// A lease that lives says nothing of an entry that somebody deleted.
+    fn mind_presence(&self) {
+        if let Some(presence) = &self.presence
+            && !self.mirror.model().present
+        {
+            presence.entry_is_gone();
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fleet_agent::Ended;
 use fleet_core::JobState::Launched;
+use fleet_store::{Key, Op, Store, Txn};
 use fleet_testkit::eventually;
 use tokio::{
     sync::watch,
@@ -190,4 +191,29 @@ async fn an_agent_without_watches_follows_by_period() {
     cluster.shows("a.service", "active", Launched).await;
     cluster.destroy("a.service").await;
     cluster.shows_nothing("a.service").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_somebody_deleted_is_made_anew_at_once() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    let before = daemon.presence.current.borrow().clone().unwrap();
+    host.deeds();
+    let entry = Op::Delete(Key::from("/fleet/machine/m1"));
+    cluster.store.commit(Txn { compare: vec![], then: vec![entry] }).await.unwrap();
+    let id = "m1".parse().unwrap();
+    let deleted = Instant::now();
+    eventually("the entry is back", Duration::from_secs(5), || async {
+        cluster.registry.machine(&id).await.unwrap()
+    })
+    .await;
+    assert!(deleted.elapsed() < Duration::from_secs(1), "{:?}", deleted.elapsed());
+    // What hung on the old lease doesn't go with it.
+    time::sleep(2 * TTL).await;
+    assert_ne!(daemon.presence.current.borrow().clone().unwrap().lease, before.lease);
+    assert!(cluster.registry.machine(&id).await.unwrap().is_some());
+    cluster.shows("a.service", "active", Launched).await;
+    assert_eq!(host.deeds(), [], "no unit was touched");
 }
