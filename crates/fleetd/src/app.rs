@@ -1,6 +1,6 @@
 //! Joins the parts of fleetd: the only place where traits meet their adapters.
 
-use std::{num::NonZeroU16, sync::Arc};
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
@@ -152,12 +152,19 @@ impl Base {
             record,
             address: config.public_ip.is_none().then(detected),
             presence,
-            ttl: config.agent_ttl,
+            ttl: lease(config.agent_ttl),
             runtime_dir: config.runtime_directory.clone(),
             disable_watches: config.disable_watches,
         };
         Agent::new(registry, manager, settings)
     }
+}
+
+/// The lease to ask for, so that the units of a dead machine run elsewhere within `agent_ttl`:
+/// etcd ends leases up to half a second late, and moving units takes its time.
+fn lease(agent_ttl: Duration) -> Duration {
+    const MARGIN: Duration = Duration::from_secs(1);
+    if agent_ttl < 5 * MARGIN { agent_ttl } else { agent_ttl - MARGIN }
 }
 
 fn etcd(config: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
@@ -169,4 +176,16 @@ fn etcd(config: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
         tls: fleet_etcd::Tls { ca: tls.ca, identity: tls.client },
         request_timeout: config.request_timeout,
     })?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_leave_time_to_move_units_unless_they_are_very_short() {
+        for (agent_ttl, expected) in [(1, 1), (4, 4), (5, 4), (30, 29)] {
+            assert_eq!(lease(Duration::from_secs(agent_ttl)), Duration::from_secs(expected));
+        }
+    }
 }
