@@ -1,6 +1,9 @@
 //! Diagnostics: `YYYY/MM/DD HH:MM:SS LEVEL source:line: text` on stderr (`fleetctl.md` 2.3).
 
-use std::{fmt, io};
+use std::{
+    fmt::{Debug, Result},
+    io,
+};
 
 use chrono::Local;
 use tracing::{
@@ -9,19 +12,29 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    Layer, Registry,
+    filter::Targets,
+    fmt::{self, FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
 };
 
-/// Starts writing diagnostics: from INFO on, or all.
+/// What the names of our libraries begin with.
+const OURS: &str = "fleet";
+
+/// Starts writing diagnostics: ours from INFO on and what our libraries warn of, or all of both.
+/// What libraries of others have to say helps nobody.
 pub(crate) fn start(debug: bool) {
-    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let targets = if debug {
+        Targets::new().with_target(OURS, LevelFilter::DEBUG)
+    } else {
+        Targets::new()
+            .with_target(OURS, LevelFilter::WARN)
+            .with_target("fleetctl", LevelFilter::INFO)
+    };
+    let lines = fmt::layer().with_writer(io::stderr).event_format(Lines).with_filter(targets);
     // Fails only when something in this process has done it before; then that is in place.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .event_format(Lines)
-        .try_init();
+    let _ = tracing::subscriber::set_global_default(Registry::default().with(lines));
 }
 
 /// The layout of a line.
@@ -37,7 +50,7 @@ where
         _: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
-    ) -> fmt::Result {
+    ) -> Result {
         let now = Local::now().format("%Y/%m/%d %H:%M:%S");
         let metadata = event.metadata();
         let level = match *metadata.level() {
@@ -62,7 +75,7 @@ struct Text {
 }
 
 impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
             self.message = format!("{value:?}");
         } else {

@@ -2,11 +2,15 @@
 
 mod support;
 
-use std::path::Path;
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+};
 
 use insta::assert_snapshot;
 use support::{
-    Cluster, Desk, HELLO, run, run_unread,
+    Cluster, Desk, HELLO, run, run_unread, run_with_input,
     server::{Reply, Server},
 };
 
@@ -150,6 +154,7 @@ fn help_lists_all_commands() {
     out|→list-unit-files→List the units that exist in the cluster.
     out|→list-units→List the current state of units in the cluster
     out|→load→→Schedule one or more units in the cluster, first submitting them if necessary.
+    out|→restart→→Instruct systemd to rolling restart one or more units in the cluster.
     out|→start→→Instruct systemd to start one or more units in the cluster, first submitting and loading if necessary.
     out|→stop→→Instruct systemd to stop one or more units in the cluster.
     out|→submit→→Upload one or more units to the cluster without starting them
@@ -189,6 +194,52 @@ fn help_lists_all_commands() {
     let unknown = alone("help nope", &[]);
     assert_eq!((unknown.code, &*unknown.out), (Some(1), &*run.out));
     assert_eq!(unknown.err, "Unknown help topic [`nope`].\n");
+}
+
+#[test]
+fn verify_says_that_it_was_given_up() {
+    for words in ["verify", "verify a b", "veri --endpoint=nonsense"] {
+        assert_eq!(
+            alone(words, &[]).transcript(),
+            "rc 2\nerr|Command \"verify\" is deprecated, DEPRECATED - No longer works\nerr|WARNING: The signed/verified units feature is DEPRECATED and cannot be used.\n",
+            "{words}"
+        );
+    }
+    for words in ["submit --sign x", "load --sign=1 x", "--sign start x"] {
+        assert_eq!(
+            alone(words, &[]).transcript(),
+            "rc 2\nerr|WARNING: The signed/verified units feature is DEPRECATED and cannot be used.\n",
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn what_works_over_ssh_is_not_taken_for_something_else() {
+    for (words, name) in
+        [("status x", "status"), ("stat x", "status"), ("j x", "journal"), ("ssh a b", "ssh")]
+    {
+        let text = format!(
+            "rc 1\nerr|Error: command \"{name}\" works over SSH, which this fleetctl does not speak yet\n"
+        );
+        assert_eq!(alone(words, &[]).transcript(), text, "{words}");
+    }
+    let text = "rc 1\nerr|Unable to initialize client: --tunnel works over SSH, which this fleetctl does not speak yet\n";
+    assert_eq!(alone("list-units --tunnel=bastion", &[]).transcript(), text);
+    assert_eq!(alone("list-units", &[("FLEETCTL_TUNNEL", "bastion:22")]).transcript(), text);
+    let harmless = "--strict-host-key-checking=false --ssh-username=me --ssh-timeout=5 \
+                    --known-hosts-file=/dev/null list-units";
+    assert_eq!(Desk::at(Cluster::empty()).run(harmless).code, Some(0));
+}
+
+#[test]
+fn drivers_are_named_exactly() {
+    for driver in ["foo", "api", "ETCD", ""] {
+        let run = alone(&format!("list-units --driver={driver}"), &[]);
+        let text =
+            format!("rc 1\nerr|Unable to initialize client: unrecognized driver \"{driver}\"\n");
+        assert_eq!(run.transcript(), text, "{driver}");
+    }
 }
 
 #[test]
@@ -290,6 +341,39 @@ fn debug_output_tells_of_each_request() {
     let endpoint = cluster.server.endpoint();
     let run = alone("list-units", &[("FLEETCTL_DEBUG", "1"), ("FLEETCTL_ENDPOINT", &endpoint)]);
     assert_eq!(run.err.lines().count(), 2, "{}", run.err);
+}
+
+#[test]
+fn fd_forward_passes_the_end_of_its_input_on_and_waits_for_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let request: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let (code, out) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut seen = Vec::new();
+            stream.read_to_end(&mut seen).unwrap();
+            seen.reverse();
+            stream.write_all(&seen).unwrap();
+        });
+        run_with_input(&["fd-forward", path.to_str().unwrap()], &request)
+    });
+    assert_eq!(code, Some(0));
+    assert!(out.iter().eq(request.iter().rev()));
+}
+
+#[test]
+fn fd_forward_fails_where_nothing_is() {
+    let variables = [("FLEETCTL_ENDPOINT", "nonsense")];
+    for words in ["fd-forward", "fd-forward a b"] {
+        let text = "rc 1\nerr|Provide a single argument\n";
+        assert_eq!(alone(words, &variables).transcript(), text);
+    }
+    assert_snapshot!(alone("fd-forward /nowhere/f.sock", &variables).transcript(), @r"
+    rc 1
+    err|Failed dialing remote address: dial unix /nowhere/f.sock: no such file or directory
+    ");
 }
 
 #[test]

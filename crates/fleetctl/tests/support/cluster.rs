@@ -88,9 +88,21 @@ fn answer(request: &Request, units: &mut BTreeMap<String, Unit>) -> Reply {
             ok(to_json(&UnitPage { units, ..UnitPage::default() }))
         }
         ("GET", "state", None) => {
-            let states = units.values().filter_map(state).collect();
+            let named = |state: &UnitState| match request.target.split_once("unitName=") {
+                Some((_, rest)) => rest.split('&').next() == Some(&*state.name),
+                None => true,
+            };
+            let states = units.values().filter_map(state).filter(named).collect();
             ok(to_json(&UnitStatePage { states, ..UnitStatePage::default() }))
         }
+        ("GET", "units", Some(name)) if name.ends_with("/restart") => ok("{}".into()),
+        ("POST", "units", Some(name)) => match units.get(name.trim_end_matches("/restart")) {
+            Some(unit) if unit.desired_state == "launched" => {
+                Reply::Send(202, format!("{{\"machines\":[\"{MACHINE}\"]}}"))
+            }
+            Some(_) => error(409, "unit is not launched"),
+            None => missing(),
+        },
         ("GET", "units", Some(name)) => units.get(name).map_or_else(missing, |u| ok(to_json(u))),
         ("GET", "state", Some(name)) => {
             units.get(name).and_then(state).map_or_else(missing, |state| ok(to_json(&state)))

@@ -9,7 +9,7 @@ mod cluster;
 
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write},
     path::Path,
     process::{Command, Stdio},
 };
@@ -128,6 +128,18 @@ pub fn run_unread(
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     (child.wait().unwrap().code(), err)
+}
+
+/// Runs fleetctl with this on its stdin.
+pub fn run_with_input(words: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8>) {
+    let mut command = command(Path::new("/"), words, &[]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input).unwrap());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), output.stdout)
+    })
 }
 
 fn command(folder: &Path, words: &[&str], variables: &[(&str, &str)]) -> Command {
