@@ -4,7 +4,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use fleet_core::JobState;
 use fleet_schema::{
-    Machine, MachinePage, Unit, UnitOption, UnitPage, UnitState, UnitStatePage, from_json, to_json,
+    Machine, MachinePage, RestartAsked, RestartPending, Unit, UnitOption, UnitPage, UnitState,
+    UnitStatePage, from_json, to_json,
 };
 use hyper::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -128,6 +129,52 @@ impl Client {
         }
     }
 
+    /// The states of the unit called `name`, on all machines or only on `machine`.
+    ///
+    /// # Errors
+    /// Any page fails.
+    pub async fn states_of(
+        &self,
+        name: &str,
+        machine: Option<&str>,
+    ) -> Result<Vec<UnitState>, ClientError> {
+        let mut filter = format!("&unitName={}", utf8_percent_encode(name, ENCODED));
+        if let Some(machine) = machine {
+            filter.push_str(&format!("&machineID={}", utf8_percent_encode(machine, ENCODED)));
+        }
+        let open = |page: UnitStatePage| (page.states, page.next_page_token);
+        self.filtered_pages("state", &filter, open).await
+    }
+
+    /// Asks the machines that have the unit called `name`, or only `machine`, to restart it.
+    /// Returns those that were asked.
+    ///
+    /// # Errors
+    /// The call fails; there may be no such unit, or it isn't launched.
+    pub async fn restart(
+        &self,
+        name: &str,
+        machine: Option<&str>,
+    ) -> Result<Vec<String>, ClientError> {
+        let target = self.restart_target(name, machine);
+        let body = self.transport.send(Method::POST, &target, None).await?;
+        Ok(self.decode::<RestartAsked>(&Method::POST, &target, &body)?.machines)
+    }
+
+    /// The machines that were asked to restart the unit called `name` and haven't acknowledged
+    /// yet; of all, or only of `machine`.
+    ///
+    /// # Errors
+    /// The call fails; there may be no such unit.
+    pub async fn pending_restarts(
+        &self,
+        name: &str,
+        machine: Option<&str>,
+    ) -> Result<Vec<String>, ClientError> {
+        let target = self.restart_target(name, machine);
+        Ok(self.get::<RestartPending>(&target).await?.pending)
+    }
+
     async fn put(&self, unit: Unit) -> Result<(), ClientError> {
         let target = self.item_target("units", &unit.name);
         self.transport.send(Method::PUT, &target, Some(to_json(&unit))).await?;
@@ -151,7 +198,16 @@ impl Client {
         collection: &str,
         open: impl Fn(P) -> (Vec<T>, String),
     ) -> Result<Vec<T>, ClientError> {
-        let first = self.transport.target(&format!("/fleet/v1/{collection}?alt=json"));
+        self.filtered_pages(collection, "", open).await
+    }
+
+    async fn filtered_pages<P: DeserializeOwned + Default, T>(
+        &self,
+        collection: &str,
+        filter: &str,
+        open: impl Fn(P) -> (Vec<T>, String),
+    ) -> Result<Vec<T>, ClientError> {
+        let first = self.transport.target(&format!("/fleet/v1/{collection}?alt=json{filter}"));
         let mut seen = HashSet::new();
         let mut target = first.clone();
         let mut all = Vec::new();
@@ -170,11 +226,29 @@ impl Client {
 
     async fn get<T: DeserializeOwned + Default>(&self, target: &str) -> Result<T, ClientError> {
         let body = self.transport.send(Method::GET, target, None).await?;
-        from_json(&body).map_err(|cause| ClientError::Decode {
-            method: word(&Method::GET),
+        self.decode(&Method::GET, target, &body)
+    }
+
+    fn decode<T: DeserializeOwned + Default>(
+        &self,
+        method: &Method,
+        target: &str,
+        body: &[u8],
+    ) -> Result<T, ClientError> {
+        from_json(body).map_err(|cause| ClientError::Decode {
+            method: word(method),
             url: self.transport.url(target),
             cause,
         })
+    }
+
+    fn restart_target(&self, name: &str, machine: Option<&str>) -> String {
+        let name = utf8_percent_encode(name, ENCODED);
+        let mut target = format!("/fleet/v1/units/{name}/restart?alt=json");
+        if let Some(machine) = machine {
+            target.push_str(&format!("&machineID={}", utf8_percent_encode(machine, ENCODED)));
+        }
+        self.transport.target(&target)
     }
 
     fn item_target(&self, collection: &str, name: &str) -> String {

@@ -218,6 +218,7 @@ fn unsent(error: &hyper::Error) -> bool {
 pub(crate) fn word(method: &Method) -> &'static str {
     match *method {
         Method::PUT => "Put",
+        Method::POST => "Post",
         Method::DELETE => "Delete",
         _ => "Get",
     }

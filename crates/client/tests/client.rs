@@ -56,6 +56,35 @@ async fn requests_are_those_of_the_original() {
 }
 
 #[tokio::test]
+async fn restarts_are_asked_for_and_looked_after() {
+    let server =
+        Server::tcp(|request| match (&*request.method, request.target.contains("/state")) {
+            ("POST", _) => Reply::Send(202, r#"{"machines":["m1","m2"]}"#.to_owned()),
+            (_, true) => ok(r#"{"states":[{"machineID":"m1","name":"a.service"}]}"#),
+            _ if request.target.contains("machineID") => ok("{}"),
+            _ => ok(r#"{"pending":["m2"]}"#),
+        });
+    let client = client(&server);
+    assert_eq!(client.restart("a@1.service", None).await.unwrap(), ["m1", "m2"]);
+    client.restart("a.service", Some("m 1")).await.unwrap();
+    assert_eq!(client.pending_restarts("a.service", None).await.unwrap(), ["m2"]);
+    assert!(client.pending_restarts("a.service", Some("m1")).await.unwrap().is_empty());
+    assert_eq!(client.states_of("a@1.service", None).await.unwrap()[0].machine_id, "m1");
+    client.states_of("a.service", Some("m 1")).await.unwrap();
+    assert_eq!(
+        server.lines(),
+        [
+            "POST units/a%401.service/restart",
+            "POST units/a.service/restart?machineID=m%201",
+            "GET units/a.service/restart",
+            "GET units/a.service/restart?machineID=m1",
+            "GET state?unitName=a%401.service",
+            "GET state?unitName=a.service&machineID=m%201",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn unix_sockets_are_asked_as_domain_sock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fleet.sock");

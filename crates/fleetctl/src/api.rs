@@ -42,6 +42,16 @@ pub(crate) trait Api {
     async fn set_state(&self, name: &str, state: JobState) -> Result<(), ApiError>;
     /// Removes a unit.
     async fn destroy(&self, name: &str) -> Result<Removal, ApiError>;
+    /// The states of one unit, on all machines or only on `machine`.
+    async fn states_of(
+        &self,
+        name: &str,
+        machine: Option<&str>,
+    ) -> Result<Vec<UnitState>, ApiError>;
+    /// Asks the machines that have a unit, or only `machine`, to restart it.
+    async fn restart(&self, name: &str, machine: Option<&str>) -> Result<(), ApiError>;
+    /// `machine`, if it was asked to restart a unit and hasn't acknowledged yet.
+    async fn pending_restarts(&self, name: &str, machine: &str) -> Result<Vec<String>, ApiError>;
 }
 
 #[async_trait(?Send)]
@@ -76,5 +86,22 @@ impl Api for Client {
 
     async fn destroy(&self, name: &str) -> Result<Removal, ApiError> {
         Ok(Self::destroy(self, name).await?)
+    }
+
+    async fn states_of(
+        &self,
+        name: &str,
+        machine: Option<&str>,
+    ) -> Result<Vec<UnitState>, ApiError> {
+        Ok(Self::states_of(self, name, machine).await?)
+    }
+
+    async fn restart(&self, name: &str, machine: Option<&str>) -> Result<(), ApiError> {
+        Self::restart(self, name, machine).await?;
+        Ok(())
+    }
+
+    async fn pending_restarts(&self, name: &str, machine: &str) -> Result<Vec<String>, ApiError> {
+        Ok(Self::pending_restarts(self, name, Some(machine)).await?)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod list_machines;
 pub(crate) mod list_unit_files;
 pub(crate) mod list_units;
 pub(crate) mod load;
+pub(crate) mod restart;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod submit;
@@ -36,6 +37,7 @@ pub(crate) async fn run(
         Verb::ListUnitFiles => list_unit_files::run(matches, session).await,
         Verb::ListUnits => list_units::run(matches, session).await,
         Verb::Load => load::run(matches, session).await,
+        Verb::Restart => restart::run(matches, session).await,
         Verb::Start => start::run(matches, session).await,
         Verb::Stop => stop::run(matches, session).await,
         Verb::Submit => submit::run(matches, session).await,

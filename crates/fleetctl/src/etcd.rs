@@ -5,10 +5,11 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use fleet_client::Removal;
-use fleet_core::{InvalidUnit, InvalidUnitName, JobState, UnitName, validate};
+use fleet_core::{InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, validate};
 use fleet_etcd::{ConfigError, EtcdConfig, EtcdStore, Tls};
 use fleet_registry::{
-    InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, StateFilter, StateView, Unit,
+    InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError, StateFilter,
+    StateView, Unit,
 };
 use fleet_schema as schema;
 use tracing::error;
@@ -63,6 +64,8 @@ enum EtcdError {
     Invalid(#[from] InvalidUnit),
     #[error("unit does not exist and options field empty")]
     NoContent,
+    #[error("unit is not launched")]
+    NotLaunched,
     #[error("cannot activate template \"{0}\"")]
     Template(UnitName),
 }
@@ -129,6 +132,29 @@ impl Etcd {
         .await
     }
 
+    /// The unit called `name`; an error when there is none.
+    async fn existing(&self, name: &str) -> Result<Unit, EtcdError> {
+        let name: UnitName = name.parse()?;
+        let unit = self.registry.unit(&name).await?;
+        Ok(unit.ok_or(RegistryError::NoSuchUnit(name))?)
+    }
+
+    async fn restart(&self, name: &str, machine: Option<&str>) -> Result<(), EtcdError> {
+        let machine: Option<MachineId> = machine
+            .map(|machine| machine.parse().map_err(|_| EtcdError::NotLaunched))
+            .transpose()?;
+        let mut attempts = 1;
+        loop {
+            let unit = self.existing(name).await?;
+            match self.registry.ask_restart(&unit, machine.as_ref()).await {
+                Err(RestartError::Registry(RegistryError::Conflict(_))) if attempts < ATTEMPTS => {
+                    attempts += 1;
+                }
+                result => return Ok(result.map(drop)?),
+            }
+        }
+    }
+
     async fn set(&self, name: &str, state: JobState) -> Result<(), EtcdError> {
         let name: UnitName = name.parse()?;
         if state != JobState::Inactive && name.is_template() {
@@ -139,6 +165,15 @@ impl Etcd {
             Some(seen) => self.registry.set_desired_state(&seen, state).await,
         })
         .await
+    }
+}
+
+impl From<RestartError> for EtcdError {
+    fn from(error: RestartError) -> Self {
+        match error {
+            RestartError::NotLaunched => Self::NotLaunched,
+            RestartError::Registry(error) => error.into(),
+        }
     }
 }
 
@@ -207,6 +242,29 @@ impl Api for Etcd {
             Err(RegistryError::NoSuchUnit(_)) => Ok(Removal::Absent),
             Err(error) => Err(EtcdError::from(error).into()),
         }
+    }
+
+    async fn states_of(
+        &self,
+        name: &str,
+        machine: Option<&str>,
+    ) -> Result<Vec<schema::UnitState>, ApiError> {
+        let machine = machine.map(str::to_owned);
+        let filter = StateFilter { unit: Some(name.to_owned()), machine };
+        let page =
+            async |after: Option<&str>| self.registry.states_page(&filter, after, PAGE).await;
+        Ok(all(page, state_of).await?)
+    }
+
+    async fn restart(&self, name: &str, machine: Option<&str>) -> Result<(), ApiError> {
+        Ok(Self::restart(self, name, machine).await?)
+    }
+
+    async fn pending_restarts(&self, name: &str, machine: &str) -> Result<Vec<String>, ApiError> {
+        let Ok(machine) = machine.parse() else { return Ok(Vec::new()) };
+        let unit = self.existing(name).await?;
+        let pending = self.registry.pending_restarts(&unit, Some(&machine)).await;
+        Ok(pending.map_err(EtcdError::from)?.into_iter().map(String::from).collect())
     }
 }
 

@@ -28,6 +28,7 @@ mod target;
 mod ui;
 mod unit;
 mod wait;
+mod why;
 
 use std::{env, process::ExitCode};
 

@@ -11,9 +11,11 @@ use tokio::time::{self, Instant};
 use crate::{error::CliError, ui::Ui};
 
 mod launched;
+mod restarted;
 mod state;
 
 pub(crate) use launched::for_systemd;
+pub(crate) use restarted::for_restart;
 pub(crate) use state::{Change, for_state};
 
 /// The length of an attempt.

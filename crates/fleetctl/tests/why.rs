@@ -41,7 +41,7 @@ fn lists_ask_only_about_units_that_are_not_as_desired_and_only_when_told() {
     desk.run("start --no-block w");
     assert_snapshot!(desk.run("list-unit-files --fields=unit,dstate,state,why").with_requests(), @r"
     rc 0
-    out|UNIT→DSTATE→STATE→WHY
+    out|UNIT→→DSTATE→→STATE→→WHY
     out|in.service→inactive→inactive→-
     out|r.service→launched→launched→-
     out|w.service→launched→launched→-

@@ -148,16 +148,23 @@ pub(crate) fn is_global(arg: &Arg) -> bool {
     GLOBAL.contains(&arg.get_id().as_str())
 }
 
+/// The flag of commands that always wait.
+pub(crate) fn attempts() -> Arg {
+    int(
+        "block-attempts",
+        "Wait until the units are there, in at most that many attempts of 2 seconds; \
+         0 to wait as long as it takes",
+    )
+}
+
+/// What [`attempts`] says.
+pub(crate) fn attempts_block(matches: &ArgMatches) -> Block {
+    Block::new(false, matches.get_one("block-attempts").copied().unwrap_or_default())
+}
+
 /// The flags of commands that wait.
 pub(crate) fn blocking() -> [Arg; 2] {
-    [
-        int(
-            "block-attempts",
-            "Wait until the units are there, in at most that many attempts of 2 seconds; \
-             0 to wait as long as it takes",
-        ),
-        flag("no-block", "Do not wait until the units are there"),
-    ]
+    [attempts(), flag("no-block", "Do not wait until the units are there")]
 }
 
 /// What [`blocking`] says.

@@ -16,6 +16,7 @@ pub(crate) enum Verb {
     ListUnitFiles,
     ListUnits,
     Load,
+    Restart,
     Start,
     Stop,
     Submit,
@@ -26,7 +27,7 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// All commands, in alphabetical order.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Cat,
         Self::Destroy,
         Self::FdForward,
@@ -35,6 +36,7 @@ impl Verb {
         Self::ListUnitFiles,
         Self::ListUnits,
         Self::Load,
+        Self::Restart,
         Self::Start,
         Self::Stop,
         Self::Submit,
@@ -54,6 +56,7 @@ impl Verb {
             Self::ListUnitFiles => "list-unit-files",
             Self::ListUnits => "list-units",
             Self::Load => "load",
+            Self::Restart => "restart",
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Submit => "submit",
@@ -85,6 +88,7 @@ impl Verb {
             Self::ListUnitFiles => commands::list_unit_files::describe(base),
             Self::ListUnits => commands::list_units::describe(base),
             Self::Load => commands::load::describe(base),
+            Self::Restart => commands::restart::describe(base),
             Self::Start => commands::start::describe(base),
             Self::Stop => commands::stop::describe(base),
             Self::Submit => commands::submit::describe(base),

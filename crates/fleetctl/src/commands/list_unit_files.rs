@@ -2,6 +2,8 @@
 
 use clap::{ArgMatches, Command};
 use fleet_schema::Unit;
+use futures::{StreamExt, future::ready, stream};
+use tracing::debug;
 
 use crate::{
     args::flags,
@@ -9,11 +11,11 @@ use crate::{
     legend::{self, Machines, Width},
     render::{Column, List, machines_for, or_dash},
     session::Session,
-    unit,
+    unit, why,
 };
 
 /// What can be shown of a unit.
-static COLUMNS: [Column<Unit>; 8] = [
+static COLUMNS: [Column<Unit>; 9] = [
     Column { key: "unit", names_machine: false, cell: |unit, _, _| unit.name.clone() },
     Column { key: "hash", names_machine: false, cell: |unit, _, width| hash(unit, width) },
     Column { key: "dstate", names_machine: false, cell: |unit, _, _| or_dash(&unit.desired_state) },
@@ -26,10 +28,21 @@ static COLUMNS: [Column<Unit>; 8] = [
         names_machine: false,
         cell: |unit, _, _| unit::is_global(unit).to_string(),
     },
+    Column {
+        key: WHY,
+        names_machine: false,
+        cell: |unit, _, _| or_dash(&why::line(&unit.pending).unwrap_or_default()),
+    },
 ];
 
 /// What the target was once called.
 const TMACHINE: &str = "tmachine";
+
+/// Why units aren't running where they should, which takes a question for each such unit.
+const WHY: &str = "why";
+
+/// Questions that are asked side by side.
+const AT_ONCE: usize = 8;
 
 /// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
@@ -40,10 +53,11 @@ pub(crate) fn describe(command: Command) -> Command {
             "List all units that the cluster has, whether they run or not.\n\
              \n\
              DSTATE is what is desired of a unit, STATE what fleet made of it, TARGET the machine\n\
-             it is for; units that run on all machines have the target \"global\".",
+             it is for; units that run on all machines have the target \"global\".\n\
+             WHY tells of units that aren't running where they should what keeps them from it.",
         )
         .args(flags::listing(
-            "Columns to print: unit, hash, dstate, state, target, desc, global",
+            "Columns to print: unit, hash, dstate, state, target, desc, global, why",
             "unit,hash,dstate,state,target",
         ))
 }
@@ -54,12 +68,31 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
     for _ in list.keys().filter(|key| *key == TMACHINE) {
         session.ui.err("WARNING: The \"tmachine\" field is deprecated. Use \"target\" instead");
     }
-    let units = session.api.units().await.map_err(|error| {
+    let mut units = session.api.units().await.map_err(|error| {
         CliError::Failed(format!("Error retrieving list of units from repository: {error}"))
     })?;
+    if list.keys().any(|key| key == WHY) {
+        explain(session, &mut units).await;
+    }
     let placed = units.iter().any(|unit| !unit.machine_id.is_empty());
     let machines = machines_for(session, &list, placed).await;
     session.ui.text(&list.text(&units, &machines))
+}
+
+/// Asks for what lists don't tell: why units aren't running. Without an answer nothing is shown.
+async fn explain(session: &Session<'_>, units: &mut [Unit]) {
+    let is_pending = |unit: &Unit| {
+        unit.desired_state != "inactive"
+            && (unit::is_global(unit) || unit.desired_state != unit.current_state)
+    };
+    let pending = units.iter_mut().filter(|unit| is_pending(unit));
+    let answers = pending.map(|unit| async {
+        match session.api.unit(&unit.name).await {
+            Ok(answer) => unit.pending = answer.unwrap_or_default().pending,
+            Err(error) => debug!("no answer on why {} is not running: {error}", unit.name),
+        }
+    });
+    stream::iter(answers).buffer_unordered(AT_ONCE).for_each(|()| ready(())).await;
 }
 
 fn hash(unit: &Unit, width: Width) -> String {

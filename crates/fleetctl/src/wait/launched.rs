@@ -19,7 +19,7 @@ pub(crate) async fn for_systemd(
     units: &[String],
     block: Block,
 ) -> Result<Option<String>, CliError> {
-    let at_rest_since = RefCell::new(BTreeMap::new());
+    let rest = Rest::default();
     let limit = block.limit();
     let wait = Wait {
         ui: session.ui,
@@ -31,10 +31,7 @@ pub(crate) async fn for_systemd(
     let failures = wait
         .run(async |name, since| {
             let poll = match session.api.state(name).await {
-                Ok(Some(state)) => judge(&state, || {
-                    let mut seen = at_rest_since.borrow_mut();
-                    since.saturating_sub(*seen.entry(name.to_owned()).or_insert(since))
-                }),
+                Ok(Some(state)) => rest.judge(&state, since),
                 Ok(None) => Poll::NotYet("no state published".to_owned()),
                 Err(error) => Poll::NotYet(error.to_string()),
             };
@@ -42,6 +39,20 @@ pub(crate) async fn for_systemd(
         })
         .await?;
     Ok(failures.into_iter().next().map(|failure| worded(&failure, limit)))
+}
+
+/// Since when units have been seen at rest.
+#[derive(Debug, Default)]
+pub(super) struct Rest(RefCell<BTreeMap<String, Duration>>);
+
+impl Rest {
+    /// What the state of a unit, seen at `since`, means for one that was launched.
+    pub(super) fn judge(&self, state: &UnitState, since: Duration) -> Poll {
+        judge(state, || {
+            let mut seen = self.0.borrow_mut();
+            since.saturating_sub(*seen.entry(state.name.clone()).or_insert(since))
+        })
+    }
 }
 
 /// What a state means for a unit that was launched; `at_rest_for` says for how long it has been

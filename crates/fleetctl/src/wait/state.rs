@@ -11,7 +11,7 @@ use crate::{
     error::CliError,
     legend::{self, Width},
     session::Session,
-    unit,
+    unit, why,
 };
 
 /// A change of what is desired of units, as messages call it.
@@ -121,7 +121,9 @@ fn absent(name: &str, seen: bool, since: Duration) -> Poll {
 
 fn describe(unit: &Unit) -> String {
     let state = if unit.current_state.is_empty() { "state unknown" } else { &unit.current_state };
-    if unit.machine_id.is_empty() {
+    if let Some(why) = why::line(&unit.pending) {
+        format!("{state}: {why}")
+    } else if unit.machine_id.is_empty() {
         format!("{state}, on no machine")
     } else {
         format!("{state} on {}", legend::id(&unit.machine_id, Width::Short))

@@ -1,0 +1,108 @@
+//! Waiting for a restart: acknowledged by the machine, and active there (`spec/README.md` 14).
+
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+use fleet_schema::{Unit, UnitState};
+
+use super::{Block, Cause, OnFailure, Poll, Wait, launched::Rest};
+use crate::{
+    api::ApiError,
+    error::CliError,
+    legend::{self, Width},
+    session::Session,
+    why,
+};
+
+/// For how long a restart must have been acknowledged before its unit's state counts: a machine
+/// may publish what systemd made of it a little later.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// Waits until a unit has been restarted and is active: on `machine`, or on the one it has, which
+/// may be another one meanwhile. Prints where; returns why it failed.
+pub(crate) async fn for_restart(
+    session: &Session<'_>,
+    name: &str,
+    machine: Option<&str>,
+    block: Block,
+) -> Result<Option<String>, CliError> {
+    let rest = Rest::default();
+    let (place, acknowledged) = (RefCell::new(String::new()), Cell::new(None));
+    let wait = Wait {
+        ui: session.ui,
+        goal: "to be restarted",
+        units: &[name.to_owned()],
+        limit: block.limit(),
+        on_failure: OnFailure::Stop,
+    };
+    let failures = wait
+        .run(async |name, since| {
+            Ok(match look(session, name, machine).await {
+                Ok(Seen::At(state)) => {
+                    let first = acknowledged.get().unwrap_or(since);
+                    acknowledged.set(Some(first));
+                    if since - first < SETTLED {
+                        Poll::NotYet("just acknowledged".to_owned())
+                    } else {
+                        place.replace(state.machine_id.clone());
+                        rest.judge(&state, since)
+                    }
+                }
+                Ok(Seen::NotYet(what)) => Poll::NotYet(what),
+                Ok(Seen::Never(reason)) => Poll::Never(reason),
+                Err(error) => Poll::NotYet(error.to_string()),
+            })
+        })
+        .await?;
+    if let Some(failure) = failures.into_iter().next() {
+        return Ok(Some(match failure.cause {
+            Cause::TimedOut => format!("timed out waiting for unit {name} to be restarted"),
+            Cause::Never(reason) => format!("Failed to find an active unit {name}, err: {reason}"),
+        }));
+    }
+    let unit = Unit { machine_id: place.take(), ..Unit::default() };
+    let place = session.place(&unit).await;
+    session.ui.out(format_args!("Unit {name} launched{place}"))?;
+    Ok(None)
+}
+
+/// What is known of a restart.
+enum Seen {
+    /// It has been acknowledged, and this is the unit's state.
+    At(UnitState),
+    NotYet(String),
+    Never(String),
+}
+
+async fn look(session: &Session<'_>, name: &str, machine: Option<&str>) -> Result<Seen, ApiError> {
+    let Some(unit) = session.api.unit(name).await? else {
+        return Ok(Seen::Never(format!("unit {name} does not exist any more")));
+    };
+    if unit.desired_state != "launched" {
+        return Ok(Seen::Never(format!("unit {name} is not to be launched any more")));
+    }
+    let machine = machine.unwrap_or(&unit.machine_id);
+    if machine.is_empty() {
+        let why = why::line(&unit.pending).unwrap_or_else(|| "on no machine".to_owned());
+        return Ok(Seen::NotYet(why));
+    }
+    let pending = session.api.pending_restarts(name, machine).await?;
+    let states = session.api.states_of(name, Some(machine)).await?;
+    let state = states.into_iter().find(|state| state.machine_id == machine);
+    let short = legend::id(machine, Width::Short);
+    match state {
+        Some(_) if !pending.is_empty() => Ok(Seen::NotYet(format!("under way on {short}"))),
+        Some(state) => Ok(Seen::At(state)),
+        None if unit.machine_id.is_empty() && !is_present(session, machine).await? => {
+            Ok(Seen::Never(format!("machine {machine} is not present any more")))
+        }
+        None => Ok(Seen::NotYet(format!("no state published by {short}"))),
+    }
+}
+
+async fn is_present(session: &Session<'_>, machine: &str) -> Result<bool, ApiError> {
+    // Not from the session: that one remembers.
+    Ok(session.api.machines().await?.iter().any(|known| known.id == machine))
+}
