@@ -143,10 +143,12 @@ impl Registry {
         // A page of another filter's list may have ended before this one begins.
         let after = after.map_or_else(|| prefix.clone(), |after| join(&all, after));
         let mut start = after.max(prefix.clone());
+        // Of one machine there may be few in many.
+        let chunk = if filter.machine.is_some() { CHUNK } else { CHUNK.min(limit + 1) };
         let mut at = None;
         let mut items: Vec<StateView> = Vec::new();
         loop {
-            let range = Range::prefix_after(&prefix, &start).limit(CHUNK.min(limit + 1));
+            let range = Range::prefix_after(&prefix, &start).limit(chunk);
             let snapshot = self.store.read(&[range], at).await?;
             at = Some(snapshot.revision);
             let read = snapshot.ranges.into_iter().next().unwrap_or_default();
@@ -213,18 +215,19 @@ impl Registry {
         Ok(records.map(|record| record.value.version).collect())
     }
 
-    /// Dynamic metadata of the machines from the first to the last of a page.
+    /// Dynamic metadata of the machines of a page, and of absent ones between them.
     async fn dynamic_metadata(
         &self,
         machines: &[(MachineId, MachineRecord)],
         at: Revision,
     ) -> Result<BTreeMap<MachineId, BTreeMap<String, String>>, RegistryError> {
         let mut dynamic: BTreeMap<MachineId, BTreeMap<String, String>> = BTreeMap::new();
-        let (Some((first, _)), Some((last, _))) = (machines.first(), machines.last()) else {
-            return Ok(dynamic);
-        };
-        let end = Range::prefix(&self.keys.metadata_of(last)).end;
-        let range = Range { start: self.keys.metadata_of(first), end, limit: 0 };
+        // Not simply from the first to the last: where one id continues another the slash that
+        // follows may turn their order round.
+        let ranges = || machines.iter().map(|(id, _)| Range::prefix(&self.keys.metadata_of(id)));
+        let Some(start) = ranges().map(|range| range.start).min() else { return Ok(dynamic) };
+        let end = ranges().filter_map(|range| range.end).max();
+        let range = Range { start, end, limit: 0 };
         let snapshot = self.store.read(&[range], Some(at)).await?;
         for kv in snapshot.ranges.into_iter().flat_map(|range| range.kvs) {
             if let Some(Entry::Metadata(id, key)) = self.keys.parse(&kv.key) {

@@ -9,7 +9,7 @@ use fleet_core::{
     JobState::{Inactive, Launched},
     MachineId, UnitName,
 };
-use fleet_registry::{Event, Mirror, Model, Scope, StateFilter};
+use fleet_registry::{Event, MetadataChange, Mirror, Model, Scope, StateFilter};
 use fleet_store::{Key, Op, Store, Txn};
 use tokio::time::Instant;
 
@@ -219,4 +219,30 @@ async fn states_come_in_the_order_of_names_also_where_one_continues_the_other() 
     let of_one = StateFilter { unit: Some("a.service".to_owned()), machine: None };
     let page = world.registry.states_page(&of_one, None, 10).await.unwrap();
     assert_eq!(page.items.len(), 2, "and of no other unit");
+}
+
+#[tokio::test]
+async fn machines_have_their_metadata_also_where_one_id_continues_the_other() {
+    let world = World::new();
+    let ids = ["m", "m-1", "m.2", "m0"];
+    let mut changes = Vec::new();
+    for id in ids {
+        world.register(id).await;
+        let (key, value) = ("of".to_owned(), id.to_owned());
+        changes.push(MetadataChange { machine: machine(id), key, value });
+    }
+    world.registry.change_metadata(&changes).await.unwrap();
+    for limit in [1, 2, 3, 10] {
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = world.registry.machines_page(after.as_deref(), limit).await.unwrap();
+            found.extend(page.items.into_iter().map(|mut row| row.metadata.remove("of")));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, ids.map(|id| Some(id.to_owned())), "{limit}");
+    }
 }
