@@ -17,6 +17,7 @@ use crate::{
     VERSION, address,
     alone::{Alone, NotAlone},
     config::{Config, Etcd},
+    explain::Explainer,
     identity::{self, NoMachineId},
     listen::{self, ListenError},
     metrics::Metrics,
@@ -133,7 +134,9 @@ impl Base {
         let metrics =
             Metrics { registry: registry.clone(), engine: engine.as_ref().map(Engine::handle) };
         let api = Api::new(registry.clone(), self.availability.clone(), settings);
-        Parts { agent, engine, api: Arc::new(api.with_metrics(Arc::new(metrics))) }
+        let explainer = Explainer::new(registry.clone(), engine.as_ref().map(Engine::handle));
+        let api = api.with_metrics(Arc::new(metrics)).with_explain(Arc::new(explainer));
+        Parts { agent, engine, api: Arc::new(api) }
     }
 
     fn agent(&self, config: &Config, registry: Registry, presence: Option<Presence>) -> Agent {

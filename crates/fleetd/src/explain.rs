@@ -1,0 +1,200 @@
+//! Tells the API why a unit has no machine: what an engine makes of the cluster, on any fleetd.
+//!
+//! Where the engine leads it is asked. Elsewhere the cluster is read, judged by the same function
+//! and kept for a moment, so that clients that poll cost one reading of the cluster in that time,
+//! however many they are; a reading that takes longer than they wait is there for the next.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use fleet_api::{Engine, Explain, Explaining, Explanation, Objection};
+use fleet_core::UnitName;
+use fleet_engine::{Cluster, EngineHandle, Obstacle, WhyNot, why_not};
+use fleet_registry::{Event, Model, Registry, RegistryError, Scope};
+use tokio::{sync::watch, task::JoinSet, time};
+use tracing::debug;
+
+/// For how long a picture of the cluster is kept, and nothing is read after one that failed.
+const KEEP: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(crate) struct Explainer {
+    registry: Registry,
+    engine: Option<EngineHandle>,
+    known: Arc<watch::Sender<Known>>,
+    /// The reading that is under way, or whose picture is kept.
+    reading: Mutex<JoinSet<()>>,
+}
+
+/// What is known of the cluster.
+#[derive(Clone, Default)]
+enum Known {
+    #[default]
+    Nothing,
+    Reading,
+    All(Arc<Picture>),
+}
+
+struct Picture {
+    cluster: Cluster,
+    engine: Engine,
+}
+
+/// Whether anybody leads.
+#[derive(Default)]
+struct Led(bool);
+
+impl Model for Led {
+    fn apply(&mut self, event: Event) {
+        if let Event::Leader(leader) = event {
+            self.0 = leader.is_some();
+        }
+    }
+}
+
+impl Explainer {
+    /// One that asks `engine` when it leads.
+    pub(crate) fn new(registry: Registry, engine: Option<EngineHandle>) -> Self {
+        Self { registry, engine, known: Arc::default(), reading: Mutex::default() }
+    }
+
+    async fn why(&self, unit: &UnitName) -> Option<Explanation> {
+        if let Some(engine) = self.engine.as_ref().filter(|engine| engine.is_leading())
+            && let Ok(answer) = engine.why_not(unit.clone()).await
+        {
+            return answer.map(|answer| explanation(Engine::Leads, answer));
+        }
+        let picture = self.picture().await?;
+        Some(explanation(picture.engine, why_not(&picture.cluster, unit)?))
+    }
+
+    /// The picture that is kept, or a new one when that is there.
+    async fn picture(&self) -> Option<Arc<Picture>> {
+        let mut known = self.known.subscribe();
+        let is_mine = self.known.send_if_modified(|known| {
+            let is_nothing = matches!(known, Known::Nothing);
+            if is_nothing {
+                *known = Known::Reading;
+            }
+            is_nothing
+        });
+        if is_mine {
+            let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            while reading.try_join_next().is_some() {}
+            reading.spawn(keep(self.registry.clone(), Arc::clone(&self.known)));
+        }
+        let known = known.wait_for(|known| matches!(known, Known::All(_))).await.ok()?;
+        match &*known {
+            Known::All(picture) => Some(Arc::clone(picture)),
+            Known::Nothing | Known::Reading => None,
+        }
+    }
+}
+
+impl Explain for Explainer {
+    fn explain<'a>(&'a self, unit: &'a UnitName) -> Explaining<'a> {
+        Box::pin(self.why(unit))
+    }
+}
+
+/// Reads the cluster, and forgets it after a while.
+async fn keep(registry: Registry, known: Arc<watch::Sender<Known>>) {
+    match read(&registry).await {
+        Ok(picture) => drop(known.send_replace(Known::All(Arc::new(picture)))),
+        Err(error) => debug!(%error, "can't tell why a unit has no machine"),
+    }
+    time::sleep(KEEP).await;
+    known.send_replace(Known::Nothing);
+}
+
+async fn read(registry: &Registry) -> Result<Picture, RegistryError> {
+    let led: Led = registry.picture(&Scope::Lead).await?;
+    let engine = if led.0 { Engine::Leads } else { Engine::Missing };
+    Ok(Picture { cluster: registry.picture(&Scope::Cluster).await?, engine })
+}
+
+fn explanation(engine: Engine, answer: WhyNot) -> Explanation {
+    let objection = |obstacle| match obstacle {
+        Obstacle::Refused(refusal) => Objection::Refused(refusal),
+        Obstacle::Replaced(by) => Objection::Replaced(by),
+    };
+    let machines = answer.into_iter().map(|(machine, why)| (machine, why.map(objection)));
+    Explanation { engine, machines: machines.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fleet_core::{JobState, UnitFile, eligibility::Refusal};
+    use fleet_registry::{Capabilities, Keys, LeaderRecord, MachineRecord};
+    use fleet_store::MemoryStore;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(3600);
+
+    fn registry(store: &MemoryStore) -> Registry {
+        Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap())
+    }
+
+    async fn register(registry: &Registry, id: &str, disk: &str) {
+        let record = MachineRecord {
+            public_ip: String::new(),
+            metadata: BTreeMap::from([("disk".to_owned(), disk.to_owned())]),
+            capabilities: Capabilities::default(),
+            version: String::new(),
+            nonce: id.to_owned(),
+        };
+        registry.register(&id.parse().unwrap(), &record, TTL).await.unwrap();
+    }
+
+    async fn create(registry: &Registry, name: &str) {
+        let text = b"[Service]\nExecStart=/bin/true\n[X-Fleet]\nMachineMetadata=disk=ssd\n";
+        let (name, file) = (name.parse().unwrap(), UnitFile::parse(text).unwrap());
+        registry.create_unit(&name, &file, JobState::Launched).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_lead_reads_the_cluster_once_in_a_while() {
+        let store = MemoryStore::new();
+        let registry = registry(&store);
+        register(&registry, "m1", "hdd").await;
+        create(&registry, "a.service").await;
+        let explainer = Explainer::new(registry.clone(), None);
+        let unit: UnitName = "a.service".parse().unwrap();
+        let refused = ("m1".parse().unwrap(), Some(Objection::Refused(Refusal::Metadata)));
+        let machines = BTreeMap::from([refused]);
+        let mut expected = Explanation { engine: Engine::Missing, machines };
+        assert_eq!(explainer.explain(&unit).await, Some(expected.clone()));
+
+        register(&registry, "m2", "ssd").await;
+        let me = LeaderRecord { machine: "m2".parse().unwrap(), version: 1 };
+        registry.acquire_lead(&me, TTL).await.unwrap();
+        time::sleep(KEEP / 2).await;
+        assert_eq!(explainer.explain(&unit).await, Some(expected.clone()), "it is kept");
+        time::sleep(KEEP).await;
+        expected.engine = Engine::Leads;
+        expected.machines.insert("m2".parse().unwrap(), None);
+        assert_eq!(explainer.explain(&unit).await, Some(expected), "and not for long");
+        let unknown = "unknown.service".parse().unwrap();
+        assert_eq!(explainer.explain(&unknown).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_reading_that_failed_there_is_another() {
+        let store = MemoryStore::new();
+        let registry = registry(&store);
+        create(&registry, "a.service").await;
+        let explainer = Explainer::new(registry, None);
+        let unit: UnitName = "a.service".parse().unwrap();
+        store.set_available(false);
+        let none = time::timeout(KEEP / 2, explainer.explain(&unit)).await;
+        assert!(none.is_err(), "nothing is known, and the caller's patience ends: {none:?}");
+        store.set_available(true);
+        time::sleep(KEEP).await;
+        assert!(explainer.explain(&unit).await.is_some());
+    }
+}
