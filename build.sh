@@ -4,6 +4,8 @@
 #   ./build.sh             builds target/release/fleetd and target/release/fleetctl
 #   ./build.sh demo        also boots three hosts on this machine (as root) and starts a unit there
 #   ./build.sh demo down   takes the three hosts down
+#   ./build.sh install PREFIX   installs it below PREFIX, such as /usr/local or /usr, with systemd
+#                          units, man pages and completions; DESTDIR goes in front of all paths
 set -euo pipefail
 cd "$(dirname "$0")"
 . functional/packages.sh
@@ -50,9 +52,45 @@ Three hosts are up, each with systemd, D-Bus, sshd and fleetd, around one etcd.
 TEXT
 }
 
+install_to() {
+  [ $# = 1 ] || { echo "one PREFIX, please" >&2; exit 2; }
+  local prefix=$1 root=${DESTDIR:-}$1 dist=crates/fleetd/dist manual shells
+  case $prefix in /*) ;; *) echo "PREFIX must be an absolute path" >&2; exit 2 ;; esac
+  build
+  manual=$(mktemp -d)
+  # shellcheck disable=SC2064 # the folder of now
+  trap "rm -rf '$manual'" EXIT
+  cargo run --quiet --release --locked --package fleet-manual -- "$manual"
+
+  install -D --target-directory="$root/bin" "$release/fleetd" "$release/fleetctl"
+  install -d "$root/lib/systemd/system"
+  sed "s|@BINDIR@|$prefix/bin|" $dist/fleet.service > "$root/lib/systemd/system/fleet.service"
+  chmod 644 "$root/lib/systemd/system/fleet.service"
+  install -D --mode=644 --target-directory="$root/lib/systemd/system" $dist/fleet.socket
+  install -D --mode=644 $dist/sysusers.conf "$root/lib/sysusers.d/fleet.conf"
+  install -D --mode=644 $dist/polkit.rules "$root/share/polkit-1/rules.d/50-fleet.rules"
+  install -D --mode=644 --target-directory="$root/share/doc/fleet" \
+    README.md docs/*.md $dist/fleet.conf $dist/user.conf
+  for section in 1 8; do
+    install -D --mode=644 --target-directory="$root/share/man/man$section" "$manual/man$section"/*
+  done
+  shells=$manual/completions
+  install -D --mode=644 --target-directory="$root/share/bash-completion/completions" "$shells"/bash/*
+  install -D --mode=644 --target-directory="$root/share/zsh/site-functions" "$shells"/zsh/*
+  install -D --mode=644 --target-directory="$root/share/fish/vendor_completions.d" "$shells"/fish/*
+  cat <<TEXT
+fleet is installed below ${DESTDIR:-}$prefix. What is left to do on a machine:
+  systemd-sysusers                           makes the group fleet, which may use the API
+  systemctl daemon-reload
+  systemctl enable --now fleet.socket fleet.service
+The options for /etc/fleet/fleet.conf are in $prefix/share/doc/fleet/fleet.conf.
+TEXT
+}
+
 case "$*" in
   "") build ;;
+  "install "?*) install_to "${@:2}" ;;
   demo) demo ;;
   "demo down") lab down ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

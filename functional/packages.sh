@@ -11,7 +11,8 @@ build_needs='cc:gcc protoc:protobuf-compiler /usr/include/google/protobuf/empty.
 lab_needs='etcd:etcd-server systemd-nspawn:systemd-container
   /usr/lib/systemd/systemd:systemd /usr/lib/systemd/system/dbus.service:dbus
   dbus-daemon:dbus sshd:openssh-server ssh-keygen:openssh-client ip:iproute2
-  nft:nftables nsenter:util-linux journalctl:systemd'
+  nft:nftables nsenter:util-linux journalctl:systemd /usr/lib/polkit-1/polkitd:polkitd
+  /usr/lib/systemd/user/dbus.socket:dbus-user-session'
 
 # Prints the packages that are missing for the needs in its arguments, one a line.
 missing_packages() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 /// A file that must be there, and the Debian package that has it.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
     ("/usr/bin/etcd", "etcd-server"),
     ("/usr/bin/systemd-nspawn", "systemd-container"),
     ("/usr/lib/systemd/systemd", "systemd"),
@@ -15,6 +15,8 @@ const FILES: [(&str, &str); 9] = [
     ("/usr/bin/ssh-keygen", "openssh-client"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/bin/nsenter", "util-linux"),
+    ("/usr/lib/polkit-1/polkitd", "polkitd"),
+    ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
 ];
 /// Where `ip` may be.
 const IP: [&str; 3] = ["/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"];

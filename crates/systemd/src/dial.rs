@@ -143,7 +143,7 @@ mod tests {
         let error = dial(&config).await.map(|_| ()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "dial unix /nonexistent/private: connect: No such file or directory"
+            "dial unix /nonexistent/private: connect: no such file or directory"
         );
     }
 }

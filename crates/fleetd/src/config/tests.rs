@@ -208,3 +208,26 @@ fn a_reload_keeps_what_can_not_change_and_names_it() {
     assert!(new.agent_ttl == Duration::from_secs(6) && new.metadata.is_empty(), "the rest is new");
     assert_eq!(new.keep_what_is_fixed(&old), [""; 0]);
 }
+
+#[test]
+fn the_example_file_shows_every_option_with_its_default() {
+    let example = include_str!("../../dist/fleet.conf");
+    let options: Vec<String> = example
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.split_once('=').is_some_and(|(key, _)| OPTIONS.contains(&key)))
+        .map(str::to_owned)
+        .collect();
+    let deprecated = ["authorized_keys_file", "enable_grpc", "verify_units"];
+    for option in OPTIONS.iter().filter(|option| !deprecated.contains(option)) {
+        let start = format!("{option}=");
+        assert!(options.iter().any(|line| line.starts_with(&start)), "{option} is not shown");
+    }
+    assert_eq!(from_file(example, &[]).unwrap().1, [""; 0], "it says nothing by itself");
+    let (shown, warnings) = from_file(&options.join("\n"), &[]).unwrap();
+    assert_eq!(warnings, [""; 0]);
+    let (mut default, _) = from_file("", &[]).unwrap();
+    default.metadata.clone_from(&shown.metadata);
+    // No address is none, set or not.
+    assert_eq!(format!("{shown:?}"), format!("{default:?}"));
+}

@@ -1,0 +1,188 @@
+//! The real binary: what it says and how it ends (`fleetd.md` 1 and 11).
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// Runs fleetd with nothing in its environment but `variables`, for cases in which it ends by
+/// itself. The bus it is pointed to isn't there, wherever the test runs.
+fn fleetd(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fleetd"))
+        .args(args)
+        .env_clear()
+        .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system_bus_socket")
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// stderr without the place in the source that each log line names.
+fn stderr(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let line = |line: &str| {
+        let words: Vec<&str> = line.splitn(3, ' ').collect();
+        match words.as_slice() {
+            [level @ ("INFO" | "WARN" | "ERROR" | "FATAL" | "DEBUG"), place, rest] => {
+                let (file, number) = place.trim_end_matches(':').split_once(':').unwrap();
+                assert!(file.ends_with(".rs") && number.parse::<u32>().is_ok(), "{line}");
+                format!("{level} {rest}\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+fn assert_run(output: &Output, code: i32, expected: &str) {
+    assert_eq!((stderr(output).as_str(), output.status.code()), (expected, Some(code)));
+    assert!(output.stdout.is_empty(), "stdout is for the version and the dump");
+}
+
+const STARTING: &str = concat!("INFO Starting fleetd version v", env!("CARGO_PKG_VERSION"), "\n");
+
+#[test]
+fn the_version_goes_to_stdout_and_usage_to_stderr() {
+    let version = concat!("fleetd version v", env!("CARGO_PKG_VERSION"), "\n");
+    for args in [&["--version"][..], &["-version"], &["--version=true"], &["version", "foo"]] {
+        let output = fleetd(args, &[]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), version, "{args:?}");
+        assert!(output.stderr.is_empty() && output.status.success(), "{args:?}");
+    }
+    let usage = format!("Usage of {}:\n", env!("CARGO_BIN_EXE_fleetd"));
+    for help in ["-h", "-help", "--help"] {
+        let output = fleetd(&[help], &[]);
+        let text = stderr(&output);
+        assert!(output.status.success() && output.stdout.is_empty());
+        assert!(text.contains(&usage) && text.contains("-config") && text.contains("-version"));
+    }
+}
+
+#[test]
+fn a_stray_word_or_flag_is_answered_with_usage() {
+    let program = env!("CARGO_BIN_EXE_fleetd");
+    let stray = format!("{program} takes no arguments. Did you mean to invoke fleetctl instead?\n");
+    let usage = stderr(&fleetd(&["-h"], &[]));
+    for (args, first, code) in [
+        (&["foo"][..], stray.as_str(), 1),
+        (&["--version", "extra"], &stray, 1),
+        (&["--bogus"], "flag provided but not defined: -bogus\n", 2),
+        (&["-bogus=1"], "flag provided but not defined: -bogus\n", 2),
+    ] {
+        assert_run(&fleetd(args, &[]), code, &format!("{first}{usage}"));
+    }
+}
+
+#[test]
+fn a_config_file_that_can_not_be_used_is_fatal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fleet.conf");
+    std::fs::write(&file, "agent_ttl=5s\nword\n").unwrap();
+    let (file, directory) = (file.to_str().unwrap(), folder.path().to_str().unwrap());
+    for (args, fatal) in [
+        (
+            ["--config", "/nonexist"],
+            "Unable to use config file /nonexist: stat /nonexist: no such file or directory"
+                .to_owned(),
+        ),
+        (["-config", directory], format!("Provided config {directory} is a directory, not a file")),
+        (["-config", file], format!("{file}: iniparser: syntax error at ':2'.")),
+    ] {
+        assert_run(&fleetd(&args, &[]), 1, &format!("{STARTING}FATAL {fatal}\n"));
+    }
+}
+
+/// A config file with `text`, and what fleetd logs first when it is named.
+fn with_file(text: &str) -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let using = format!("{STARTING}INFO Using provided config file {}\n", file.path().display());
+    (file, using)
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().unwrap()
+}
+
+#[test]
+fn a_bad_ttl_is_fatal_before_the_bus_is_tried() {
+    let (file, using) = with_file("agent_ttl=10s\n");
+    for (value, reason) in [
+        ("30", "time: missing unit in duration \"30\""),
+        ("abc", "time: invalid duration \"abc\""),
+        ("30x", "time: unknown unit \"x\" in duration \"30x\""),
+    ] {
+        let output = fleetd(&["-config", path(&file)], &[("FLEET_AGENT_TTL", value)]);
+        let place = "(option agent_ttl in environment variable FLEET_AGENT_TTL)";
+        let fatal = format!("{using}FATAL Failed creating Server: {reason} {place}\n");
+        assert_run(&output, 1, &fatal);
+    }
+}
+
+#[test]
+fn no_bus_is_fatal_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = folder.path().join("units");
+    let text = format!("units_directory={0}\nruntime_directory={0}/run\n", units.display());
+    let (file, using) = with_file(&text);
+    if Path::new("/run/systemd/private").exists() {
+        return; // root's last resort works on this machine: there is nothing to refuse
+    }
+    let output = fleetd(&["--config", path(&file)], &[]);
+    let is_root = std::fs::metadata(file.path()).is_ok_and(|file| {
+        use std::os::unix::fs::MetadataExt as _;
+        file.uid() == 0
+    });
+    let socket = if is_root { "/run/systemd/private" } else { "/nonexistent/system_bus_socket" };
+    let fatal = format!(
+        "{using}FATAL Failed creating Server: dial unix {socket}: connect: no such file or directory\n"
+    );
+    assert_run(&output, 1, &fatal);
+}
+
+#[test]
+fn what_is_odd_is_said_before_it_ends() {
+    let (file, using) =
+        with_file("verify_units=true\nauthorized_keys_file=/keys\nenable_grpc=1\nnew_option=1\n");
+    let output = fleetd(&["-config", path(&file)], &[("FLEET_SYSTEMD_USER", "true")]);
+    let file = path(&file);
+    let said = format!(
+        "{using}\
+         WARN unknown config option \"new_option\" in {file} line 4 - ignoring\n\
+         WARN Config option enable_grpc is no longer needed - ignoring\n\
+         ERROR Config option verify_units is no longer supported - ignoring\n\
+         ERROR Config option authorized_keys_file is no longer supported - ignoring\n\
+         FATAL Failed creating Server: "
+    );
+    let text = stderr(&output);
+    assert!(text.starts_with(&said), "{text}\nis not\n{said}");
+    assert!(text.contains("/nonexistent/bus") && output.status.code() == Some(1), "{text}");
+}
+
+#[test]
+fn dev_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = folder.path().to_str().unwrap();
+    let units = format!("{runtime}/units");
+    let variables = [
+        ("XDG_RUNTIME_DIR", runtime),
+        ("FLEET_SYSTEMD_USER", "true"),
+        ("FLEET_UNITS_DIRECTORY", &units),
+        ("FLEET_RUNTIME_DIRECTORY", runtime),
+    ];
+    let output = fleetd(&["--dev"], &variables);
+    let warning = "WARN --dev: this fleetd is a cluster of its own, without etcd; nothing is kept \
+                   when it ends\n";
+    let text = stderr(&output);
+    assert!(text.starts_with(&format!("{STARTING}{warning}FATAL ")), "{text}");
+}
+
+#[test]
+fn the_journal_is_told_levels() {
+    let output = fleetd(&["--config", "/nonexist"], &[("JOURNAL_STREAM", "8:1")]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    let levels: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+    let levels: Vec<_> = levels.iter().map(|(level, _)| *level).collect();
+    assert_eq!(levels, ["<6>INFO", "<2>FATAL"]);
+}

@@ -1,0 +1,267 @@
+//! The ways to run fleetd: with the units, the user and the rules that are installed with it,
+//! for one user, for trying it out, and with an etcd that shows and wants certificates
+//! (fleetd.md 2, 6, 9 and 10).
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use fleet_functional::{Host, Lab, Output, eventually, units};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// What `build.sh install` installs, with the binaries where hosts have them.
+fn dist(file: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/fleetd/dist").join(file);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Ok(text.replace("@BINDIR@", "/opt/fleet"))
+}
+
+/// Runs a command as another user of the host.
+fn run_as(host: &Host, user: &str, command: &[&str]) -> Result<Output> {
+    let switch = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
+    host.output(&[&switch, command].concat())
+}
+
+/// Adds users to a host; `groups` are lines such as `m alice fleet`.
+fn add_users(host: &Host, lines: &str) -> Result<()> {
+    host.run(&["mkdir", "-p", "/etc/sysusers.d"])?;
+    host.write("/etc/sysusers.d/lab.conf", lines)?;
+    host.run(&["systemd-sysusers"]).map(drop)
+}
+
+/// The user that the process of a unit runs as.
+fn user_of(host: &Host, unit: &str) -> Result<String> {
+    let pid = host.show(unit, "MainPID")?["MainPID"].clone();
+    let user = host.run(&["stat", "--format=%U", &format!("/proc/{pid}")])?;
+    Ok(user.trim().to_owned())
+}
+
+#[test]
+fn fleetd_runs_as_user_fleet_for_the_members_of_its_group() -> Result<()> {
+    Lab::with_hosts(1).story(|lab| {
+        let h1 = lab.host(1)?;
+        h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
+        h1.run(&["rm", "-r", "/run/fleet"])?;
+        let (system, rules) = ("/etc/systemd/system", "/etc/polkit-1/rules.d");
+        h1.run(&["mkdir", "-p", &format!("{system}/fleet.service.d"), rules])?;
+        for (file, to) in [
+            ("fleet.service", format!("{system}/fleet.service")),
+            ("fleet.socket", format!("{system}/fleet.socket")),
+            ("user.conf", format!("{system}/fleet.service.d/user.conf")),
+        ] {
+            h1.write(&to, &dist(file)?)?;
+        }
+        let people = "u alice -\nm alice fleet\nu bob -\n";
+        add_users(h1, &format!("{}{people}", dist("sysusers.conf")?))?;
+        h1.run(&["systemctl", "daemon-reload"])?;
+
+        // Without the rule systemd doesn't let it, and it says so.
+        h1.run(&["systemctl", "start", "fleet.socket", "fleet.service"])?;
+        assert_eq!(user_of(h1, "fleet.service")?, "fleet");
+        h1.api()?.put("a.service", units::SLEEPER, "launched")?;
+        eventually("the refusal is in the log", SOON, || {
+            let log = h1.journal("fleet.service", 1000);
+            ensure!(log.contains("AgentReconciler task failed: "), "{log}");
+            h1.not_active("a.service")
+        })?;
+
+        h1.write(&format!("{rules}/50-fleet.rules"), &dist("polkit.rules")?)?;
+        h1.run(&["systemctl", "restart", "polkit.service"])?;
+        eventually("the rule lets it", SOON * 2, || h1.active("a.service"))?;
+        // With [Install] it has to enable, and to reload systemd.
+        let installed = format!("{}[Install]\nWantedBy=multi-user.target\n", units::SLEEPER);
+        h1.api()?.put("b.service", &installed, "launched")?;
+        eventually("it runs too", SOON, || h1.active("b.service"))?;
+
+        // The socket is for root and the group.
+        let socket = h1.run(&["stat", "--format=%a %U %G", "/run/fleet.sock"])?;
+        assert_eq!(socket, "660 root fleet\n");
+        let list = ["/opt/fleet/fleetctl", "list-units", "--no-legend", "--fields=unit"];
+        let member = run_as(h1, "alice", &list)?;
+        assert_eq!((member.code, member.stdout.as_str()), (Some(0), "a.service\nb.service\n"));
+        let other = run_as(h1, "bob", &list)?;
+        assert_eq!((other.code, other.stdout.as_str()), (Some(1), ""));
+        assert!(other.stderr.to_lowercase().contains("permission denied"), "{other:?}");
+
+        // Reload and stop work for it as well.
+        let fleetd = h1.fleetd()?;
+        h1.run(&["systemctl", "reload", "fleet.service"])?;
+        eventually("it goes on", SOON, || h1.api()?.machines())?;
+        assert_eq!(h1.fleetd()?, fleetd);
+        h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
+        let shown = h1.show("fleet.service", "Result,ExecMainStatus")?;
+        assert_eq!((shown["Result"].as_str(), shown["ExecMainStatus"].as_str()), ("success", "0"));
+        h1.not_active("a.service")?;
+        assert_eq!(h1.run(&["ls", "/run/fleet/units"])?, "");
+        Ok(())
+    })
+}
+
+#[test]
+fn dev_needs_no_etcd_and_no_file() -> Result<()> {
+    Lab::with_hosts(1).story(|lab| {
+        let h1 = lab.host(1)?;
+        h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
+        lab.etcd().stop()?;
+        h1.run(&["rm", "/etc/fleet/fleet.conf"])?;
+        h1.run(&["systemd-run", "--quiet", "--unit=dev", "/opt/fleet/fleetd", "--dev"])?;
+        eventually("it serves", SOON, || h1.api()?.machines())?;
+        h1.fleetctl(&["start", &units::hand_over(h1, "a.service", units::SLEEPER)?])?;
+        h1.active("a.service")?;
+        let machines = h1.api()?.list("machines")?;
+        let address = machines[0]["primaryIP"].as_str().map(str::to_owned);
+        assert_eq!(address, Some(h1.address().to_string()), "the address is detected");
+        h1.run(&["systemctl", "kill", "--signal=HUP", "dev.service"])?;
+        eventually("it has reloaded", SOON, || {
+            let log = h1.journal("dev.service", 1000);
+            ensure!(log.contains("hrt.Beat() success"), "{log}");
+            Ok(())
+        })?;
+        h1.api()?.active_on("a.service").context("what it knew is kept over a reload")?;
+        h1.run(&["systemctl", "stop", "dev.service"])?;
+        let log = h1.journal("dev.service", 1000);
+        assert!(log.contains("--dev: this fleetd is a cluster of its own"), "{log}");
+        h1.not_active("a.service")
+    })
+}
+
+#[test]
+fn units_of_a_user_run_in_the_users_systemd() -> Result<()> {
+    Lab::with_hosts(1).story(|lab| {
+        let h1 = lab.host(1)?;
+        add_users(h1, "u alice -\n")?;
+        // As user@.service does it, which needs logind and PAM.
+        let at_home = "XDG_RUNTIME_DIR=/run/alice";
+        let start = |unit: &str, options: &[&str], program: &[&str]| -> Result<()> {
+            let unit = format!("--unit={unit}");
+            let run = ["systemd-run", "--quiet", &unit, "-p", "User=alice", "--setenv", at_home];
+            h1.run(&[&run, options, program].concat()).map(drop)
+        };
+        let delegated = ["-p", "Delegate=yes", "-p", "RuntimeDirectory=alice"];
+        start("manager", &delegated, &["/usr/lib/systemd/systemd", "--user"])?;
+        eventually("alice has a bus", SOON, || h1.run(&["test", "-S", "/run/alice/bus"]))?;
+
+        let conf = "systemd_user=true\nunits_directory=/run/alice/units\n\
+                    runtime_directory=/run/alice/fleet\napi_listen=unix:///run/alice/fleet.sock\n";
+        let servers = format!("etcd_servers={}\netcd_key_prefix=/alice/\n", lab.etcd().url());
+        h1.write("/etc/fleet/alice.conf", &format!("{conf}{servers}"))?;
+        start("fleet-alice", &[], &["/opt/fleet/fleetd", "-config", "/etc/fleet/alice.conf"])?;
+        let fleetctl = |args: &[&str]| -> Result<String> {
+            let output = run_as(
+                h1,
+                "alice",
+                &[&["/opt/fleet/fleetctl", "--endpoint=unix:///run/alice/fleet.sock"], args]
+                    .concat(),
+            )?;
+            ensure!(output.code == Some(0), "{args:?}: {output:?}");
+            Ok(output.stdout)
+        };
+        eventually("it serves", SOON, || fleetctl(&["list-machines"]))?;
+        h1.run(&["sh", "-c", &format!("printf '{}' > /tmp/mine.service", units::SLEEPER)])?;
+        fleetctl(&["start", "/tmp/mine.service"])?;
+        let show = ["env", at_home, "systemctl", "--user", "is-active", "mine.service"];
+        assert_eq!(run_as(h1, "alice", &show)?.stdout, "active\n");
+        h1.not_active("mine.service").context("it is none of the machine's")?;
+        // The machine's own fleetd has another prefix, and nothing to do with it.
+        assert!(h1.api()?.states()?.is_empty());
+        h1.run(&["systemctl", "stop", "fleet-alice.service"])?;
+        assert_ne!(run_as(h1, "alice", &show)?.stdout, "active\n");
+        Ok(())
+    })
+}
+
+/// An authority's certificate, and what makes certificates of it.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Result<Self> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Self { pem, issuer: Issuer::new(params, key) })
+    }
+
+    /// Puts a certificate for `127.0.0.1` and its key on a host.
+    fn certify(&self, host: &Host, name: &str) -> Result<()> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()])?;
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        host.write(&format!("/root/{name}.pem"), &certificate)?;
+        host.write(&format!("/root/{name}.key"), &key.serialize_pem())
+    }
+}
+
+#[test]
+fn etcd_may_show_a_certificate_and_want_one() -> Result<()> {
+    Lab::with_hosts(1).story(|lab| {
+        let h1 = lab.host(1)?;
+        let (authority, stranger) = (Authority::new()?, Authority::new()?);
+        h1.write("/root/ca.pem", &authority.pem)?;
+        h1.write("/root/stranger.pem", &stranger.pem)?;
+        authority.certify(h1, "server")?;
+        authority.certify(h1, "client")?;
+        let url = "https://127.0.0.1:22379";
+        h1.run(&[
+            "systemd-run",
+            "--quiet",
+            "--unit=secure-etcd",
+            "/usr/bin/etcd",
+            "--data-dir=/var/secure-etcd",
+            // The defaults name localhost, which hosts don't know.
+            "--listen-peer-urls=http://127.0.0.1:22380",
+            "--initial-advertise-peer-urls=http://127.0.0.1:22380",
+            "--initial-cluster=default=http://127.0.0.1:22380",
+            &format!("--listen-client-urls={url}"),
+            &format!("--advertise-client-urls={url}"),
+            "--cert-file=/root/server.pem",
+            "--key-file=/root/server.key",
+            "--client-cert-auth",
+            "--trusted-ca-file=/root/ca.pem",
+        ])?;
+        eventually("that etcd is up", SOON, || {
+            let log = h1.journal("secure-etcd.service", 100);
+            ensure!(log.contains("serving client requests"), "{log}");
+            Ok(())
+        })?;
+        let identity = "etcd_certfile=/root/client.pem\netcd_keyfile=/root/client.key\n";
+        let serves = || -> Result<()> {
+            let reply = h1.api()?.send("GET", "/machines", None)?;
+            ensure!(reply.status == 200, "{reply:?}");
+            Ok(())
+        };
+        let start = |conf: &str| -> Result<()> {
+            h1.write("/etc/fleet/fleet.conf", &format!("etcd_servers={url}\n{conf}"))?;
+            h1.run(&["systemctl", "kill", "--kill-whom=main", "--signal=HUP", "fleet.service"])?;
+            Ok(())
+        };
+        // Who can't verify it, or shows nothing, gets nowhere.
+        for conf in [
+            format!("etcd_cafile=/root/stranger.pem\n{identity}"),
+            "etcd_cafile=/root/ca.pem\n".to_owned(),
+        ] {
+            start(&conf)?;
+            eventually("the API says that there is no etcd", SOON, || {
+                let reply = h1.api()?.send("GET", "/machines", None)?;
+                ensure!(reply.status == 503, "{reply:?}");
+                Ok(())
+            })?;
+        }
+        start(&format!("etcd_cafile=/root/ca.pem\n{identity}"))?;
+        eventually("it serves", SOON * 2, serves)?;
+        h1.fleetctl(&["start", &units::hand_over(h1, "a.service", units::SLEEPER)?])?;
+        h1.active("a.service").map(drop)
+    })
+}
