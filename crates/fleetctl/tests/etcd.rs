@@ -4,8 +4,9 @@ mod support;
 
 use std::{fs, sync::Arc, time::Duration};
 
+use fleet_core::{JobState, UnitHash, UnitName, UnitState};
 use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
-use fleet_registry::{Keys, MachineRecord, Registry};
+use fleet_registry::{Keys, MachineRecord, Presence, PublishedState, Registry};
 use fleet_testkit::EtcdServer;
 use insta::assert_snapshot;
 use support::{
@@ -50,7 +51,7 @@ impl Desk {
     }
 
     /// Adds a machine, which is there until the lease ends.
-    async fn machine(&self, id: &str, version: &str) {
+    async fn machine(&self, id: &str, version: &str) -> (Registry, Presence) {
         let store = EtcdStore::connect(EtcdConfig {
             endpoints: vec![self.server.endpoint()],
             login: None,
@@ -66,7 +67,8 @@ impl Desk {
             nonce: id.to_owned(),
         };
         let ttl = Duration::from_secs(600);
-        registry.register(&id.parse().unwrap(), &record, ttl).await.unwrap();
+        let presence = registry.register(&id.parse().unwrap(), &record, ttl).await.unwrap();
+        (registry, presence)
     }
 }
 
@@ -274,4 +276,33 @@ fn etcd_over_tls_is_verified_and_shown_a_certificate() {
         let run = ask(words);
         assert_eq!(run.code, Some(1), "{words}: {}", run.err);
     }
+}
+
+#[tokio::test]
+async fn restarts_are_asked_for_and_waited_for() {
+    let desk = Desk::new("/restart");
+    let (registry, presence) = desk.machine("m1", "v2.0.0").await;
+    desk.run("start --no-block global");
+    let name: UnitName = "global.service".parse().unwrap();
+    let systemd =
+        UnitState { load: "loaded".into(), active: "active".into(), sub: "running".into() };
+    let state = PublishedState { systemd, hash: UnitHash::of(b""), claim: JobState::Launched };
+    registry.publish(&presence, &[(name.clone(), Some(state))].into()).await.unwrap();
+    // The machine is deaf.
+    assert_snapshot!(desk.run("restart --block-attempts=1 global").transcript(), @r"
+    rc 1
+    err|Error restarting global units: unit global.service: timed out waiting for unit global.service to be restarted
+    ");
+    let unit = registry.unit(&name).await.unwrap().unwrap();
+    let pending = registry.pending_restarts(&unit, None).await.unwrap();
+    assert_eq!(pending, std::slice::from_ref(&presence.machine));
+    registry.leave(&presence).await.unwrap();
+    assert_snapshot!(desk.run("restart global nope").transcript(), @r"
+    rc 1
+    err|unable to find unit nope.service
+    ");
+    assert_snapshot!(desk.run("restart global").transcript(), @r"
+    rc 1
+    err|Unable to restart unit global.service in state inactive
+    ");
 }
