@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn system_errors_lose_their_number() {
         let error = std::io::Error::from_raw_os_error(2);
-        assert_eq!(plain(&error), "No such file or directory");
+        assert_eq!(plain(&error), "no such file or directory");
         assert_eq!(plain(&std::io::Error::other("odd")), "odd");
     }
 }
