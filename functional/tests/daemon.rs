@@ -101,6 +101,15 @@ fn a_reload_is_noticed_by_nobody() -> Result<()> {
         assert!(!log.contains("Failed serving HTTP on listener:"), "{log}");
         assert_eq!(log.matches("Writing systemd unit everywhere.service").count(), 1, "{log}");
 
+        // The state goes to stdout, in one line, by whatever agent runs now.
+        h1.run(&["systemctl", "kill", "--kill-whom=main", "--signal=USR1", "fleet.service"])?;
+        let dump =
+            logged(h1, "\"UnitStateGenerator\":{\"Subscribed\":[\"everywhere.service\"]}", 1)?;
+        let targets = r#"{"Agent":{"Cache":{"TargetStates":{"everywhere.service":"launched"}}},"#;
+        let line = dump.lines().find(|line| line.contains(targets));
+        assert!(line.is_some_and(|line| line.ends_with("}}}")), "{dump}");
+        logged(h1, "Finished dumping server state", 1)?;
+
         // The verbosity goes down again as well, and back to its default.
         assert!(log.contains("DEBUG "), "{log}");
         h1.run(&["sed", "-i", "/^verbosity/d", CONF])?;
