@@ -6,7 +6,7 @@ use fleet_core::{
     JobState, Machine, Requirements, UnitHash, UnitName,
     eligibility::{Candidate, Refusal, judge_global},
 };
-use fleet_registry::{Assignment, Event, Model};
+use fleet_registry::{Assignment, Event, Model, effective_metadata};
 use fleet_store::Revision;
 
 /// This machine's part of the registry: what a mirror of `Scope::Machine` keeps.
@@ -75,7 +75,7 @@ pub struct Desired {
 pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
     let machine = Machine {
         id: machine.id.clone(),
-        metadata: effective(&machine.metadata, &orders.metadata),
+        metadata: effective_metadata(&machine.metadata, &orders.metadata),
     };
     let mut desired = Desired::default();
     let mut taken: BTreeMap<&UnitName, Requirements> = BTreeMap::new();
@@ -121,19 +121,6 @@ fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Assignmen
     scheduled
         .chain(globals.filter(move |(name, ..)| !scheduled_here(*name)))
         .filter(move |(_, unit, _)| is_active(unit))
-}
-
-/// Configured metadata overlaid with dynamic metadata; an empty dynamic value hides a key
-/// (`cluster.md` 2).
-fn effective(
-    configured: &BTreeMap<String, String>,
-    dynamic: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let mut all = configured.clone();
-    for (key, value) in dynamic {
-        put(&mut all, key.clone(), Some(value.clone()).filter(|value| !value.is_empty()));
-    }
-    all
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fleet_core::{JobState, Machine, MachineId, Requirements, UnitName, eligibility::Candidate};
-use fleet_registry::{Event, MachineRecord, Model, UnitRecord, Versioned};
+use fleet_registry::{Event, MachineRecord, Model, UnitRecord, Versioned, effective_metadata};
 use fleet_store::Revision;
 
 mod residents;
@@ -274,21 +274,15 @@ impl Cluster {
         }
     }
 
-    /// A machine's configured metadata overlaid with what was set through the API, where the
-    /// empty value deletes a key (`cluster.md` 2).
+    /// A machine's configured metadata overlaid with what was set through the API.
     fn effective(
         &self,
         id: &MachineId,
         configured: &BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
-        let mut metadata = configured.clone();
-        for (key, value) in self.dynamic.get(id).into_iter().flatten() {
-            if value.is_empty() {
-                metadata.remove(key);
-            } else {
-                metadata.insert(key.clone(), value.clone());
-            }
+        match self.dynamic.get(id) {
+            Some(dynamic) => effective_metadata(configured, dynamic),
+            None => configured.clone(),
         }
-        metadata
     }
 }
