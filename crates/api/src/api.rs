@@ -50,8 +50,8 @@ pub struct Api {
 }
 
 /// What a resource supports.
-struct Methods {
-    allow: &'static str,
+pub(crate) struct Methods {
+    pub(crate) allow: &'static str,
     /// What the others are refused with.
     refusal: &'static str,
 }
@@ -160,7 +160,7 @@ impl Api {
 }
 
 /// The methods of `api.md` 2, and those that HTTP adds (`spec/README.md` 17).
-fn methods(route: &Route) -> Methods {
+pub(crate) fn methods(route: &Route) -> Methods {
     let (allow, refusal) = match route {
         Route::Server => ("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""),
         Route::Root => ("", ""),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fleet_core::JobState;
+use fleet_registry::{Leadership, Presence};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use serde_json::Value;
@@ -19,6 +21,8 @@ enum Send {
     Raw(Vec<u8>),
     /// The engine puts this unit onto a machine, if it can.
     Schedule(&'static str),
+    /// The machine tells of this unit, if that is global.
+    Publish(&'static str),
 }
 
 fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -140,6 +144,7 @@ fn sensible_send() -> impl Strategy<Value = Send> {
             body: body.into_bytes(),
         }),
         2 => select(vec!["a.service", "b.service"]).prop_map(Send::Schedule),
+        1 => select(vec!["a.service", "b.service"]).prop_map(Send::Publish),
     ]
 }
 
@@ -155,13 +160,14 @@ fn any_send() -> impl Strategy<Value = Send> {
             .prop_map(|(method, url, content_type, body)| Send::Request { method, url, content_type, body }),
         1 => vec(any::<u8>(), 0..80).prop_map(Send::Raw),
         20 => sensible_send(),
+        5 => any_restart(),
     ]
 }
 
 impl Send {
     fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::Schedule(_) => Vec::new(),
+            Self::Schedule(_) | Self::Publish(_) => Vec::new(),
             Self::Raw(bytes) => bytes.clone(),
             Self::Request { method, url, content_type, body } => {
                 let kind = content_type.map(|kind| format!("Content-Type: {kind}\r\n"));
@@ -176,12 +182,43 @@ impl Send {
     }
 }
 
+/// Requests for a restart, most of them of a unit that may be launched on a machine.
+fn any_restart() -> impl Strategy<Value = Send> {
+    let name = prop_oneof![
+        6 => select(vec!["a.service", "b.service"]).prop_map(|name| name.as_bytes().to_vec()),
+        1 => any_name(),
+    ];
+    let query = select(vec!["", "", "", "?machineID=XXX", "?machineID=YYY", "?machineID=%2F"]);
+    (select(vec!["POST", "POST", "GET"]), name, query).prop_map(|(method, name, query)| {
+        let url = [b"/fleet/v1/units/", &*name, b"/restart", query.as_bytes()].concat();
+        Send::Request { method: method.to_owned(), url, content_type: None, body: Vec::new() }
+    })
+}
+
+/// Publishes a state of a unit that is there and global, as the agent would.
+async fn publish(server: &Server, presence: &Presence, name: &str) {
+    let found = server.registry.unit(&unit(name)).await.unwrap();
+    if found.is_some_and(|found| found.record.value.global) {
+        server.publish(presence, name, JobState::Launched).await;
+    }
+}
+
 /// Schedules a unit that is there and not global, as the engine would.
-async fn schedule(server: &Server, lead: &fleet_registry::Leadership, name: &str) {
+async fn schedule(server: &Server, lead: &Leadership, name: &str) {
     let found = server.registry.unit(&unit(name)).await.unwrap();
     if found.is_some_and(|found| !found.record.value.global) {
         server.schedule(lead, name, "XXX").await;
     }
+}
+
+/// Whether this is a request for a restart whose machine has the unit, or tells of one it had: then
+/// its agent settles the request.
+fn may_ask(stored: &BTreeMap<String, Vec<u8>>, key: &str) -> bool {
+    let request = key.strip_prefix("restart/").and_then(|rest| rest.split_once('/'));
+    request.is_some_and(|(machine, name)| {
+        stored.contains_key(&format!("schedule/{machine}/{name}"))
+            || stored.contains_key(&format!("state/{name},{machine}"))
+    })
 }
 
 /// Checks that every unit has its content and its orders, and that nothing else is there.
@@ -190,8 +227,9 @@ fn check(stored: &BTreeMap<String, Vec<u8>>) {
     let mut expected = Vec::new();
     for key in stored.keys() {
         let Some(name) = key.strip_prefix("unit/") else {
-            let others = ["metadata/", "machine/", "lease/"];
-            expected.extend(others.iter().any(|kind| key.starts_with(kind)).then(|| key.clone()));
+            let others = ["metadata/", "machine/", "lease/", "state/"];
+            let is_other = others.iter().any(|kind| key.starts_with(kind));
+            expected.extend((is_other || may_ask(stored, key)).then(|| key.clone()));
             continue;
         };
         let record = json(key);
@@ -213,6 +251,15 @@ fn check(stored: &BTreeMap<String, Vec<u8>>) {
     assert_eq!(stored.keys().cloned().collect::<Vec<_>>(), expected);
 }
 
+/// Checks that there is an answer, and that it isn't our fault.
+async fn answered(server: &Server, send: &Send) {
+    let said = server.raw(&send.bytes()).await;
+    let text = String::from_utf8_lossy(&said);
+    // A panic ends the connection without a word.
+    assert!(!said.is_empty() || matches!(send, Send::Raw(_)), "no answer to {send:?}");
+    assert!(!text.starts_with("HTTP/1.1 5"), "{send:?}: {text}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
@@ -221,18 +268,13 @@ proptest! {
         runtime.block_on(async {
             let server = Server::start();
             let lead = server.lead().await;
-            server.register("XXX", "", &[]).await;
+            let presence = server.register("XXX", "", &[]).await;
             for send in &sends {
-                if let Send::Schedule(name) = send {
-                    schedule(&server, &lead, name).await;
-                    check(&server.stored().await);
-                    continue;
+                match send {
+                    Send::Schedule(name) => schedule(&server, &lead, name).await,
+                    Send::Publish(name) => publish(&server, &presence, name).await,
+                    Send::Request { .. } | Send::Raw(_) => answered(&server, send).await,
                 }
-                let said = server.raw(&send.bytes()).await;
-                let text = String::from_utf8_lossy(&said);
-                // A panic ends the connection without a word.
-                assert!(!said.is_empty() || matches!(send, Send::Raw(_)), "no answer to {send:?}");
-                assert!(!text.starts_with("HTTP/1.1 5"), "{send:?}: {text}");
                 check(&server.stored().await);
             }
             // And all of it can still be read.
