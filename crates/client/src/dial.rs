@@ -1,7 +1,7 @@
 //! Opening a stream to a server: directly, or however a [`Dial`] of somebody else's does it
 //! (a tunnel, say).
 
-use std::{io, sync::Arc};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::{
@@ -34,12 +34,12 @@ pub trait Dial: Send + Sync {
 #[error("dial {target}: {cause}")]
 pub struct DialError {
     target: Target,
-    cause: Arc<dyn std::error::Error + Send + Sync>,
+    cause: Arc<dyn Error + Send + Sync>,
 }
 
 impl DialError {
     /// `target` could not be reached because of `cause`.
-    pub fn new(target: &Target, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub fn new(target: &Target, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { target: target.clone(), cause: Arc::new(cause) }
     }
 }
@@ -55,9 +55,25 @@ impl Dial for Direct {
             Target::Unix(path) => UnixStream::connect(path).await.map(|s| Box::new(s) as _),
             Target::Tcp { host, port } => tcp(host, *port).await.map(|s| Box::new(s) as _),
         };
-        stream.map_err(|error| DialError::new(target, error))
+        stream.map_err(|error| DialError::new(target, Refused(error)))
     }
 }
+
+/// Why the operating system opened no stream, in words that scripts know (`fleetctl.md` 3.1).
+#[derive(Debug)]
+struct Refused(io::Error);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let full = self.0.to_string();
+        let Some((bare, _)) = full.split_once(" (os error ") else { return f.write_str(&full) };
+        let mut chars = bare.chars();
+        let first = chars.next().into_iter().flat_map(char::to_lowercase);
+        write!(f, "connect: {}{}", first.collect::<String>(), chars.as_str())
+    }
+}
+
+impl Error for Refused {}
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;

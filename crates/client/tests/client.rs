@@ -139,8 +139,11 @@ async fn answers_that_are_no_json_are_errors() {
 async fn a_missing_socket_is_named() {
     let client = Client::new("unix:///nowhere/fleet.sock".parse().unwrap(), LONG);
     let error = client.machines().await.unwrap_err().to_string();
-    let head = r#"Get "unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json": dial unix /nowhere/fleet.sock: "#;
-    assert!(error.starts_with(head), "{error}");
+    let text = r#"Get "unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json": dial unix /nowhere/fleet.sock: connect: no such file or directory"#;
+    assert_eq!(error, text);
+    let client = Client::new("http://127.0.0.1:1".parse().unwrap(), LONG);
+    let error = client.machines().await.unwrap_err().to_string();
+    assert!(error.ends_with(": dial tcp 127.0.0.1:1: connect: connection refused"), "{error}");
 }
 
 #[tokio::test]

@@ -282,7 +282,7 @@ fn endpoints_that_mean_nothing_are_refused_at_once() {
 fn a_missing_socket_is_named() {
     let run = alone("--endpoint=unix:///nowhere/fleet.sock list-machines", &[]);
     assert_eq!(run.code, Some(1));
-    let text = "Error retrieving list of active machines from fleet API (Get \"unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json\": dial unix /nowhere/fleet.sock: ";
+    let text = "Error retrieving list of active machines from fleet API (Get \"unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json\": dial unix /nowhere/fleet.sock: connect: no such file or directory)";
     assert!(run.err.starts_with(text), "{}", run.err);
     assert!(run.err.ends_with("cannot be established to any etcd servers\n"), "{}", run.err);
 }
@@ -372,7 +372,7 @@ fn fd_forward_fails_where_nothing_is() {
     }
     assert_snapshot!(alone("fd-forward /nowhere/f.sock", &variables).transcript(), @r"
     rc 1
-    err|Failed dialing remote address: dial unix /nowhere/f.sock: no such file or directory
+    err|Failed dialing remote address: dial unix /nowhere/f.sock: connect: no such file or directory
     ");
 }
 

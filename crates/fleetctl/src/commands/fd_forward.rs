@@ -31,7 +31,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<(), CliError> {
     };
     let socket = UnixStream::connect(path).await.map_err(|error| {
         let cause = os::text(&error);
-        CliError::Failed(format!("Failed dialing remote address: dial unix {path}: {cause}"))
+        CliError::Failed(format!(
+            "Failed dialing remote address: dial unix {path}: connect: {cause}"
+        ))
     })?;
     forward(socket, tokio::io::stdin(), tokio::io::stdout()).await.map_err(|error| {
         CliError::Failed(format!("Encountered error during copy: {}", os::text(&error)))
