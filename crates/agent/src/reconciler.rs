@@ -180,7 +180,9 @@ impl Reconciler {
             Ok(()) => {
                 self.complaint.is_over();
                 let tick = Instant::now() + TICK;
-                self.retry_at.map_or(tick, |retry_at| retry_at.min(tick))
+                // Without a pass what is due stays so.
+                let retry_at = self.retry_at.filter(|_| self.mirror.is_current());
+                retry_at.map_or(tick, |retry_at| retry_at.min(tick))
             }
             Err(error) => {
                 if self.complaint.is_news(&error) {

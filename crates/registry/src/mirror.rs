@@ -2,13 +2,17 @@
 //! or, where watching is switched off, one snapshot after the other.
 //!
 //! A mirror has one owner, usually a reconciler, which awaits [`Mirror::changed`] among its other
-//! wake-ups and plans on [`Mirror::model`]. No task, no lock.
+//! wake-ups and plans on [`Mirror::model`]. No lock, and a task only while a snapshot is read: so
+//! a reading that takes longer than its owner waits at a time goes on, instead of beginning anew.
 
-use std::time::Duration;
+use std::{panic, time::Duration};
 
 use fleet_core::MachineId;
-use fleet_store::{Change, Changes, Range, StoreError};
-use tokio::time::{self, Instant};
+use fleet_store::{Change, Changes, KeyValue, Range, StoreError};
+use tokio::{
+    task::JoinSet,
+    time::{self, Instant},
+};
 use tracing::debug;
 
 use crate::{Event, Keys, Registry, RegistryError};
@@ -74,7 +78,12 @@ pub struct Mirror<M> {
     /// The time between two snapshots, where nothing is watched.
     period: Option<Duration>,
     following: Option<Following>,
+    /// The reading of a snapshot that is under way.
+    reading: JoinSet<Result<Reading, RegistryError>>,
 }
+
+/// A snapshot, and how to go on from it.
+type Reading = (Vec<KeyValue>, Following);
 
 /// How a mirror whose model is current stays so.
 #[derive(Debug)]
@@ -89,7 +98,8 @@ impl<M: Model> Mirror<M> {
     #[must_use]
     pub fn new(registry: Registry, scope: Scope) -> Self {
         let ranges = scope.ranges(&registry.keys);
-        Self { registry, ranges, model: M::default(), period: None, following: None }
+        let (model, reading) = (M::default(), JoinSet::new());
+        Self { registry, ranges, model, period: None, following: None, reading }
     }
 
     /// With a `period` it watches nothing and takes a new snapshot that often instead, whether
@@ -100,7 +110,8 @@ impl<M: Model> Mirror<M> {
     }
 
     /// Waits until something has changed, and has taken in all that is here. The first call, and
-    /// the first after an error, takes a new snapshot and returns at once. Cancel-safe.
+    /// the first after an error, takes a new snapshot and returns when it is there. Cancel-safe: a
+    /// snapshot that is being read is there for the next call.
     ///
     /// # Errors
     /// The store can't be reached, or the watch broke. Until a later call succeeds the model is
@@ -130,27 +141,37 @@ impl<M: Model> Mirror<M> {
             Some(Following::Poll(at)) => time::sleep_until(*at).await,
             None => {}
         }
-        let read = self.read_anew().await;
-        if read.is_err() {
-            self.following = None;
+        match self.reading().await {
+            Ok((kvs, following)) => {
+                self.model = M::default();
+                let changes: Vec<Change> = kvs.into_iter().map(Change::Put).collect();
+                take(&self.registry.keys, &mut self.model, &changes);
+                self.following = Some(following);
+                Ok(())
+            }
+            Err(error) => {
+                self.following = None;
+                Err(error)
+            }
         }
-        read
     }
 
-    async fn read_anew(&mut self) -> Result<(), RegistryError> {
-        let (kvs, revision) = self.registry.scan(&self.ranges).await?;
-        let following = match self.period {
-            Some(period) => Following::Poll(Instant::now() + period),
-            None => {
-                let store = &self.registry.store;
-                Following::Watch(store.watch(&self.ranges, revision.next()).await?)
+    /// Goes on with the reading that is under way, or begins one. Cancel-safe.
+    async fn reading(&mut self) -> Result<Reading, RegistryError> {
+        loop {
+            match self.reading.join_next().await {
+                Some(Ok(read)) => return read,
+                Some(Err(error)) => {
+                    if let Ok(panic) = error.try_into_panic() {
+                        panic::resume_unwind(panic);
+                    }
+                }
+                None => {
+                    let (registry, ranges) = (self.registry.clone(), self.ranges.clone());
+                    self.reading.spawn(read(registry, ranges, self.period));
+                }
             }
-        };
-        self.model = M::default();
-        let changes: Vec<Change> = kvs.into_iter().map(Change::Put).collect();
-        take(&self.registry.keys, &mut self.model, &changes);
-        self.following = Some(following);
-        Ok(())
+        }
     }
 
     /// Whether a snapshot has been taken and its watches still run, or the last one could be
@@ -170,6 +191,20 @@ impl<M: Model> Mirror<M> {
     pub fn model_mut(&mut self) -> &mut M {
         &mut self.model
     }
+}
+
+/// Reads a snapshot, and begins to watch what follows it.
+async fn read(
+    registry: Registry,
+    ranges: Vec<Range>,
+    period: Option<Duration>,
+) -> Result<Reading, RegistryError> {
+    let (kvs, revision) = registry.scan(&ranges).await?;
+    let following = match period {
+        Some(period) => Following::Poll(Instant::now() + period),
+        None => Following::Watch(registry.store.watch(&ranges, revision.next()).await?),
+    };
+    Ok((kvs, following))
 }
 
 fn take<M: Model>(keys: &Keys, model: &mut M, changes: &[Change]) {

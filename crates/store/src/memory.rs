@@ -20,7 +20,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,8 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the expiry task when a lease is due earlier than it knows.
     due_earlier: Notify,
+    /// How long a read takes, in milliseconds.
+    read_delay: AtomicU64,
 }
 
 impl Shared {
@@ -82,8 +87,11 @@ impl MemoryStore {
     /// An empty store, at revision 1 as etcd's.
     #[must_use]
     pub fn new() -> Self {
-        let shared =
-            Arc::new(Shared { state: Mutex::new(State::new()), due_earlier: Notify::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new()),
+            due_earlier: Notify::new(),
+            read_delay: AtomicU64::new(0),
+        });
         Self(Arc::new(Handle { shared, expiry: Mutex::new(JoinSet::new()) }))
     }
 
@@ -116,6 +124,13 @@ impl MemoryStore {
     /// connection breaks after the request was sent.
     pub fn lose_next_answer(&self) {
         self.0.shared.now().lose_next_answer();
+    }
+
+    /// Lets each read take this long (in whole milliseconds) from now on, as in a store that is
+    /// slow or far away.
+    pub fn set_read_delay(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.0.shared.read_delay.store(millis, Ordering::Relaxed);
     }
 
     /// Sees to it that the expiry task runs.
@@ -152,6 +167,10 @@ impl Drop for Handle {
 impl Store for MemoryStore {
     async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
         check::ranges(ranges)?;
+        let delay = Duration::from_millis(self.0.shared.read_delay.load(Ordering::Relaxed));
+        if !delay.is_zero() {
+            time::sleep(delay).await;
+        }
         self.0.shared.available()?.read(ranges, at)
     }
 

@@ -112,6 +112,27 @@ async fn the_file_stays_while_the_unit_can_not_be_stopped() {
     cluster.shows_nothing("refused.service").await;
 }
 
+/// Where this fails it hangs: time stands still for whoever never rests.
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_due_during_an_outage_waits_for_its_end() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
+    cluster.launch("bad.service", RUNS).await;
+    cluster.launch("good.service", RUNS).await;
+    cluster.shows("good.service", "active", Launched).await;
+    cluster.store.set_available(false);
+    time::sleep(Duration::from_secs(20)).await; // what is on its way may still be done
+    host.deeds();
+    time::sleep(HOUR).await;
+    assert_eq!(host.deeds(), []);
+    host.manager.allow(&name("bad.service"));
+    // Reading anew may take longer than the time between two passes.
+    cluster.store.set_read_delay(Duration::from_secs(7));
+    cluster.store.set_available(true);
+    cluster.shows("bad.service", "active", Launched).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_an_hour_does_nothing_to_units() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
