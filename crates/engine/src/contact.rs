@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use fleet_registry::Contact;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::plan::Absent;
 
@@ -32,6 +32,18 @@ impl Sight {
             Some(contact) if contact.has_lasted(self.grace) => Absent::Dead,
             _ => Absent::Missing,
         }
+    }
+}
+
+/// Whether this machine is present, as far as its beats tell.
+pub(crate) fn is_present(contact: &watch::Receiver<Option<Contact>>) -> bool {
+    contact.borrow().is_some_and(|contact| Instant::now() < contact.until)
+}
+
+/// Waits for the next beat; for ever where there is none to come. Cancel-safe.
+pub(crate) async fn news(contact: &mut watch::Receiver<Option<Contact>>) {
+    if contact.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

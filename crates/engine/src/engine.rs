@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::{
     EngineHandle,
     backoff::Backoff,
-    contact::Sight,
+    contact::{self, Sight},
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
     reconciler::Reconciler,
     status::Status,
@@ -39,7 +39,8 @@ pub struct Config {
     /// `engine_reconcile_interval`: the leader reconciles at least that often.
     pub interval: Duration,
     /// This machine's touch with the store; absent machines count as dead only while it has
-    /// lasted for a while. `None` before the machine is present.
+    /// lasted for a while, and only the engine of a machine that is present takes the lease.
+    /// `None` before the machine is present.
     pub contact: watch::Receiver<Option<Contact>>,
     /// Look at the registry every `interval` only (`fleetd.md` 2.3).
     pub disable_watches: bool,
@@ -99,6 +100,16 @@ impl Engine {
                     biased;
                     () = stop.cancelled() => return None,
                     () = self.follower.news(&self.status) => continue,
+                }
+            }
+            if !contact::is_present(&self.contact) {
+                // A machine that isn't (yet) may be the twin of the one that leads, and would take
+                // its lease for one of an earlier life (`fleetd.md` 3).
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return None,
+                    () = self.follower.news(&self.status) => continue,
+                    () = contact::news(&mut self.contact) => continue,
                 }
             }
             tokio::select! {

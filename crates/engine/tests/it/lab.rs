@@ -182,10 +182,19 @@ impl Lab {
 
     /// Starts the engine of a machine.
     pub(crate) fn engine(&mut self, machine: &str) -> Running {
+        let until = Instant::now() + Duration::from_secs(24 * 60 * 60);
+        let contact = Contact { since: self.in_touch_since, until };
+        self.engine_in(machine, watch::channel(Some(contact)).1)
+    }
+
+    /// Starts the engine of a machine whose contact is as told.
+    pub(crate) fn engine_in(
+        &mut self,
+        machine: &str,
+        contact: watch::Receiver<Option<Contact>>,
+    ) -> Running {
         let mode = watch::Sender::new(Mode::Open);
         let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
-        let until = Instant::now() + Duration::from_secs(24 * 60 * 60);
-        let (_, contact) = watch::channel(Some(Contact { since: self.in_touch_since, until }));
         let disable_watches = self.disable_watches;
         let config = Config { machine: id(machine), interval: INTERVAL, contact, disable_watches };
         let engine = Engine::new(registry(line.clone()), config);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use fleet_core::JobState;
 use fleet_engine::{NotLeading, VERSION};
-use fleet_registry::LeaderRecord;
+use fleet_registry::{Contact, LeaderRecord};
 use fleet_store::Store;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     fixture::{id, name},
@@ -70,6 +71,28 @@ async fn engine_that_comes_back_leads_on_at_once() {
     assert!(leads(&again).await < AT_ONCE);
     lab.create("u.service", "").await;
     assert!(lab.scheduled("u.service", "m1").await < AT_ONCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn engine_of_a_machine_that_is_not_present_takes_no_lease() {
+    let mut lab = Lab::with_machines(&["m1"]).await;
+    let first = lab.engine("m1");
+    leads(&first).await;
+    // Two machines have the same id: the second can't register.
+    let (contact, seen) = watch::channel(None);
+    let twin = lab.engine_in("m1", seen);
+    for _ in 0..100 {
+        pass(INTERVAL / 10).await;
+        assert!(first.handle.is_leading() && !twin.handle.is_leading());
+    }
+    // The first has gone, and so the second gets in, is lost for a while, and comes back.
+    let gone = Contact { since: Instant::now(), until: Instant::now() };
+    contact.send_replace(Some(gone));
+    first.stop();
+    pass(TTL).await;
+    assert!(!twin.handle.is_leading());
+    contact.send_replace(Some(Contact { until: Instant::now() + TTL, ..gone }));
+    assert!(leads(&twin).await < AT_ONCE);
 }
 
 #[tokio::test(start_paused = true)]
