@@ -126,14 +126,20 @@ impl Agent {
         // Presence is kept meanwhile, so that no unit starts elsewhere before it stopped here.
         let (left, _, ()) =
             tokio::join!(purge, self.keeper.keep(&parts), self.publisher.run(&parts));
-        if let Err(error) = self.keeper.leave().await {
-            warn!(%error, "presence not ended, it will expire");
-        }
+        self.leave().await;
         if left.is_empty() {
             info!("all units are gone");
         } else {
             error!(units = ?left, "units are left");
         }
         left
+    }
+
+    /// Ends the machine's presence and leaves its units alone: they can't be driven any more
+    /// (`fleetd.md` 6).
+    pub async fn leave(&self) {
+        if let Err(error) = self.keeper.leave().await {
+            warn!(%error, "presence not ended, it will expire");
+        }
     }
 }

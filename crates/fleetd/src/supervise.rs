@@ -128,7 +128,11 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
                     // Units are left alone; engine and agent still give back what they hold,
                     // if they can.
                     self.base.availability.set(false);
-                    let _ = running.stopped().await;
+                    let agent = running.stopped().await;
+                    if let (Fatal::SystemdLost, Ok(Some(agent))) = (&fatal, agent) {
+                        // Nobody here will carry out what is decided.
+                        agent.leave().await;
+                    }
                     return Err(fatal);
                 }
             }

@@ -6,10 +6,11 @@ use fleet_core::UnitName;
 use tokio::time::{self, Instant};
 use tracing::warn;
 
-use super::{PAUSE, Reconciler};
+use super::{PAUSE, Reconciler, jobs::STOP_LIMIT};
 use crate::{ManagerError, desired::Desired, plan::plan_purge};
 
-/// How long a purge may take (`units.md` 7.6).
+/// How long a purge tries what fails (`units.md` 7.6). A stop that is under way may take as long as
+/// stops may take (`spec/README.md` 7): a unit that starts elsewhere meanwhile would run twice.
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl Reconciler {
@@ -19,7 +20,7 @@ impl Reconciler {
         self.desired = Desired::default();
         self.orders_changed = true; // should it ever be run again
         self.scan_at = Instant::now();
-        let end = Instant::now() + LIMIT;
+        let begun = Instant::now();
         loop {
             let next = match self.purge_pass().await {
                 Ok(()) if self.current.units.is_empty() => break,
@@ -29,11 +30,14 @@ impl Reconciler {
                     Some(Instant::now() + PAUSE)
                 }
             };
+            let end = begun + if self.jobs.any_halts() { STOP_LIMIT } else { LIMIT };
+            if Instant::now() >= end {
+                break;
+            }
             tokio::select! {
                 biased;
-                () = time::sleep_until(end) => break,
                 ended = self.jobs.next() => self.ended(ended),
-                () = time::sleep_until(next.unwrap_or(end)) => {}
+                () = time::sleep_until(next.map_or(end, |next| next.min(end))) => {}
             }
             while let Some(ended) = self.jobs.try_next() {
                 self.ended(ended);

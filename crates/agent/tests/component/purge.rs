@@ -35,22 +35,27 @@ async fn every_unit_stops_at_the_same_time_and_presence_ends_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_stopped_is_left_after_a_minute() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    for unit in ["good.service", "refused.service", "slow.service"] {
-        let stop = if unit == "slow.service" { "ExecStop=/bin/sleep 85\n" } else { "" };
-        cluster.launch(unit, &format!("{RUNS}{stop}")).await;
-        cluster.shows(unit, "active", Launched).await;
+async fn what_can_not_be_stopped_is_left_after_a_minute_and_a_slow_stop_is_awaited() {
+    for (slow, stops, takes, left) in [
+        ("a.service", "", 60, &["refused.service"][..]),
+        ("slow.service", "ExecStop=/bin/sleep 85\n", 85, &["refused.service"]),
+        ("never.service", "ExecStop=/bin/sleep 1000\n", 100, &["never.service", "refused.service"]),
+    ] {
+        let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+        let daemon = host.boot(&cluster).await;
+        for (unit, stops) in [("refused.service", ""), (slow, stops)] {
+            cluster.launch(unit, &format!("{RUNS}{stops}")).await;
+            cluster.shows(unit, "active", Launched).await;
+        }
+        host.manager.refuse(&name("refused.service"), Operation::Stop, "no");
+        let mut agent = daemon.stop().await;
+        let before = Instant::now();
+        let expected: BTreeSet<_> = left.iter().map(|unit| name(unit)).collect();
+        assert_eq!(agent.purge().await, expected);
+        assert_eq!(before.elapsed().as_secs(), takes, "{slow}");
+        host.has_files(left).await;
+        assert_eq!(cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap(), None);
     }
-    host.manager.refuse(&name("refused.service"), Operation::Stop, "no");
-    let mut agent = daemon.stop().await;
-    let before = Instant::now();
-    let left = agent.purge().await;
-    assert_eq!(left, BTreeSet::from([name("refused.service"), name("slow.service")]));
-    assert_eq!(before.elapsed(), Duration::from_secs(60));
-    host.has_files(&["refused.service", "slow.service"]).await;
-    assert_eq!(cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,4 +81,18 @@ async fn a_machine_that_was_never_present_purges_nothing() {
     cluster.store.set_available(false);
     assert_eq!(host.agent(&cluster).purge().await, BTreeSet::new());
     assert_eq!(host.deeds(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_leaves_leaves_its_units_alone() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    let agent = daemon.stop().await;
+    host.deeds();
+    agent.leave().await;
+    assert_eq!(host.deeds(), []);
+    assert_eq!(cluster.published("a.service").await, None);
+    assert_eq!(cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap(), None);
 }
