@@ -17,7 +17,7 @@ use crate::{
     UnitManager,
     dump::DumpHandle,
     presence::{Ended, Keeper, PresenceHandle},
-    publish::Publisher,
+    publish::{Publisher, Sources},
     reconciler::Reconciler,
 };
 
@@ -67,14 +67,12 @@ impl Agent {
             .following(config.address)
             .taking_over(config.presence);
         let reconciler = reconciler.minding(keeper.handle());
-        let publisher = Publisher::new(
-            registry,
-            manager,
-            reconciler.standings(),
-            keeper.handle(),
-            &runtime_dir,
-            reconnected,
-        );
+        let sources = Sources {
+            standings: reconciler.standings(),
+            troubles: reconciler.troubles(),
+            presence: keeper.handle(),
+        };
+        let publisher = Publisher::new(registry, manager, sources, &runtime_dir, reconnected);
         Self { keeper, reconciler, publisher }
     }
 

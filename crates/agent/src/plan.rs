@@ -82,15 +82,23 @@ pub struct Retry {
     pub attempts: u32,
     /// When to try again.
     pub at: Instant,
+    /// What went wrong the last time.
+    pub error: String,
 }
 
 impl Retry {
     /// The failure after `earlier`, for the same thing wanted.
     #[must_use]
-    pub fn after(earlier: Option<&Self>, wanted: Option<Wanted>, now: Instant) -> Self {
+    pub fn after(
+        earlier: Option<&Self>,
+        wanted: Option<Wanted>,
+        error: &str,
+        now: Instant,
+    ) -> Self {
         let before = earlier.filter(|retry| retry.wanted == wanted).map_or(0, |r| r.attempts);
         let factor = 1 << before.min(16);
-        Self { wanted, attempts: before + 1, at: now + (RETRY.0 * factor).min(RETRY.1) }
+        let at = now + (RETRY.0 * factor).min(RETRY.1);
+        Self { wanted, attempts: before + 1, at, error: error.to_owned() }
     }
 }
 

@@ -5,6 +5,9 @@
 //! it publishes, changes gather where they come from. It ends when it is told to; its state
 //! outlives [`Publisher::run`], so that it can be run again.
 //!
+//! Beside states it tells what keeps units from being as they should: that is published for as long
+//! as it goes wrong, so that `pending` of the API can say it.
+//!
 //! Only differences are written, in batches. What this machine may have published is remembered
 //! in a file: a fleetd that adopts the lease of one that was killed withdraws what that one
 //! could no longer withdraw.
@@ -17,7 +20,7 @@ use std::{
 };
 
 use fleet_core::{JobState, UnitHash, UnitName, UnitState};
-use fleet_registry::{PublishedState, Registry, RegistryError};
+use fleet_registry::{Presence, PublishedState, Registry, RegistryError, Trouble};
 use fleet_store::LeaseId;
 use tokio::{
     sync::{Notify, watch},
@@ -47,6 +50,16 @@ pub(crate) struct Standing {
 /// The units here that have a state to publish.
 pub(crate) type Standings = BTreeMap<UnitName, Standing>;
 
+/// What keeps units from being as they should here.
+pub(crate) type Troubles = BTreeMap<UnitName, Trouble>;
+
+/// Where what is published comes from, besides the service manager.
+pub(crate) struct Sources {
+    pub(crate) standings: watch::Receiver<Option<Arc<Standings>>>,
+    pub(crate) troubles: watch::Receiver<Arc<Troubles>>,
+    pub(crate) presence: PresenceHandle,
+}
+
 /// What the registry holds of this machine's states, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Board {
@@ -54,6 +67,8 @@ pub(crate) struct Board {
     pub(crate) published: BTreeMap<UnitName, Option<PublishedState>>,
     /// What is still to be published, or withdrawn (`None`).
     pub(crate) pending: BTreeMap<UnitName, Option<PublishedState>>,
+    /// What was told of troubles, as in `published`.
+    pub(crate) troubles: BTreeMap<UnitName, Option<Trouble>>,
 }
 
 /// See the module.
@@ -61,10 +76,13 @@ pub(crate) struct Publisher {
     registry: Registry,
     manager: Arc<dyn UnitManager>,
     standings: watch::Receiver<Option<Arc<Standings>>>,
+    troubles: watch::Receiver<Arc<Troubles>>,
     presence: PresenceHandle,
     reconnected: Arc<Notify>,
     /// What the standings were when they were looked at last.
     here: Option<Arc<Standings>>,
+    /// The same of the troubles.
+    told: Arc<Troubles>,
     states: BTreeMap<UnitName, UnitState>,
     /// Units whose state is to be asked for.
     stale: BTreeSet<UnitName>,
@@ -83,24 +101,29 @@ impl Publisher {
     pub(crate) fn new(
         registry: Registry,
         manager: Arc<dyn UnitManager>,
-        standings: watch::Receiver<Option<Arc<Standings>>>,
-        presence: PresenceHandle,
+        Sources { standings, troubles, presence }: Sources,
         runtime_dir: &Path,
         reconnected: Arc<Notify>,
     ) -> Self {
         let names = RuntimeFile::new(runtime_dir, "published");
         let earlier: BTreeSet<UnitName> = names.read().unwrap_or_default();
-        let published = earlier.into_iter().map(|name| (name, None)).collect();
+        let board = Board {
+            troubles: earlier.iter().map(|name| (name.clone(), None)).collect(),
+            published: earlier.into_iter().map(|name| (name, None)).collect(),
+            ..Board::default()
+        };
         Self {
             registry,
             manager,
             standings,
+            troubles,
             presence,
             reconnected,
             here: None,
+            told: Arc::default(),
             states: BTreeMap::new(),
             stale: BTreeSet::new(),
-            board: watch::Sender::new(Board { published, ..Board::default() }),
+            board: watch::Sender::new(board),
             lease: None,
             names,
             poll_at: Instant::now() + POLL,
@@ -123,12 +146,14 @@ impl Publisher {
                 biased;
                 () = stop.cancelled() => return,
                 Ok(()) = self.standings.changed() => {}
+                Ok(()) = self.troubles.changed() => {}
                 Ok(()) = self.presence.current.changed() => {}
                 changed = self.manager.changed() => self.take_changed(changed),
                 () = time::sleep_until(due) => {}
             }
             self.retry_at = None;
             self.take_standings();
+            self.told = Arc::clone(&self.troubles.borrow_and_update());
             if Instant::now() >= self.poll_at {
                 self.all_stale();
             }
@@ -193,25 +218,46 @@ impl Publisher {
         if self.lease != Some(presence.lease) {
             // What hung on another lease is gone, or will be.
             self.lease = Some(presence.lease);
-            self.board.send_modify(|board| board.published.values_mut().for_each(|s| *s = None));
+            self.board.send_modify(|board| {
+                board.published.values_mut().for_each(|state| *state = None);
+                board.troubles.values_mut().for_each(|trouble| *trouble = None);
+            });
         }
-        let pending = differences(here, &self.states, &self.board.borrow().published);
-        if pending.is_empty() {
+        let now = states_of(here, &self.states);
+        let is_here = |name: &UnitName| here.contains_key(name);
+        let pending = differences(&now, is_here, &self.board.borrow().published);
+        let is_told = |name: &UnitName| self.told.contains_key(name);
+        let troubles = differences(&self.told, is_told, &self.board.borrow().troubles);
+        if pending.is_empty() && troubles.is_empty() {
             return;
         }
-        self.announce(&pending);
-        match self.registry.publish(&presence, &pending).await {
-            Ok(()) => self.published(pending),
+        self.announce(&pending, &troubles);
+        match self.write(&presence, &pending, &troubles).await {
+            Ok(()) => self.published(pending, troubles),
             Err(error) => self.not_published(&error),
         }
     }
 
+    async fn write(
+        &self,
+        presence: &Presence,
+        states: &News<PublishedState>,
+        troubles: &News<Trouble>,
+    ) -> Result<(), RegistryError> {
+        self.registry.publish(presence, states).await?;
+        self.registry.publish_troubles(presence, troubles).await
+    }
+
     /// Notes what is about to be published: until that has worked, anything may be there.
-    fn announce(&mut self, pending: &BTreeMap<UnitName, Option<PublishedState>>) {
-        let known = |board: &Board| pending.keys().all(|name| board.published.contains_key(name));
+    fn announce(&mut self, pending: &News<PublishedState>, troubles: &News<Trouble>) {
+        let known = |board: &Board| {
+            pending.keys().all(|name| board.published.contains_key(name))
+                && troubles.keys().all(|name| board.troubles.contains_key(name))
+        };
         let all_known = known(&self.board.borrow());
         self.board.send_modify(|board| {
             board.published.extend(pending.keys().map(|name| (name.clone(), None)));
+            board.troubles.extend(troubles.keys().map(|name| (name.clone(), None)));
             board.pending.clone_from(pending);
         });
         if !all_known || self.names.is_failing() {
@@ -219,16 +265,13 @@ impl Publisher {
         }
     }
 
-    fn published(&mut self, pending: BTreeMap<UnitName, Option<PublishedState>>) {
-        let withdrawn = pending.values().any(Option::is_none);
+    fn published(&mut self, pending: News<PublishedState>, troubles: News<Trouble>) {
+        let withdrawn =
+            pending.values().any(Option::is_none) || troubles.values().any(Option::is_none);
         self.board.send_modify(|board| {
             board.pending.clear();
-            for (name, state) in pending {
-                match state {
-                    Some(state) => board.published.insert(name, Some(state)),
-                    None => board.published.remove(&name),
-                };
-            }
+            note(&mut board.published, pending);
+            note(&mut board.troubles, troubles);
         });
         if withdrawn {
             self.remember_names();
@@ -249,26 +292,52 @@ impl Publisher {
     }
 
     fn remember_names(&mut self) {
-        let names: BTreeSet<UnitName> = self.board.borrow().published.keys().cloned().collect();
+        let names: BTreeSet<UnitName> = {
+            let board = self.board.borrow();
+            board.published.keys().chain(board.troubles.keys()).cloned().collect()
+        };
         self.names.write(&names);
     }
 }
 
-/// Returns what must be written so that the registry says what is so: states to publish, and
-/// units to withdraw (`None`). `published` is as in [`Board`].
-fn differences(
+/// What is to be published of units, or withdrawn (`None`).
+type News<T> = BTreeMap<UnitName, Option<T>>;
+
+/// Takes what was written into what is known to be there.
+fn note<T>(known: &mut BTreeMap<UnitName, Option<T>>, written: News<T>) {
+    for (name, value) in written {
+        match value {
+            Some(value) => known.insert(name, Some(value)),
+            None => known.remove(&name),
+        };
+    }
+}
+
+/// What there is to publish of the units that are here and that systemd has said something of.
+fn states_of(
     here: &Standings,
     states: &BTreeMap<UnitName, UnitState>,
-    published: &BTreeMap<UnitName, Option<PublishedState>>,
-) -> BTreeMap<UnitName, Option<PublishedState>> {
-    let now = here.iter().filter_map(|(name, standing)| {
+) -> BTreeMap<UnitName, PublishedState> {
+    let state = |(name, standing): (&UnitName, &Standing)| {
         let systemd = states.get(name)?.clone();
-        Some((name, PublishedState { systemd, hash: standing.hash, claim: standing.claim }))
-    });
+        let state = PublishedState { systemd, hash: standing.hash, claim: standing.claim };
+        Some((name.clone(), state))
+    };
+    here.iter().filter_map(state).collect()
+}
+
+/// Returns what must be written so that the registry says what is so: what is `now`, and the units
+/// to withdraw: those that aren't here. `published` is as in [`Board`].
+fn differences<T: Clone + PartialEq>(
+    now: &BTreeMap<UnitName, T>,
+    is_here: impl Fn(&UnitName) -> bool,
+    published: &BTreeMap<UnitName, Option<T>>,
+) -> News<T> {
     let changed = now
+        .iter()
         .filter(|(name, state)| published.get(*name).and_then(Option::as_ref) != Some(state))
-        .map(|(name, state)| (name.clone(), Some(state)));
-    let gone = published.keys().filter(|name| !here.contains_key(*name));
+        .map(|(name, state)| (name.clone(), Some(state.clone())));
+    let gone = published.keys().filter(|name| !is_here(name));
     changed.chain(gone.map(|name| (name.clone(), None))).collect()
 }
 
@@ -312,7 +381,8 @@ mod tests {
             let here = here.then(|| (unit.clone(), standing(Launched))).into_iter().collect();
             let states = BTreeMap::from([(unit.clone(), running())]);
             let published = published.map(|p| (unit.clone(), p)).into_iter().collect();
-            let found = differences(&here, &states, &published);
+            let found =
+                differences(&states_of(&here, &states), |name| here.contains_key(name), &published);
             let expected = expected.map(|e| (unit.clone(), e)).into_iter().collect();
             assert_eq!(found, expected, "{row}");
         }
@@ -322,6 +392,8 @@ mod tests {
     fn a_unit_systemd_said_nothing_of_yet_is_neither_published_nor_withdrawn() {
         let here = BTreeMap::from([(name("a.service"), standing(JobState::Loaded))]);
         let published = BTreeMap::from([(name("a.service"), None)]);
-        assert_eq!(differences(&here, &BTreeMap::new(), &published), BTreeMap::new());
+        let now = states_of(&here, &BTreeMap::new());
+        let found = differences(&now, |name| here.contains_key(name), &published);
+        assert_eq!(found, BTreeMap::new());
     }
 }

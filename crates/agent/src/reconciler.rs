@@ -11,7 +11,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use fleet_core::{JobState, Machine, UnitFile, UnitName};
-use fleet_registry::{Mirror, Registry, RegistryError, Scope};
+use fleet_registry::{Mirror, Registry, RegistryError, Scope, Trouble};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
@@ -26,7 +26,7 @@ use crate::{
     execute::execute,
     plan::{self, Current, Text, plan, texts_needed},
     presence::PresenceHandle,
-    publish::{Standing, Standings},
+    publish::{Standing, Standings, Troubles},
     runtime::RuntimeFile,
 };
 
@@ -46,6 +46,8 @@ const SCAN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 /// The first and the longest pause before the registry is tried again.
 const FOLLOW: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// The most that is told of what went wrong, in characters.
+const TROUBLE: usize = 500;
 /// How long units that stop together are gathered, to be unloaded together.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -69,6 +71,7 @@ pub(crate) struct Reconciler {
     /// Contents that were looked for in vain since something changed last.
     missing: BTreeSet<UnitName>,
     standings: watch::Sender<Option<Arc<Standings>>>,
+    troubles: watch::Sender<Arc<Troubles>>,
     reconnected: Arc<Notify>,
     presence: Option<PresenceHandle>,
     complaint: Complaint,
@@ -109,6 +112,7 @@ impl Reconciler {
             retry_at: None,
             missing: BTreeSet::new(),
             standings: watch::Sender::new(None),
+            troubles: watch::Sender::default(),
             reconnected,
             presence: None,
             complaint: Complaint::default(),
@@ -128,6 +132,11 @@ impl Reconciler {
     /// What is here, for the publisher; `None` until that is known.
     pub(crate) fn standings(&self) -> watch::Receiver<Option<Arc<Standings>>> {
         self.standings.subscribe()
+    }
+
+    /// What keeps units from being as they should, for the publisher.
+    pub(crate) fn troubles(&self) -> watch::Receiver<Arc<Troubles>> {
+        self.troubles.subscribe()
     }
 
     /// Reconciles until `stop`.
@@ -288,12 +297,34 @@ impl Reconciler {
         if changed {
             self.standings.send_replace(Some(Arc::new(now)));
         }
+        let now = troubles(&self.current);
+        self.troubles.send_if_modified(|troubles| {
+            let changed = **troubles != now;
+            if changed {
+                *troubles = Arc::new(now);
+            }
+            changed
+        });
     }
 
     /// Tries everything again: the service manager is back.
     fn start_over(&mut self) {
         self.scan_at = Instant::now();
         self.current.retries.clear();
+    }
+}
+
+/// What went wrong for units that should be here.
+fn troubles(current: &Current) -> Troubles {
+    let told = current.retries.iter().filter(|(_, retry)| retry.wanted.is_some());
+    told.map(|(unit, retry)| (unit.clone(), Trouble { error: short(&retry.error) })).collect()
+}
+
+/// The beginning of a text that may be of any length.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(TROUBLE) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

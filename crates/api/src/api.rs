@@ -3,7 +3,6 @@
 use std::{num::NonZeroU16, sync::Arc};
 
 use bytes::Bytes;
-use fleet_core::UnitName;
 use fleet_registry::Registry;
 use hyper::{
     Method, Request, StatusCode,
@@ -17,7 +16,7 @@ use crate::{
     Availability, Limits,
     body::BodyReader,
     error::ApiError,
-    explain::{Explain, Explainer, Explanation},
+    explain::{Explain, Explainer},
     handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
     query::Query,
@@ -43,7 +42,7 @@ pub struct Api {
     pub(crate) bodies: BodyReader,
     availability: Availability,
     metrics: Option<Arc<dyn MetricsSource>>,
-    explainer: Option<Explainer>,
+    pub(crate) explainer: Option<Explainer>,
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
@@ -80,11 +79,6 @@ impl Api {
     #[must_use]
     pub fn with_explain(self, explain: Arc<dyn Explain>) -> Self {
         Self { explainer: Some(Explainer::new(explain)), ..self }
-    }
-
-    /// Why `unit` has no machine, if that can be said soon.
-    pub(crate) async fn explain(&self, unit: &UnitName) -> Option<Explanation> {
-        self.explainer.as_ref()?.explain(unit).await
     }
 
     /// The same with something to show under `/metrics`, which is an empty page otherwise.

@@ -56,7 +56,7 @@ impl Event {
             Entry::EngineVersion => {
                 Self::EngineVersion(kv.map_or(0, |kv| parse_version(&kv.value)))
             }
-            Entry::File(_) | Entry::State(..) => return None,
+            Entry::File(_) | Entry::State(..) | Entry::Trouble(..) => return None,
         })
     }
 }

@@ -33,6 +33,7 @@ pub(crate) enum Entry {
     Machine(MachineId),
     Metadata(MachineId, String),
     Restart(MachineId, UnitName),
+    Trouble(UnitName, MachineId),
     Leader,
     EngineVersion,
 }
@@ -136,6 +137,14 @@ impl Keys {
         self.key(&["restart/", machine.as_str(), "/", name.as_str()])
     }
 
+    pub(crate) fn troubles_of(&self, name: &str) -> Key {
+        self.key(&["trouble/", name, OF_MACHINE])
+    }
+
+    pub(crate) fn trouble(&self, name: &str, machine: &str) -> Key {
+        self.key(&["trouble/", name, OF_MACHINE, machine])
+    }
+
     pub(crate) fn leader(&self) -> Key {
         self.key(&["lease/engine-leader"])
     }
@@ -159,6 +168,10 @@ impl Keys {
             "state" => {
                 let (name, machine) = rest.split_once(OF_MACHINE)?;
                 Entry::State(name.parse().ok()?, machine.parse().ok()?)
+            }
+            "trouble" => {
+                let (name, machine) = rest.split_once(OF_MACHINE)?;
+                Entry::Trouble(name.parse().ok()?, machine.parse().ok()?)
             }
             "machine" => Entry::Machine(rest.parse().ok()?),
             "metadata" => {
@@ -209,6 +222,7 @@ mod tests {
             (keys.machine(id.as_str()), Entry::Machine(id.clone())),
             (keys.metadata(&id, "region"), Entry::Metadata(id.clone(), "region".to_owned())),
             (keys.restart(&id, &name), Entry::Restart(id.clone(), name.clone())),
+            (keys.trouble(name.as_str(), id.as_str()), Entry::Trouble(name.clone(), id.clone())),
             (keys.leader(), Entry::Leader),
             (keys.engine_version(), Entry::EngineVersion),
         ] {

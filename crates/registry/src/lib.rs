@@ -29,7 +29,9 @@ pub use metrics::{BUCKETS, FileMetrics, Histogram, OperationMetrics};
 pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
-pub use records::{Assignment, Capabilities, MachineRecord, PublishedState, UnitRecord, Versioned};
+pub use records::{
+    Assignment, Capabilities, MachineRecord, PublishedState, Trouble, UnitRecord, Versioned,
+};
 pub use registry::Registry;
 pub use restarts::RestartError;
 pub use units::Unit;

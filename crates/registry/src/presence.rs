@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_core::MachineId;
-use fleet_store::{Compare, KeyValue, Lease, LeaseId, Op, StoreError, Txn};
+use fleet_store::{Compare, KeyValue, Lease, LeaseId, Op, Revision, StoreError, Txn};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -27,6 +27,8 @@ pub struct Presence {
     pub lease: LeaseId,
     /// The time to live that was granted.
     pub ttl: Duration,
+    /// The revision that created its entry: tells the entry from one that came later.
+    pub created: Revision,
 }
 
 /// The lease for an entry that is there.
@@ -50,7 +52,7 @@ impl Registry {
         let key = self.keys.machine(machine.as_str());
         let Some(kv) = self.get(key.clone()).await? else {
             let lease = self.store.grant(ttl).await?;
-            return self.enter(Compare::Absent(key), machine, record, lease).await;
+            return self.enter(None, machine, record, lease).await;
         };
         let found = match decode::<MachineRecord>(&kv) {
             Ok(found) if found.value.nonce == record.nonce => found,
@@ -59,16 +61,17 @@ impl Registry {
                 return Err(RegistryError::DuplicateMachine { id: machine.clone(), address });
             }
         };
-        let unchanged = Compare::ModRevision(key, kv.mod_revision);
         match self.lease_for(&kv, ttl).await? {
-            Found::Old(old) => {
+            Found::Old(Lease { id: lease, ttl }) => {
                 if found.value != *record {
-                    self.put_machine(unchanged, machine, record, old.id).await?;
+                    let unchanged = Compare::ModRevision(key, kv.mod_revision);
+                    self.put_machine(unchanged, machine, record, lease).await?;
                 }
-                Ok(Presence { machine: machine.clone(), lease: old.id, ttl: old.ttl })
+                let created = kv.create_revision;
+                Ok(Presence { machine: machine.clone(), lease, ttl, created })
             }
             Found::New(lease) => {
-                let presence = self.enter(unchanged, machine, record, lease).await?;
+                let presence = self.enter(Some(&kv), machine, record, lease).await?;
                 // What an earlier fleetd published hangs on its lease; ours is published anew.
                 if let Some(old) = kv.lease {
                     self.store.revoke(old).await?;
@@ -78,20 +81,27 @@ impl Registry {
         }
     }
 
-    /// Makes the entry on a new lease, which doesn't stay without it.
+    /// Makes the entry on a new lease, which doesn't stay without it. It takes the place of `old`.
     async fn enter(
         &self,
-        compare: Compare,
+        old: Option<&KeyValue>,
         machine: &MachineId,
         record: &MachineRecord,
-        lease: Lease,
+        Lease { id: lease, ttl }: Lease,
     ) -> Result<Presence, RegistryError> {
-        let entered = self.put_machine(compare, machine, record, lease.id).await;
+        let key = self.keys.machine(machine.as_str());
+        let compare = match old {
+            Some(old) => Compare::ModRevision(key, old.mod_revision),
+            None => Compare::Absent(key),
+        };
+        let entered = self.put_machine(compare, machine, record, lease).await;
         if entered.as_ref().is_err_and(|error| !error.is_unavailable()) {
             // Nothing hangs on it. When this fails it expires.
-            let _ = self.store.revoke(lease.id).await;
+            let _ = self.store.revoke(lease).await;
         }
-        entered.map(|()| Presence { machine: machine.clone(), lease: lease.id, ttl: lease.ttl })
+        let created = old.map(|old| old.create_revision);
+        let machine = machine.clone();
+        entered.map(|at| Presence { machine, lease, ttl, created: created.unwrap_or(at) })
     }
 
     /// The lease of an entry of ours, renewed, if it lives and grants the time we want; else a
@@ -113,17 +123,18 @@ impl Registry {
         Ok(Found::Old(Lease { id, ttl: lease.ttl }))
     }
 
+    /// Returns the revision that this made.
     async fn put_machine(
         &self,
         compare: Compare,
         machine: &MachineId,
         record: &MachineRecord,
         lease: LeaseId,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Revision, RegistryError> {
         let key = self.keys.machine(machine.as_str());
         let then = vec![Op::Put { key, value: encode(record), lease: Some(lease) }];
         match self.store.commit(Txn { compare: vec![compare], then }).await {
-            Ok(outcome) if outcome.applied => Ok(()),
+            Ok(outcome) if outcome.applied => Ok(outcome.revision),
             Ok(_) => Err(RegistryError::Conflict(format!("machine {machine}"))),
             Err(StoreError::NoSuchLease(_)) => Err(RegistryError::PresenceLost(machine.clone())),
             Err(error) => Err(error.into()),
@@ -160,7 +171,7 @@ impl Registry {
             return Ok(());
         }
         let unchanged = Compare::ModRevision(key, kv.mod_revision);
-        self.put_machine(unchanged, &presence.machine, record, presence.lease).await
+        self.put_machine(unchanged, &presence.machine, record, presence.lease).await.map(drop)
     }
 
     /// Renews a machine's lease.

@@ -77,6 +77,13 @@ pub struct PublishedState {
     pub claim: JobState,
 }
 
+/// `trouble/<name>,<machine>`: what keeps a machine from making a unit what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What went wrong when it was tried last, in words.
+    pub error: String,
+}
+
 /// `machine/<id>`: a machine that is present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use fleet_core::{MachineId, UnitName};
-use fleet_store::{Key, MAX_TXN_OPS, Op, Range, StoreError, Txn};
+use fleet_store::{Compare, Key, MAX_TXN_OPS, Op, Range, StoreError, Txn};
+use serde::Serialize;
 
 use crate::{
-    Presence, PublishedState, Registry, RegistryError,
+    Presence, PublishedState, Registry, RegistryError, Trouble,
+    keys::Entry,
     registry::{decode, encode, halves},
 };
 
@@ -15,37 +17,100 @@ impl Registry {
     /// One that the store refuses as it is costs only itself.
     ///
     /// # Errors
-    /// `PresenceLost` when the machine's lease has expired; nothing of the failing transaction
-    /// was published.
+    /// `PresenceLost` when the machine's lease has expired, or something is to be withdrawn and
+    /// the machine's entry is another one's by now; nothing of the failing transaction was
+    /// published.
     pub async fn publish(
         &self,
         presence: &Presence,
         states: &BTreeMap<UnitName, Option<PublishedState>>,
     ) -> Result<(), RegistryError> {
-        let op = |(name, state): (&UnitName, &Option<PublishedState>)| {
-            let key = self.keys.state(name.as_str(), presence.machine.as_str());
-            match state {
-                Some(state) => Op::Put { key, value: encode(state), lease: Some(presence.lease) },
-                None => Op::Delete(key),
+        let key = |name: &UnitName| self.keys.state(name.as_str(), presence.machine.as_str());
+        self.tell(presence, states, key).await
+    }
+
+    /// The same for what keeps units from being as they should.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub async fn publish_troubles(
+        &self,
+        presence: &Presence,
+        troubles: &BTreeMap<UnitName, Option<Trouble>>,
+    ) -> Result<(), RegistryError> {
+        let key = |name: &UnitName| self.keys.trouble(name.as_str(), presence.machine.as_str());
+        self.tell(presence, troubles, key).await
+    }
+
+    /// Writes what hangs on a machine's lease, and deletes what is no longer so.
+    async fn tell<T: Serialize>(
+        &self,
+        presence: &Presence,
+        news: &BTreeMap<UnitName, Option<T>>,
+        key: impl Fn(&UnitName) -> Key,
+    ) -> Result<(), RegistryError> {
+        let op = |(name, value): (&UnitName, &Option<T>)| match value {
+            Some(value) => {
+                Op::Put { key: key(name), value: encode(value), lease: Some(presence.lease) }
             }
+            None => Op::Delete(key(name)),
         };
-        let ops: Vec<Op> = states.iter().map(op).collect();
+        let ops: Vec<Op> = news.iter().map(op).collect();
+        let lost = || RegistryError::PresenceLost(presence.machine.clone());
         // The next one is the last.
         let mut batches: Vec<&[Op]> = ops.chunks(MAX_TXN_OPS).rev().collect();
         let mut refused = None;
         while let Some(batch) = batches.pop() {
-            let txn = Txn { compare: Vec::new(), then: batch.to_vec() };
+            let txn = Txn { compare: self.insists(presence, batch), then: batch.to_vec() };
             match self.store.commit(txn).await {
-                Ok(_) => {}
-                Err(StoreError::NoSuchLease(_)) => {
-                    return Err(RegistryError::PresenceLost(presence.machine.clone()));
-                }
+                Ok(outcome) if outcome.applied => {}
+                Ok(_) | Err(StoreError::NoSuchLease(_)) => return Err(lost()),
                 Err(StoreError::Refused(_)) if batch.len() > 1 => batches.extend(halves(batch)),
                 Err(error @ StoreError::Refused(_)) => refused = Some(error),
                 Err(error) => return Err(error.into()),
             }
         }
         refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// What `ops` rest on. Writing insists on the lease by itself; deleting doesn't, and could take
+    /// away what another with the same id has published since this one's presence ended.
+    fn insists(&self, presence: &Presence, ops: &[Op]) -> Vec<Compare> {
+        let entry = || self.keys.machine(presence.machine.as_str());
+        let deletes = ops.iter().any(|op| matches!(op, Op::Delete(_)));
+        deletes.then(|| Compare::CreateRevision(entry(), presence.created)).into_iter().collect()
+    }
+
+    /// What keeps a unit from being as it should be on one machine, as that one says.
+    ///
+    /// # Errors
+    /// The store failed, or what is there is corrupt.
+    pub async fn trouble(
+        &self,
+        name: &UnitName,
+        machine: &MachineId,
+    ) -> Result<Option<Trouble>, RegistryError> {
+        let kv = self.get(self.keys.trouble(name.as_str(), machine.as_str())).await?;
+        Ok(kv.as_ref().map(decode).transpose()?.map(|trouble| trouble.value))
+    }
+
+    /// The same on every machine that says something, in order, of `most` machines at most.
+    ///
+    /// # Errors
+    /// The store failed. What is corrupt is left out.
+    pub async fn troubles(
+        &self,
+        name: &UnitName,
+        most: usize,
+    ) -> Result<BTreeMap<MachineId, Trouble>, RegistryError> {
+        let range = Range::prefix(&self.keys.troubles_of(name.as_str())).limit(most);
+        let snapshot = self.store.read(&[range], None).await?;
+        let kvs = snapshot.ranges.into_iter().flat_map(|range| range.kvs);
+        let said = kvs.filter_map(|kv| match self.keys.parse(&kv.key)? {
+            Entry::Trouble(_, machine) => Some((machine, decode::<Trouble>(&kv).ok()?.value)),
+            _ => None,
+        });
+        Ok(said.collect())
     }
 
     /// Whether any machine reports a state of a unit.

@@ -109,6 +109,50 @@ async fn only_this_machines_state_is_withdrawn() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_twin_that_is_late_takes_nothing_away() {
+    let world = World::new();
+    let early = world.register("m1").await;
+    world.publish(&early, "a.service", Launched).await;
+    tokio::time::sleep(TTL + Duration::from_secs(1)).await;
+    let twin = world.registry.register(&machine("m1"), &record("twin"), TTL).await.unwrap();
+    world.publish(&twin, "a.service", Launched).await;
+    world.say_trouble(&twin, "a.service", "no").await;
+    let before = world.keys().await;
+    let late = world.registry.publish(&early, &[(unit("a.service"), None)].into()).await;
+    assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
+    let late = world.registry.publish_troubles(&early, &[(unit("a.service"), None)].into()).await;
+    assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
+    assert_eq!(world.keys().await, before);
+    // Whoever adopts an entry may withdraw what was published under it.
+    let successor = world.registry.register(&machine("m1"), &record("twin"), TTL).await.unwrap();
+    let longer = world.registry.register(&machine("m1"), &record("twin"), TTL * 2).await.unwrap();
+    assert_eq!((successor.created, longer.created), (twin.created, twin.created));
+    world.registry.publish(&longer, &[(unit("a.service"), None)].into()).await.unwrap();
+    assert_eq!(world.keys().await, ["/f/machine/m1"]);
+}
+
+#[tokio::test]
+async fn troubles_are_told_by_unit_and_end_with_their_machine() {
+    let world = World::new();
+    let (one, two) = (world.register("m1").await, world.register("m2").await);
+    world.say_trouble(&one, "a.service", "no room").await;
+    world.say_trouble(&two, "a.service", "no").await;
+    world.say_trouble(&one, "a.service-b.service", "another's").await;
+    let text = world.text("/f/trouble/a.service,m1").await.unwrap();
+    assert_eq!(text, r#"{"error":"no room"}"#);
+    let name = unit("a.service");
+    let told = world.registry.troubles(&name, 10).await.unwrap();
+    let errors: Vec<_> = told.iter().map(|(id, said)| (id.as_str(), &*said.error)).collect();
+    assert_eq!(errors, [("m1", "no room"), ("m2", "no")]);
+    assert_eq!(world.registry.troubles(&name, 1).await.unwrap().len(), 1);
+    world.registry.publish_troubles(&one, &[(name.clone(), None)].into()).await.unwrap();
+    assert_eq!(world.registry.trouble(&name, &machine("m1")).await.unwrap(), None);
+    assert!(world.registry.trouble(&name, &machine("m2")).await.unwrap().is_some());
+    world.registry.leave(&two).await.unwrap();
+    assert!(world.registry.troubles(&name, 10).await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn metadata_outlives_the_machine_and_empty_hides() {
     let world = World::new();

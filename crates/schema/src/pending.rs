@@ -8,7 +8,7 @@ entity! {
         /// The reason in words.
         pub message: String = "message",
         /// The reason for programs: `no-machine`, `refused`, `no-engine`, `unscheduled`,
-        /// `machine-absent`, `not-loaded` or `not-launched`. More may come.
+        /// `machine-absent`, `not-loaded`, `not-launched` or `failing`. More may come.
         pub reason: String = "reason",
     }
 
@@ -19,7 +19,8 @@ entity! {
         /// The reason in words.
         pub message: String = "message",
         /// The reason for programs: `eligible`, `other-machine`, `metadata`, `peer-absent`,
-        /// `conflict`, `replaced`, `machine-absent`, `not-loaded` or `not-launched`. More may come.
+        /// `conflict`, `replaced`, `machine-absent`, `not-loaded`, `not-launched` or `failing`. More
+        /// may come.
         pub reason: String = "reason",
     }
 }

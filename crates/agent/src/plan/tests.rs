@@ -239,7 +239,7 @@ async fn a_unit_whose_content_is_not_at_hand_is_left_alone() {
 async fn what_failed_waits_unless_something_else_is_wanted() {
     let now = Instant::now();
     let (mut desired, mut current) = one(wanted(JobState::Launched), None);
-    let retry = Retry::after(None, wanted(JobState::Launched), now);
+    let retry = Retry::after(None, wanted(JobState::Launched), "no", now);
     current.retries.insert(name("a.service"), retry.clone());
     let held = plan(&desired, &current, now);
     assert_eq!(held, Plan { steps: vec![], retry_at: Some(retry.at) });
@@ -253,11 +253,11 @@ async fn pauses_double_up_to_a_minute_and_begin_anew_with_another_wish() {
     let now = Instant::now();
     let mut retry = None;
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-        let next = Retry::after(retry.as_ref(), None, now);
+        let next = Retry::after(retry.as_ref(), None, "no", now);
         assert_eq!(next.at - now, Duration::from_secs(seconds));
         retry = Some(next);
     }
-    let other = Retry::after(retry.as_ref(), wanted(JobState::Loaded), now);
+    let other = Retry::after(retry.as_ref(), wanted(JobState::Loaded), "no", now);
     assert_eq!((other.attempts, other.at - now), (1, Duration::from_secs(1)));
 }
 

@@ -115,7 +115,7 @@ impl Reconciler {
     fn failed(&mut self, step: &Step, error: &str) {
         let wanted = self.desired.units.get(&step.unit).copied();
         let earlier = self.current.retries.get(&step.unit);
-        let retry = Retry::after(earlier, wanted, Instant::now());
+        let retry = Retry::after(earlier, wanted, error, Instant::now());
         let (task, unit, reason) = (step.action.task(), &step.unit, step.reason);
         if retry.attempts.is_power_of_two() {
             info!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet_agent::fake::{Call, Operation};
 use fleet_core::JobState::{Launched, Loaded};
-use fleet_store::{Key, Op, Store, Txn};
+use fleet_store::{Key, Op, Range, Store, Txn};
 use tokio::time::{self, Instant};
 
 use crate::world::{Cluster, Host, RUNS, hash, name};
@@ -44,6 +44,47 @@ async fn a_refused_start_is_retried_and_a_failed_one_is_not() {
     assert_eq!(host.manager.starts_of(&name("fails.service")), 1);
     host.manager.allow(&name("refused.service"));
     cluster.shows("refused.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_is_told_for_as_long_as_it_does_and_written_once() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
+    cluster.launch("bad.service", RUNS).await;
+    cluster.tells("bad.service", Some("no room")).await;
+    let key: Key = "/fleet/trouble/bad.service,m1".to_owned().into();
+    let written = async || {
+        let found = cluster.store.read(&[Range::key(key.clone())], None).await.unwrap();
+        found.ranges[0].kvs[0].mod_revision
+    };
+    let first = written().await;
+    time::sleep(HOUR).await; // tried again some 60 times
+    assert_eq!(written().await, first);
+    host.manager.allow(&name("bad.service"));
+    host.manager.refuse(&name("bad.service"), Operation::Start, &"x".repeat(10_000));
+    cluster.tells("bad.service", Some(&format!("{}...", "x".repeat(500)))).await;
+    host.manager.allow(&name("bad.service"));
+    cluster.shows("bad.service", "active", Launched).await;
+    cluster.tells("bad.service", None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_agent_told_is_withdrawn_by_the_next() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    for unit in ["gone.service", "well.service"] {
+        host.manager.refuse(&name(unit), Operation::Load, "no room");
+        cluster.launch(unit, RUNS).await;
+        cluster.tells(unit, Some("no room")).await;
+    }
+    daemon.kill().await;
+    cluster.destroy("gone.service").await;
+    host.manager.allow(&name("well.service"));
+    let _daemon = host.boot(&cluster).await;
+    cluster.shows("well.service", "active", Launched).await;
+    cluster.tells("well.service", None).await;
+    cluster.tells("gone.service", None).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -105,6 +105,17 @@ impl Cluster {
         self.registry.published(&machine, [&unit]).await.unwrap().remove(&unit)
     }
 
+    /// Waits until `m1` tells this of why a unit isn't as it should be; `None` is nothing.
+    pub(crate) async fn tells(&self, unit: &str, error: Option<&str>) {
+        let machine = "m1".parse().unwrap();
+        eventually(&format!("{unit} has trouble: {error:?}"), PATIENCE, || async {
+            let told = self.registry.trouble(&name(unit), &machine).await.unwrap();
+            let told = told.map(|trouble| trouble.error);
+            if told.as_deref() == error { Ok(()) } else { Err(format!("{told:?}")) }
+        })
+        .await;
+    }
+
     /// Waits until `m1` publishes this of a unit: active state and claim.
     pub(crate) async fn shows(&self, unit: &str, active: &str, claim: JobState) {
         eventually(&format!("{unit} {active} and {claim}"), PATIENCE, || async {

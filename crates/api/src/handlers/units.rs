@@ -27,7 +27,7 @@ pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
 /// One unit.
 pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
     let unit = existing(api, name).await?;
-    let pending = pending::of(api, &unit).await;
+    let pending = pending::pending(&api.registry, api.explainer.as_ref(), &unit).await;
     let global = unit.record.value.global;
     let mut entity = schema::Unit { pending, ..entity(unit) };
     if global {

@@ -16,6 +16,7 @@ use fleet_api::{
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_registry::{
     Decision, Keys, LeaderRecord, Leadership, MachineRecord, Presence, PublishedState, Registry,
+    Trouble,
 };
 use fleet_store::{Key, KeyValue, Range, Revision, Store};
 use tempfile::TempDir;
@@ -251,6 +252,12 @@ impl Server {
         let state = PublishedState { systemd, hash: UnitHash::of(SLEEP.as_bytes()), claim };
         let states = BTreeMap::from([(unit(name), Some(state))]);
         self.registry.publish(presence, &states).await.unwrap();
+    }
+
+    /// Tells that a machine has trouble with a unit.
+    pub(crate) async fn say_trouble(&self, presence: &Presence, name: &str, error: &str) {
+        let troubles = BTreeMap::from([(unit(name), Some(Trouble { error: error.to_owned() }))]);
+        self.registry.publish_troubles(presence, &troubles).await.unwrap();
     }
 
     /// Everything in the store, by key without the prefix.

@@ -131,6 +131,32 @@ async fn a_unit_with_a_machine_tells_how_far_that_is_and_asks_nobody() {
 }
 
 #[tokio::test]
+async fn what_a_machine_has_trouble_with_is_told_in_its_words() {
+    let server = start(&Arc::new(fixed(Engine::Leads, &[("m1", None), ("m2", None)])));
+    let lead = server.lead().await;
+    let (one, two) = (server.register("m1", "", &[]).await, server.register("m2", "", &[]).await);
+    server.create("a.service", SLEEP, JobState::Launched).await;
+    server.schedule(&lead, "a.service", "m1").await;
+    server.say_trouble(&one, "a.service", "no room").await;
+    let said = pending(&server, "a.service").await;
+    assert!(said.contains("machine m1 has not loaded it yet: no room"), "{said}");
+    server.publish(&one, "a.service", JobState::Loaded).await;
+    let said = pending(&server, "a.service").await;
+    assert!(said.contains("machine m1 has not started it yet: no room"), "{said}");
+
+    server.create("g.service", GLOBAL, JobState::Launched).await;
+    server.say_trouble(&one, "g.service", "bad setting").await;
+    let said = pending(&server, "g.service").await;
+    assert!(said.contains(r#""m1","message":"has not loaded it yet: bad setting""#), "{said}");
+    assert!(said.contains(r#""m2","message":"has not loaded it yet""#), "{said}");
+    server.publish(&two, "g.service", JobState::Launched).await;
+    assert_eq!(
+        pending(&server, "g.service").await,
+        r#"{"machines":[{"machineID":"m1","message":"bad setting","reason":"failing"}],"message":"some machines can't make it what it should be","reason":"failing"}"#
+    );
+}
+
+#[tokio::test]
 async fn what_need_not_run_is_not_explained() {
     let explain = Arc::new(fixed(Engine::Leads, &[]));
     let server = start(&explain);

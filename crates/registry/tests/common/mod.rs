@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fleet_core::{JobState, MachineId, UnitFile, UnitName, UnitState};
 use fleet_registry::{
-    Keys, LeaderRecord, Leadership, MachineRecord, Presence, PublishedState, Registry, Unit,
+    Keys, LeaderRecord, Leadership, MachineRecord, Presence, PublishedState, Registry, Trouble,
+    Unit,
 };
 use fleet_store::{Key, MemoryStore, Range, Store};
 
@@ -59,6 +60,11 @@ impl World {
         let state = published(claim);
         let states = BTreeMap::from([(unit(name), Some(state))]);
         self.registry.publish(presence, &states).await.unwrap();
+    }
+
+    pub async fn say_trouble(&self, presence: &Presence, name: &str, error: &str) {
+        let troubles = BTreeMap::from([(unit(name), Some(Trouble { error: error.to_owned() }))]);
+        self.registry.publish_troubles(presence, &troubles).await.unwrap();
     }
 }
 
