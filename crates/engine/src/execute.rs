@@ -1,4 +1,5 @@
-//! Carries out a plan. No opinions here: what is refused is left to the next pass.
+//! Carries out a plan. No opinions here: what is refused is left to the next pass, or a later one
+//! ([`Refused`]).
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use crate::{
     cluster::Cluster,
     metrics::ByAction,
     plan::{Action, Task},
+    refused::Refused,
 };
 
 /// What became of the tasks of a pass.
@@ -29,9 +31,13 @@ pub(crate) async fn execute(
     lead: &Leadership,
     cluster: &mut Cluster,
     tasks: &[Task],
+    refused: &mut Refused,
     tally: &mut Tally,
 ) -> Result<(), RegistryError> {
-    let decisions = decisions(cluster, tasks);
+    refused.tidy(cluster);
+    let tasks: Vec<&Task> =
+        tasks.iter().filter(|task| !refused.holds(cluster, &task.unit)).collect();
+    let decisions = decisions(cluster, &tasks);
     if decisions.is_empty() {
         return Ok(());
     }
@@ -39,9 +45,9 @@ pub(crate) async fn execute(
         tasks.iter().for_each(|task| tally.failed.count(task.action));
     })?;
     let mut outcomes: BTreeMap<UnitName, bool> = BTreeMap::new();
-    for (Decision { unit, .. }, decided) in decisions.into_iter().zip(decided) {
-        let is_done = take_in(cluster, &unit, decided);
-        outcomes.insert(unit, is_done);
+    for (decision, decided) in decisions.into_iter().zip(decided) {
+        let is_done = take_in(cluster, refused, &decision, decided);
+        outcomes.insert(decision.unit, is_done);
     }
     for task in tasks {
         if outcomes.get(&task.unit) == Some(&true) {
@@ -55,7 +61,7 @@ pub(crate) async fn execute(
 }
 
 /// What the tasks come to: one decision a unit, however many tasks it has.
-fn decisions(cluster: &Cluster, tasks: &[Task]) -> Vec<Decision> {
+fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
     let mut decisions: Vec<Decision> = Vec::with_capacity(tasks.len());
     let mut known: BTreeMap<&UnitName, usize> = BTreeMap::new();
     for task in tasks {
@@ -78,7 +84,12 @@ fn decisions(cluster: &Cluster, tasks: &[Task]) -> Vec<Decision> {
 }
 
 /// Takes what was decided about a unit into the model; whether it was carried out.
-fn take_in(cluster: &mut Cluster, unit: &UnitName, decided: Decided) -> bool {
+fn take_in(
+    cluster: &mut Cluster,
+    refused: &mut Refused,
+    Decision { unit, seen, .. }: &Decision,
+    decided: Decided,
+) -> bool {
     match decided {
         Ok(record) => {
             cluster.apply(Event::Unit(unit.clone(), Some(record)));
@@ -89,7 +100,11 @@ fn take_in(cluster: &mut Cluster, unit: &UnitName, decided: Decided) -> bool {
             false
         }
         Err(error) => {
-            warn!(%unit, %error, "decision failed");
+            if refused.note(unit, seen.revision) {
+                warn!(%unit, %error, "decision failed");
+            } else {
+                debug!(%unit, %error, "decision failed again");
+            }
             false
         }
     }

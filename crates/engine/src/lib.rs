@@ -20,6 +20,7 @@ mod metrics;
 mod picture;
 mod plan;
 mod reconciler;
+mod refused;
 mod status;
 
 pub use choose::{Obstacle, WhyNot, why_not};

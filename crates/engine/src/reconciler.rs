@@ -19,6 +19,7 @@ use crate::{
     contact::Sight,
     execute::{Tally, execute},
     plan::{Plan, plan},
+    refused::Refused,
     status::{Query, Status},
 };
 
@@ -32,6 +33,7 @@ pub(crate) struct Reconciler<'a> {
     sight: Sight,
     status: &'a watch::Sender<Status>,
     mirror: Mirror<Cluster>,
+    refused: Refused,
 }
 
 impl<'a> Reconciler<'a> {
@@ -45,7 +47,7 @@ impl<'a> Reconciler<'a> {
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let mirror = Mirror::new(registry.clone(), Scope::Cluster).every(period);
-        Self { registry, lead, interval, sight, status, mirror }
+        Self { registry, lead, interval, sight, status, mirror, refused: Refused::default() }
     }
 
     /// Reconciles on change and at least every interval, until the lease turns out to be lost.
@@ -121,7 +123,8 @@ impl<'a> Reconciler<'a> {
         let plan = plan(self.mirror.model(), self.sight.of_absent());
         let mut tally = Tally::default();
         let cluster = self.mirror.model_mut();
-        let result = execute(self.registry, self.lead, cluster, &plan.tasks, &mut tally).await;
+        let (tasks, refused) = (&plan.tasks, &mut self.refused);
+        let result = execute(self.registry, self.lead, cluster, tasks, refused, &mut tally).await;
         let duration = started.elapsed();
         self.count(&plan, tally, result.is_ok().then_some(duration));
         result?;

@@ -11,8 +11,8 @@ use fleet_core::{JobState, UnitFile};
 use fleet_engine::{Config, Engine, EngineHandle};
 use fleet_registry::{Contact, Keys, Presence, Registry, UnitRecord, Versioned};
 use fleet_store::{
-    Changes, Lease, LeaseId, MemoryStore, Outcome, Range, Revision, Snapshot, Store, StoreError,
-    Txn, watch_channel,
+    Changes, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
+    StoreError, Txn, watch_channel,
 };
 use tokio::{
     sync::watch,
@@ -35,13 +35,15 @@ pub(crate) enum Mode {
     Cut,
     /// Transactions wait on the way until the line is open again, and renewals fail.
     Held,
+    /// Transactions that write a unit called `big…` are refused as they are.
+    Picky,
 }
 
 /// One process's connection to the store.
 pub(crate) struct Line {
     store: MemoryStore,
     mode: watch::Sender<Mode>,
-    /// Transactions on the way.
+    /// Transactions on the way, and those that were refused.
     held: Mutex<Vec<Txn>>,
 }
 
@@ -77,6 +79,12 @@ impl Store for Line {
             let opened = mode.wait_for(|mode| *mode == Mode::Open).await;
             drop(opened.map_err(|_| StoreError::Unavailable("the line is gone".into()))?);
             self.held.lock().unwrap().retain(|held| *held != txn);
+        }
+        let is_big =
+            |op: &Op| matches!(op, Op::Put { key, .. } if key.as_str().contains("/unit/big"));
+        if *mode.borrow() == Mode::Picky && txn.then.iter().any(is_big) {
+            self.held.lock().unwrap().push(txn);
+            return Err(StoreError::Refused("too large".into()));
         }
         self.store.commit(txn).await
     }

@@ -219,6 +219,25 @@ async fn log_lines_are_those_that_people_grep_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_store_refuses_is_tried_less_and_less_and_at_once_when_it_changes() {
+    let mut lab = Lab::with_machines(&["m1"]).await;
+    let engine = lab.engine("m1");
+    leads(&engine).await;
+    engine.line.set(Mode::Picky);
+    lab.create("big.service", "").await;
+    lab.create("small.service", "").await;
+    lab.scheduled("small.service", "m1").await;
+    pass(Duration::from_secs(3600)).await;
+    let tries = engine.line.held().len();
+    assert!((8..=16).contains(&tries), "{tries} in an hour");
+    engine.line.set(Mode::Open);
+    lab.set_desired_state("big.service", JobState::Loaded).await;
+    let took = lab.scheduled("big.service", "m1").await;
+    assert!(took < INTERVAL, "{took:?}");
+    engine.stop();
+}
+
+#[tokio::test(start_paused = true)]
 async fn engine_that_was_out_of_touch_gives_machines_time_to_return() {
     let mut lab = Lab::with_machines(&["a"]).await;
     let b = lab.machine("b", &[]).await;

@@ -1,0 +1,53 @@
+//! Remembers decisions that the store refuses as they are, such as one that is too large alone.
+//!
+//! The same would be refused again, so it is tried again with growing pauses only, and at once when
+//! the unit changes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use fleet_core::UnitName;
+use fleet_store::Revision;
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+
+/// The first pause and the longest: somebody may have raised etcd's limits.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+
+/// What was refused, by unit.
+#[derive(Debug, Default)]
+pub(crate) struct Refused(BTreeMap<UnitName, Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
+    /// The record that was decided on.
+    seen: Revision,
+    pause: Duration,
+    until: Instant,
+}
+
+impl Refused {
+    /// Whether nothing is to be tried for a unit now.
+    pub(crate) fn holds(&self, cluster: &Cluster, unit: &UnitName) -> bool {
+        let seen = cluster.unit(unit).map(|unit| unit.record.revision);
+        self.0
+            .get(unit)
+            .is_some_and(|refusal| seen == Some(refusal.seen) && Instant::now() < refusal.until)
+    }
+
+    /// Takes in that what was decided on a record was refused, and returns whether that is news.
+    pub(crate) fn note(&mut self, unit: &UnitName, seen: Revision) -> bool {
+        let earlier = self.0.get(unit).filter(|refusal| refusal.seen == seen);
+        let pause = earlier.map_or(PAUSE.0, |refusal| (refusal.pause * 2).min(PAUSE.1));
+        let is_news = earlier.is_none();
+        self.0.insert(unit.clone(), Refusal { seen, pause, until: Instant::now() + pause });
+        is_news
+    }
+
+    /// Forgets units that have changed since, or are gone.
+    pub(crate) fn tidy(&mut self, cluster: &Cluster) {
+        self.0.retain(|unit, refusal| {
+            cluster.unit(unit).is_some_and(|unit| unit.record.revision == refusal.seen)
+        });
+    }
+}
