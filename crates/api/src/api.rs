@@ -10,7 +10,7 @@ use hyper::{
     header::{HeaderValue, SERVER},
 };
 use tokio::time;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::{
     Availability, Limits,
@@ -19,6 +19,7 @@ use crate::{
     explain::{Explain, Explainer},
     handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
+    outage::Outage,
     query::Query,
     reply::{self, Reply},
     route::Route,
@@ -46,6 +47,7 @@ pub struct Api {
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
+    outage: Outage,
 }
 
 /// What a resource supports.
@@ -72,6 +74,7 @@ impl Api {
             token_limit,
             server,
             limits,
+            outage: Outage::default(),
         }
     }
 
@@ -110,7 +113,7 @@ impl Api {
         // Bodies have a limit of their own, so it is the registry that is late.
         let time = self.limits.body_time + self.limits.store_time;
         let answer = time::timeout(time, self.answer(request)).await.unwrap_or(Err(ApiError::Late));
-        let mut reply = answer.unwrap_or_else(ApiError::into_reply);
+        let mut reply = answer.unwrap_or_else(|error| error.into_reply(&self.outage));
         if reply.status() != StatusCode::SERVICE_UNAVAILABLE {
             reply.headers_mut().insert(SERVER, self.server.clone());
         }
@@ -131,7 +134,7 @@ impl Api {
             Method::OPTIONS if route != Route::Root => return Ok(reply::options(allow)),
             ref method => method.clone(),
         };
-        match (&route, method) {
+        let reply = match (&route, method) {
             (Route::Metrics, _) => {
                 let families = self.metrics.as_ref().map(|source| source.families());
                 Ok(reply::metrics(metrics::page(&families.unwrap_or_default())))
@@ -149,7 +152,14 @@ impl Api {
             (Route::States, Method::GET) => states::list(self, &query).await,
             (Route::State(name), Method::GET) => states::get(self, name).await,
             _ => Err(ApiError::MethodNotAllowed { message: refusal, allow }),
+        };
+        if reply.is_ok()
+            && !matches!(route, Route::Metrics | Route::Discovery)
+            && let Some(refused) = self.outage.is_over()
+        {
+            info!(refused, "store answers again");
         }
+        reply
     }
 }
 

@@ -3,9 +3,12 @@
 use fleet_registry::RegistryError;
 use fleet_store::StoreError;
 use hyper::StatusCode;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
-use crate::reply::{self, Reply};
+use crate::{
+    outage::Outage,
+    reply::{self, Reply},
+};
 
 /// A request that fails.
 #[derive(Debug, thiserror::Error)]
@@ -48,19 +51,28 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
-    /// Logs what has to be, and says what the client is told.
-    pub(crate) fn into_reply(self) -> Reply {
+    /// Logs what has to be, and says what the client is told. Of an outage, only the beginning is
+    /// worth a WARN.
+    pub(crate) fn into_reply(self, outage: &Outage) -> Reply {
         match self {
             Self::Refused { status, message } => reply::error(status, &message),
             Self::MethodNotAllowed { message, allow } => {
                 reply::allowing(reply::error(StatusCode::METHOD_NOT_ALLOWED, message), allow)
             }
             Self::Unavailable(cause) => {
-                warn!(error = %cause, "store is unavailable, request refused");
+                if outage.has_begun() {
+                    warn!(error = %cause, "store is unavailable, requests are refused");
+                } else {
+                    debug!(error = %cause, "store is unavailable, request refused");
+                }
                 reply::unavailable()
             }
             Self::Late => {
-                warn!("store does not answer, request refused");
+                if outage.has_begun() {
+                    warn!("store does not answer, requests are refused");
+                } else {
+                    debug!("store does not answer, request refused");
+                }
                 reply::unavailable()
             }
             Self::Internal(cause) => {

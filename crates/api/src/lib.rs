@@ -19,6 +19,7 @@ mod handlers;
 mod limits;
 mod listener;
 mod metrics;
+mod outage;
 mod query;
 mod reply;
 mod route;
