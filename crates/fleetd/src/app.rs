@@ -1,6 +1,6 @@
 //! Joins the parts of fleetd: the only place where traits meet their adapters.
 
-use std::{num::NonZeroU16, sync::Arc, time::Duration};
+use std::{num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
@@ -89,7 +89,7 @@ impl App {
         let systemd = Arc::new(SystemdManager::connect(systemd).await?);
         // After the units directory: /run/fleet itself is for everybody to read.
         let alone = Alone::in_directory(&config.runtime_directory)?;
-        let machine = identity::machine_id()?;
+        let machine = identity::machine_id(Path::new(identity::MACHINE_ID))?;
         let address = watch::Sender::new(address::primary());
         let availability = Availability::new();
         let base = Base { machine, systemd, availability, address, keeping, _alone: alone };

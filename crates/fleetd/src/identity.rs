@@ -1,11 +1,12 @@
 //! Which machine this is (`fleetd.md` 5).
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use fleet_core::MachineId;
 use tracing::{error, warn};
 
-const MACHINE_ID: &str = "/etc/machine-id";
+/// Where the machine's id is (machine-id(5)).
+pub(crate) const MACHINE_ID: &str = "/etc/machine-id";
 
 /// Whether this process runs as root: `/proc/self` belongs to the effective user.
 pub(crate) fn is_root() -> bool {
@@ -18,9 +19,9 @@ pub(crate) fn is_root() -> bool {
 #[error("unable to determine local machine ID")]
 pub(crate) struct NoMachineId;
 
-/// The id of this machine. It is pinned for the life of the process.
-pub(crate) fn machine_id() -> Result<MachineId, NoMachineId> {
-    read().map_err(|reason| {
+/// The id of this machine, which `file` says. It is pinned for the life of the process.
+pub(crate) fn machine_id(file: &Path) -> Result<MachineId, NoMachineId> {
+    read(file).map_err(|reason| {
         report(&reason);
         NoMachineId
     })
@@ -42,7 +43,7 @@ impl Pinned {
 
     /// Looks at the file again.
     pub(crate) fn check(&mut self) {
-        self.note(read());
+        self.note(read(Path::new(MACHINE_ID)));
     }
 
     /// Takes in what was read, and whether that was news.
@@ -66,13 +67,9 @@ fn report(reason: &str) {
     warn!("Unable to refresh machine state");
 }
 
-fn read() -> Result<MachineId, String> {
-    parse(std::fs::read_to_string(Path::new(MACHINE_ID)))
-}
-
-fn parse(read: io::Result<String>) -> Result<MachineId, String> {
-    let text =
-        read.map_err(|error| format!("open {MACHINE_ID}: {}", crate::config::plain(&error)))?;
+fn read(file: &Path) -> Result<MachineId, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("open {}: {}", file.display(), crate::config::plain(&error)))?;
     let id = text.trim();
     if id.is_empty() {
         return Err("found empty machineID".to_owned());
@@ -107,20 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn only_a_real_machine_id_is_taken() {
+    fn fleetd_starts_with_a_real_machine_id_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("machine-id");
+        assert_eq!(machine_id(&file), Err(NoMachineId), "there is none");
+        let missing = format!("open {}: no such file or directory", file.display());
+        assert_eq!(read(&file), Err(missing));
         let id = "3d1219c7c4c5404aaa1f6d2a48adfda4";
-        assert_eq!(parse(Ok(format!("{id}\n"))).unwrap().as_str(), id);
+        std::fs::write(&file, format!("{id}\n")).unwrap();
+        assert_eq!(machine_id(&file).unwrap().as_str(), id);
+        let bad = |text: &str| format!("{text:?} is not 32 lower-case hex digits (machine-id(5))");
         for (text, reason) in [
-            (" \n", "found empty machineID"),
-            (
-                "uninitialized\n",
-                "\"uninitialized\" is not 32 lower-case hex digits (machine-id(5))",
-            ),
-            ("a/b c", "\"a/b c\" is not 32 lower-case hex digits (machine-id(5))"),
+            ("", "found empty machineID".to_owned()),
+            (" \n", "found empty machineID".to_owned()),
+            ("uninitialized\n", bad("uninitialized")),
+            ("a/b c", bad("a/b c")),
         ] {
-            assert_eq!(parse(Ok(text.to_owned())).unwrap_err(), reason);
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(machine_id(&file), Err(NoMachineId), "{text:?}");
+            assert_eq!(read(&file), Err(reason));
         }
-        let missing = parse(Err(io::ErrorKind::NotFound.into())).unwrap_err();
-        assert!(missing.starts_with("open /etc/machine-id: "), "{missing}");
     }
 }
