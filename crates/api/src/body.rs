@@ -1,6 +1,6 @@
 //! Reads the bodies of requests, within limits.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     error::ApiError,
-    limits::{LARGE_BODIES, Limits, SMALL_BODY},
+    limits::{LARGE_BODIES, Limits, MAX_DRAINED, SMALL_BODY},
 };
 
 /// Reads bodies so that all of them together take a bounded part of memory.
@@ -43,10 +43,11 @@ impl BodyReader {
     {
         let deadline = Instant::now() + self.time;
         let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "request body takes too long");
+        let mut body = pin!(body);
         if body.size_hint().lower() > self.limit as u64 {
+            drain(body, deadline).await;
             return Err(self.too_large());
         }
-        let mut body = pin!(body);
         let mut read = Vec::new();
         let mut large = None;
         while let Some(frame) = time::timeout_at(deadline, body.frame()).await.map_err(late)? {
@@ -54,6 +55,8 @@ impl BodyReader {
                 .map_err(|error| ApiError::bad_request(format!("unable to read body: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             if data.len() > self.limit - read.len() {
+                drop((read, large));
+                drain(body, deadline).await;
                 return Err(self.too_large());
             }
             if large.is_none() && read.len() + data.len() > SMALL_BODY {
@@ -68,5 +71,23 @@ impl BodyReader {
 
     fn too_large(&self) -> ApiError {
         ApiError::too_large(format!("request body is larger than {} bytes", self.limit))
+    }
+}
+
+/// Takes what is left of a refused body and drops it: many a client reads no answer before it has
+/// sent everything, and would only see the connection break. One that says it sends more than we
+/// would take isn't listened to.
+async fn drain<B>(mut body: Pin<&mut B>, deadline: Instant)
+where
+    B: Body<Data = Bytes>,
+{
+    let mut left = MAX_DRAINED;
+    if body.size_hint().lower() > left as u64 {
+        return;
+    }
+    while let Ok(Some(Ok(frame))) = time::timeout_at(deadline, body.frame()).await {
+        let taken = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(taken) else { return };
+        left = rest;
     }
 }

@@ -12,6 +12,9 @@ pub(crate) const SMALL_BODY: usize = 64 * 1024;
 /// The number of bodies that may be larger than [`SMALL_BODY`] at the same time.
 pub(crate) const LARGE_BODIES: usize = 16;
 
+/// The most that is read, and dropped, of a body that is refused for its size, in bytes.
+pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
+
 /// The most the text of a unit may have, in bytes. etcd refuses requests of more than 1.5 MiB,
 /// and a unit's text goes out together with its record and its schedule.
 pub(crate) const MAX_UNIT_TEXT: usize = 256 * 1024;

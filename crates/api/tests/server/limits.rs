@@ -78,6 +78,25 @@ async fn a_body_that_is_too_large_is_refused_unread() {
 }
 
 #[tokio::test]
+async fn whoever_sends_too_much_before_reading_is_still_told_so() {
+    let server = Server::start();
+    let body = vec![b' '; 8 * 1024 * 1024];
+    let chunk = format!("{:x}\r\n", body.len());
+    for (framing, before, after) in [
+        (format!("Content-Length: {}", body.len()), "", ""),
+        ("Transfer-Encoding: chunked".to_owned(), &*chunk, "\r\n0\r\n\r\n"),
+    ] {
+        let mut stream = server.connect().await;
+        let head = format!("PATCH /fleet/v1/machines HTTP/1.1\r\n{framing}\r\n\r\n{before}");
+        for part in [head.as_bytes(), &body, after.as_bytes()] {
+            stream.write_all(part).await.unwrap();
+        }
+        let answer = read_answer(&mut stream).await;
+        answer.assert_error(413, "request body is larger than 1048576 bytes");
+    }
+}
+
+#[tokio::test]
 async fn large_bodies_within_the_limit_are_read() {
     let server = Server::start();
     let padded = format!("[]{}", " ".repeat(900 * 1024));
