@@ -1,0 +1,226 @@
+//! A connection to a host, along its route (`ssh.md` 2).
+//!
+//! Each hop has the whole of the route's limit for itself: name lookup, TCP or the channel through
+//! the hop before, key exchange, host key and login. The clock stands still while the user is
+//! asked. Once established, a connection is asked for a sign of life after [`QUIET`] without one;
+//! after [`SIGNS`] unanswered ones it counts as lost.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use russh::{
+    AlgorithmKind, Channel, Disconnect, Error, Preferred,
+    client::{self, Handle, Msg},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time,
+};
+
+use crate::{
+    Address, Ask, Cause, Hop, Place, Route, SshError, Step, auth,
+    clock::Clocked,
+    dial::Dialing,
+    handler::{Ended, Peer, Shared},
+    host_key::Check,
+    tcp,
+    wire::{Lifeline, Wire},
+};
+
+/// Silence after which the host is asked for a sign of life.
+const QUIET: Duration = Duration::from_secs(15);
+/// Unanswered signs after which it counts as lost: a minute in all.
+const SIGNS: usize = 3;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A connection to the last host of a route. Dropped, it hangs up, and on the hosts before it too
+/// unless something else goes through them.
+pub struct Connection {
+    /// The connection to the last host.
+    pub(crate) handle: Handle<Peer>,
+    /// Where that is.
+    pub(crate) place: Place,
+    pub(crate) shared: Arc<Shared>,
+    /// What its streams share.
+    pub(crate) dialing: Dialing,
+    lifeline: Mutex<Option<Lifeline>>,
+    /// The connection that carries it. Dropped after the lifeline.
+    _below: Option<Arc<Self>>,
+}
+
+/// A hop on which something failed.
+struct Attempt<'a> {
+    hop: &'a Hop,
+    below: Option<&'a Arc<Connection>>,
+    user: Arc<Clocked>,
+    /// How far it came.
+    step: Step,
+}
+
+impl Connection {
+    /// Connects and logs in to each host of `route`.
+    ///
+    /// # Errors
+    /// The host and the step that failed. Nothing is left behind.
+    pub async fn open(route: &Route, ask: Arc<dyn Ask>) -> Result<Arc<Self>, SshError> {
+        for (at, hop) in route.hops.iter().enumerate() {
+            auth::check(&hop.identities).await.map_err(|cause| {
+                let before = at.checked_sub(1).and_then(|at| route.hops.get(at));
+                let through = before.map(|hop| format!("{} {}", hop.role, hop.name));
+                SshError { place: Some(place(hop, through)), step: Step::Prepare, cause }
+            })?;
+        }
+        let mut reached = None;
+        for hop in &route.hops {
+            reached = Some(Self::hop(reached.as_ref(), hop, route.timeout, &ask).await?);
+        }
+        reached.ok_or(SshError { place: None, step: Step::Prepare, cause: Cause::Nowhere })
+    }
+
+    /// Connects and logs in to `hop` through this connection, which it keeps alive.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub async fn through(
+        self: &Arc<Self>,
+        hop: &Hop,
+        timeout: Duration,
+        ask: Arc<dyn Ask>,
+    ) -> Result<Arc<Self>, SshError> {
+        Self::hop(Some(self), hop, timeout, &ask).await
+    }
+
+    /// Says goodbye to the host, after what was sent before, and waits a second at most until the
+    /// connection is closed. Connections below stay.
+    pub async fn close(&self) {
+        let lifeline = self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut lifeline) = lifeline else { return };
+        let goodbye = self.handle.disconnect(Disconnect::ByApplication, "", "");
+        // Whether it is heard or not, this connection is over.
+        let _ = time::timeout(GOODBYE, goodbye).await;
+        lifeline.ended(GOODBYE).await;
+    }
+
+    /// Opens a channel, and says why if the host won't.
+    pub(crate) async fn channel(
+        &self,
+        opening: impl Future<Output = Result<Channel<Msg>, russh::Error>>,
+    ) -> Result<Channel<Msg>, SshError> {
+        self.shared.refusals.open(opening).await.map_err(|cause| SshError {
+            place: Some(self.place.clone()),
+            step: Step::Channel,
+            cause,
+        })
+    }
+
+    async fn hop(
+        below: Option<&Arc<Self>>,
+        hop: &Hop,
+        limit: Duration,
+        ask: &Arc<dyn Ask>,
+    ) -> Result<Arc<Self>, SshError> {
+        let user = Arc::new(Clocked::new(Arc::clone(ask)));
+        let mut attempt = Attempt { hop, below, user: Arc::clone(&user), step: Step::Prepare };
+        let outcome = user.limited(limit, attempt.make()).await;
+        outcome.unwrap_or(Err(Cause::TimedOut(limit))).map(Arc::new).map_err(|cause| SshError {
+            place: Some(attempt.place()),
+            step: attempt.step,
+            cause,
+        })
+    }
+}
+
+impl Attempt<'_> {
+    async fn make(&mut self) -> Result<Connection, Cause> {
+        auth::check(&self.hop.identities).await?;
+        self.step = Step::Connect;
+        match self.below {
+            None => {
+                let (stream, remote) = tcp::connect(&self.hop.address).await?;
+                self.log_in(stream, remote.into()).await
+            }
+            Some(below) => {
+                let Hop { address, .. } = self.hop;
+                // Names of targets are looked up here (`ssh.md` 2.5); those that only the hop
+                // before knows are left to it.
+                let remote = match tcp::lookup(address).await.as_deref() {
+                    Ok([found, ..]) => Address::from(*found),
+                    _ => address.clone(),
+                };
+                let opening = below.handle.channel_open_direct_tcpip(
+                    &*remote.host,
+                    remote.port.into(),
+                    "0.0.0.0",
+                    0,
+                );
+                let channel = below.shared.refusals.open(opening).await?;
+                self.log_in(channel.into_stream(), remote).await
+            }
+        }
+    }
+
+    /// Goes on over `stream`, which leads to `remote`.
+    async fn log_in<S>(&mut self, stream: S, remote: Address) -> Result<Connection, Cause>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.step = Step::Handshake;
+        let Hop { address, checking, known_hosts, identities, .. } = self.hop;
+        let user = Arc::clone(&self.user);
+        let check = Arc::new(Check::load(address, &remote, *checking, known_hosts, user)?);
+        let shared = Arc::new(Shared::new(identities.agent.clone()));
+        let peer = Peer::new(Arc::clone(&shared), Arc::clone(&check));
+        let (wire, lifeline) = Wire::new(stream);
+        let config = client::Config {
+            preferred: check.preferred(Preferred::default()),
+            keepalive_interval: Some(QUIET),
+            keepalive_max: SIGNS,
+            ..client::Config::default()
+        };
+        let connecting = client::connect_stream(Arc::new(config), wire, peer).await;
+        let mut handle = connecting.map_err(|ended| why(ended, &shared, &check))?;
+        if let Some(binding) = handle.agent_session_binding() {
+            shared.bind(binding.clone());
+        }
+        self.step = Step::Authenticate;
+        auth::log_in(&mut handle, self.hop, &shared, &*self.user).await?;
+        Ok(Connection {
+            handle,
+            place: self.place(),
+            shared,
+            dialing: Dialing::default(),
+            lifeline: Mutex::new(Some(lifeline)),
+            _below: self.below.cloned(),
+        })
+    }
+
+    fn place(&self) -> Place {
+        let through = self.below.map(|below| {
+            let Place { role, name, .. } = &below.place;
+            format!("{role} {name}")
+        });
+        place(self.hop, through)
+    }
+}
+
+fn place(hop: &Hop, through: Option<String>) -> Place {
+    let Hop { role, name, address, user, .. } = hop.clone();
+    Place { role, name, address, user, through }
+}
+
+/// Why a handshake failed.
+fn why(ended: Ended, shared: &Shared, check: &Check) -> Cause {
+    match ended {
+        Ended::HostKey(cause) => cause,
+        Ended::Protocol(Error::NoCommonAlgo { kind: AlgorithmKind::Key, ours, theirs }) => {
+            check.no_common_type(&ours, &theirs)
+        }
+        Ended::Protocol(error) => shared.ending().map_or_else(
+            || error.into(),
+            |words| Cause::Disconnected { words, tried: String::new() },
+        ),
+    }
+}

@@ -1,0 +1,192 @@
+//! Whether a host is who it should be (`ssh.md` 4.4 to 4.6).
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use russh::{
+    Preferred,
+    keys::{Certificate, PublicKeyOrCertificate, ssh_key::public::KeyData},
+};
+
+use crate::{
+    Address, Ask, Cause, KnownHosts,
+    known_hosts::{Found, Kind, Known, KnownHostsError, Names},
+};
+
+mod algorithms;
+mod certificate;
+mod text;
+
+pub(crate) use algorithms::Offered;
+
+/// What is done about host keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checking {
+    /// Any key is taken; known hosts are neither read nor written.
+    Off,
+    /// Unknown hosts are asked about. The default.
+    Ask,
+    /// Unknown hosts are refused (`StrictHostKeyChecking yes` of `~/.ssh/config`).
+    KnownOnly,
+    /// Unknown hosts are added without asking (`accept-new` of `~/.ssh/config`).
+    AcceptNew,
+}
+
+/// The check of one host's key, made for each connection.
+pub(crate) struct Check {
+    checking: Checking,
+    files: KnownHosts,
+    known: Known,
+    names: Names,
+    ask: Arc<dyn Ask>,
+}
+
+impl Check {
+    /// Prepares to check the host that was called `typed` (after `HostName` and `Port` of
+    /// `~/.ssh/config`) and is at `remote`: its socket address, or what a hop before it was asked
+    /// to connect to. Reads the known hosts, unless nothing is checked.
+    ///
+    /// # Errors
+    /// Known hosts that can't be read.
+    pub(crate) fn load(
+        typed: &Address,
+        remote: &Address,
+        checking: Checking,
+        files: &KnownHosts,
+        ask: Arc<dyn Ask>,
+    ) -> Result<Self, KnownHostsError> {
+        let known = match checking {
+            Checking::Off => Known::default(),
+            Checking::Ask | Checking::KnownOnly | Checking::AcceptNew => files.load()?,
+        };
+        Ok(Self { checking, files: files.clone(), known, names: Names::of(typed, remote), ask })
+    }
+
+    /// Returns the types of host keys to offer.
+    pub(crate) fn offered(&self) -> Offered {
+        Offered::to(&self.known, &self.names)
+    }
+
+    /// Returns `preferred` with the types of host keys to offer.
+    pub(crate) fn preferred(&self, preferred: Preferred) -> Preferred {
+        let Offered { keys, certificates } = self.offered();
+        Preferred { key: keys.into(), host_key_certificates: certificates.into(), ..preferred }
+    }
+
+    /// Decides about the key the host showed: asks the user about a new one and adds it, tells
+    /// why one is refused.
+    ///
+    /// # Errors
+    /// [`Cause::Mismatch`], [`Cause::Revoked`], [`Cause::Unauthorized`], or what went wrong when
+    /// the user was asked.
+    pub(crate) async fn decide(&self, shown: &PublicKeyOrCertificate) -> Result<(), Cause> {
+        if self.checking == Checking::Off {
+            return Ok(());
+        }
+        let key = KeyData::from(shown.public_key());
+        if let Some(found) = self.revoked(&key, shown.certificate()) {
+            self.ask.tell(&text::revoked(&self.names.stored, &key, found));
+            return Err(Cause::Revoked);
+        }
+        if shown.certificate().is_some_and(|certificate| self.vouched_for(certificate)) {
+            return Ok(());
+        }
+        // The key inside a certificate proved itself as any key does, and may be known as one.
+        self.decide_key(&key).await
+    }
+
+    /// Tells that the host has no key of a type that is known, which is a change of its identity,
+    /// and returns the error: `ours` and `theirs` are what was offered. Without known types it only
+    /// returns the error.
+    pub(crate) fn no_common_type(&self, ours: &[String], theirs: &[String]) -> Cause {
+        if let Some(found) = self.known.about(Kind::Key, &self.names.keys).next() {
+            self.ask.tell(&text::no_known_type(ours, theirs, &found.path));
+        }
+        Cause::NoCommonHostKey { ours: ours.join(" "), theirs: theirs.join(" ") }
+    }
+
+    /// Returns the line that says that the key, its certificate or its authority is revoked.
+    fn revoked(&self, key: &KeyData, certificate: Option<&Certificate>) -> Option<&Found> {
+        self.known.about(Kind::Revoked, &self.names.revoked).find(|found| {
+            let revoked = &found.entry.key;
+            revoked == key
+                || certificate.is_some_and(|certificate| {
+                    revoked == certificate.signature_key()
+                        || revoked.certificate() == Some(certificate)
+                })
+        })
+    }
+
+    /// Whether the certificate is known itself, or a known authority made it for this host. Tells
+    /// why not, if it is only that the certificate isn't good.
+    fn vouched_for(&self, certificate: &Certificate) -> bool {
+        let mut keys = self.known.about(Kind::Key, &self.names.keys);
+        if keys.any(|found| found.entry.key.certificate() == Some(certificate)) {
+            return true;
+        }
+        let mut authorities = self.known.about(Kind::Authority, &self.names.authorities);
+        if !authorities.any(|found| found.entry.key == *certificate.signature_key()) {
+            return false;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        match certificate::check(certificate, &self.names.principal, now) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.ask.tell(reason);
+                false
+            }
+        }
+    }
+
+    /// The algorithm of `ssh.md` 4.4.
+    async fn decide_key(&self, key: &KeyData) -> Result<(), Cause> {
+        let about = || self.known.about(Kind::Key, &self.names.keys);
+        if about().any(|found| found.entry.key == *key) {
+            return Ok(());
+        }
+        if let Some(found) = about().next() {
+            self.ask.tell(&text::mismatch(key, &found.path));
+            return Err(Cause::Mismatch);
+        }
+        self.decide_unknown(key).await
+    }
+
+    async fn decide_unknown(&self, key: &KeyData) -> Result<(), Cause> {
+        let name = &self.names.stored;
+        let accepted = match self.checking {
+            Checking::Off | Checking::AcceptNew => true,
+            Checking::KnownOnly => {
+                self.ask.tell(&text::unknown(name, key));
+                false
+            }
+            Checking::Ask => {
+                let answer = self.ask.line(&text::question(name, key)).await.map_err(Cause::Io)?;
+                answer.as_deref().is_some_and(is_yes)
+            }
+        };
+        if !accepted {
+            self.ask.tell(text::FAILED);
+            return Err(Cause::Unauthorized);
+        }
+        let told = match self.files.add(name, key) {
+            Ok(()) => text::added(name, key),
+            Err(error) => {
+                tracing::debug!(path = %self.files.first().display(), %error, "can't add host");
+                text::not_added(self.files.first())
+            }
+        };
+        self.ask.tell(&told);
+        Ok(())
+    }
+}
+
+/// Whether an answer begins with the word yes.
+fn is_yes(answer: &str) -> bool {
+    let word = answer.split_whitespace().next().unwrap_or_default().to_lowercase();
+    matches!(&*word, "yes" | "y")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The files of known hosts (`ssh.md` 4.1 to 4.4).
+//!
+//! Files are only ever appended to, so no line is lost or rewritten, whoever wrote it. The
+//! library's own helpers go by other rules and aren't used.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use russh::keys::ssh_key::public::KeyData;
+
+mod append;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod home;
+mod line;
+mod name;
+mod pattern;
+
+pub(crate) use home::expand;
+pub(crate) use line::{Entry, Kind};
+pub(crate) use name::Names;
+
+/// The files that hosts are looked for in. New ones go to the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownHosts {
+    /// Paths, `~` expanded.
+    pub files: Vec<PathBuf>,
+}
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read known hosts {}: {cause}", path.display())]
+pub struct KnownHostsError {
+    path: PathBuf,
+    cause: io::Error,
+}
+
+/// What the files say, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    lines: Vec<Found>,
+}
+
+/// A line that says something, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// The line, counted from one.
+    pub(crate) number: usize,
+    /// What it says.
+    pub(crate) entry: Entry,
+}
+
+impl KnownHosts {
+    /// Reads all files. Lines that say nothing are warned about, once in a process each.
+    ///
+    /// # Errors
+    /// A file that is there and can't be read.
+    pub(crate) fn load(&self) -> Result<Known, KnownHostsError> {
+        let mut known = Known::default();
+        for path in &self.files {
+            match fs::read(path) {
+                Ok(bytes) => known.read(path, &bytes).iter().for_each(|text| warn_once(text)),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(KnownHostsError { path: path.clone(), cause }),
+            }
+        }
+        Ok(known)
+    }
+
+    /// Appends a line for `name` to the first file.
+    ///
+    /// # Errors
+    /// No file, or one that can't be written.
+    pub(crate) fn add(&self, name: &str, key: &KeyData) -> io::Result<()> {
+        append::append(self.first(), name, key)
+    }
+
+    /// Returns the file that new hosts go to; empty if there is none.
+    pub(crate) fn first(&self) -> &Path {
+        self.files.first().map_or_else(|| Path::new(""), PathBuf::as_path)
+    }
+}
+
+impl Known {
+    /// Adds the lines of the file `path`, which holds `bytes`. Returns what is wrong with it.
+    fn read(&mut self, path: &Path, bytes: &[u8]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let number = index + 1;
+            match line::parse(line) {
+                Ok(None) => {}
+                Ok(Some(entry)) => {
+                    self.lines.push(Found { path: path.to_owned(), number, entry });
+                }
+                Err(problem) => {
+                    warnings.push(format!("{}:{number} - {problem}", path.display()));
+                }
+            }
+        }
+        warnings
+    }
+
+    /// Returns the lines of `kind` that speak of a host with one of `names`, in their order.
+    pub(crate) fn about<'a>(
+        &'a self,
+        kind: Kind,
+        names: &'a [String],
+    ) -> impl Iterator<Item = &'a Found> {
+        self.lines
+            .iter()
+            .filter(move |found| found.entry.kind == kind && found.entry.hosts.matches(names))
+    }
+}
+
+/// Warns, unless this process did already: the files are read for each host on the way.
+fn warn_once(text: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned()) {
+        tracing::warn!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The hosts on the way, and what is needed for each.
+
+mod build;
+
+use std::{fmt, time::Duration};
+
+use crate::{Address, Checking, Identities, KnownHosts, SshError, UserConfig};
+use build::Builder;
+
+/// What a host is on a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The host of `--tunnel`.
+    Tunnel,
+    /// A host that `ProxyJump` names.
+    Jump,
+    /// The host that is meant.
+    Target,
+}
+
+/// A host to log in to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// What it is on this way.
+    pub role: Role,
+    /// What the user calls it.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// Who logs in.
+    pub user: String,
+    /// What is done about its host key.
+    pub checking: Checking,
+    /// Where its host key is known.
+    pub known_hosts: KnownHosts,
+    /// What to log in with.
+    pub identities: Identities,
+}
+
+/// The way to a host: each hop is reached through the one before it. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The hosts, the nearest first.
+    pub hops: Vec<Hop>,
+    /// How long each hop may take, without the time in which the user thinks.
+    pub timeout: Duration,
+}
+
+/// What flags and environment say. `None` leaves it to `~/.ssh/config` and the defaults.
+///
+/// It holds for every host on the way, but for jump hosts, who have a login of their own: there the
+/// user and the identities of `~/.ssh/config` come before those given here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `--ssh-username`.
+    pub user: Option<String>,
+    /// `--ssh-timeout`.
+    pub timeout: Duration,
+    /// `--strict-host-key-checking`: `Some(false)` takes any key.
+    pub strict: Option<bool>,
+    /// `--known-hosts-file`, as given.
+    pub known_hosts: Option<String>,
+    /// `--ssh-identity`, as given; empty for none.
+    pub identities: Vec<String>,
+    /// `SSH_AUTH_SOCK`, when it isn't empty.
+    pub agent: Option<String>,
+    /// `HOME`, when it isn't empty.
+    pub home: Option<String>,
+}
+
+impl Settings {
+    /// Returns the way to the host of `tunnel`, or through it to `target`: an address and
+    /// `--ssh-port`. Each may name a host of `config`; `tunnel` may begin with `user@`.
+    ///
+    /// With a tunnel the target is reached from it, whatever `ProxyJump` the target has; the jump
+    /// hosts of the tunnel count.
+    ///
+    /// # Errors
+    /// Text that is no address, and jump hosts that lead in a circle.
+    pub fn route(
+        &self,
+        config: &UserConfig,
+        tunnel: Option<&str>,
+        target: Option<(&str, Option<u16>)>,
+    ) -> Result<Route, SshError> {
+        let mut builder = Builder::new(self, config);
+        if let Some(tunnel) = tunnel {
+            builder.hop_with_jumps(Role::Tunnel, tunnel, None)?;
+        }
+        match target {
+            Some((target, port)) if tunnel.is_some() => builder.hop(Role::Target, target, port)?,
+            Some((target, port)) => builder.hop_with_jumps(Role::Target, target, port)?,
+            None => {}
+        }
+        builder.route()
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tunnel => "tunnel",
+            Self::Jump => "jump host",
+            Self::Target => "target",
+        })
+    }
+}

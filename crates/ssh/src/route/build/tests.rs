@@ -1,0 +1,123 @@
+//! What wins, and who comes first.
+
+use std::{fs, path::Path, time::Duration};
+
+use super::*;
+
+fn settings() -> Settings {
+    Settings {
+        user: None,
+        timeout: Duration::from_secs(10),
+        strict: None,
+        known_hosts: None,
+        identities: Vec::new(),
+        agent: Some("/agent".into()),
+        home: Some("/home/me".into()),
+    }
+}
+
+fn config(text: &str) -> UserConfig {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join(".ssh")).unwrap();
+    fs::write(home.path().join(".ssh/config"), text).unwrap();
+    UserConfig::load(home.path().to_str()).unwrap()
+}
+
+/// The hops as `role user@host:port`, or the error.
+fn way(config_text: &str, tunnel: Option<&str>, target: Option<(&str, Option<u16>)>) -> String {
+    match settings().route(&config(config_text), tunnel, target) {
+        Ok(route) => {
+            let hops = route.hops.iter();
+            let hops = hops.map(|hop| format!("{} {}@{}", hop.role, hop.user, hop.address));
+            hops.collect::<Vec<_>>().join(" > ")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_way_leads_through_tunnel_and_jump_hosts() {
+    let jumps = "Host t\n HostName 10.9.9.9\n Port 7\n ProxyJump u@j:3\n\
+                 Host j\n HostName %h.example\n ProxyJump k,l\n\
+                 Host l\n ProxyJump nobody\n\
+                 Host 10.0.0.2\n ProxyJump j";
+    for (config, tunnel, target, expected) in [
+        ("", None, Some(("10.0.0.2", None)), "target core@10.0.0.2:22"),
+        ("", None, Some(("10.0.0.2", Some(9))), "target core@10.0.0.2:9"),
+        ("", None, Some(("::1", None)), "target core@[::1]:22"),
+        ("", Some("me@t:5"), None, "tunnel me@t:5"),
+        ("", Some("[::1]:5"), None, "tunnel core@[::1]:5"),
+        ("", Some("t"), Some(("10.0.0.2", None)), "tunnel core@t:22 > target core@10.0.0.2:22"),
+        (
+            jumps,
+            Some("t"),
+            Some(("10.0.0.2", None)),
+            "jump host core@k:22 > jump host core@l:22 > jump host u@j.example:3 > \
+             tunnel core@10.9.9.9:7 > target core@10.0.0.2:22",
+        ),
+        (
+            jumps,
+            None,
+            Some(("10.0.0.2", None)),
+            "jump host core@k:22 > jump host core@l:22 > jump host core@j.example:22 > \
+             target core@10.0.0.2:22",
+        ),
+        ("Host *\n ProxyJump b", None, Some(("a", None)), "jump hosts lead in a circle: a, b, b"),
+        ("Host *\n ProxyJump ssh://b:4/\nHost b\n ProxyJump none", None, Some(("a", None)),
+            "jump host core@b:4 > target core@a:22"),
+        ("", Some("a:b:c"), None, "address a:b:c: too many colons in address"),
+        ("", None, None, "no host to connect to"),
+    ] {
+        assert_eq!(way(config, tunnel, target), expected, "{tunnel:?} {target:?} in\n{config}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_configuration_and_that_over_the_defaults() {
+    let config = config(
+        "Host t j\n User conf\n IdentityFile ~/.ssh/%h-%r-%p-%d-%n-%%\n IdentitiesOnly yes\n \
+         UserKnownHostsFile ~/kh /etc/kh-%h none\n StrictHostKeyChecking accept-new\n \
+         IdentityAgent ~/agent\nHost t\n HostName real\n ProxyJump j\n",
+    );
+    let route = settings().route(&config, Some("t"), Some(("10.0.0.2", None))).unwrap();
+    let [jump, tunnel, target] = &*route.hops else { panic!("{route:?}") };
+    assert_eq!((&*jump.name, &*tunnel.name), ("j", "t"));
+    assert_eq!(tunnel.user, "conf");
+    assert_eq!(tunnel.checking, Checking::AcceptNew);
+    assert_eq!(tunnel.known_hosts.files, [Path::new("/home/me/kh"), Path::new("/etc/kh-real")]);
+    let file = Path::new("/home/me/.ssh/real-conf-22-/home/me-t-%");
+    let agent = Some("/home/me/agent".into());
+    let expected =
+        Identities { agent, files: vec![file.into()], may_be_absent: false, only_files: true };
+    assert_eq!(tunnel.identities, expected);
+    assert_eq!(target.user, "core");
+    assert_eq!(target.checking, Checking::Ask);
+    assert_eq!(target.known_hosts.files, [Path::new("/home/me/.fleetctl/known_hosts")]);
+    assert_eq!(target.identities.agent, Some("/agent".into()));
+    assert_eq!(target.identities.files[0], Path::new("/home/me/.ssh/id_ed25519"));
+    assert!(target.identities.may_be_absent);
+
+    let flags = Settings {
+        user: Some("flag".into()),
+        strict: Some(true),
+        known_hosts: Some("~/mine".into()),
+        identities: vec!["~/id".into()],
+        ..settings()
+    };
+    let route = flags.route(&config, Some("t"), None).unwrap();
+    let [jump, tunnel] = &*route.hops else { panic!("{route:?}") };
+    assert_eq!((&*jump.user, &*tunnel.user), ("conf", "flag"));
+    for hop in [jump, tunnel] {
+        assert_eq!(hop.checking, Checking::Ask);
+        assert_eq!(hop.known_hosts.files, [Path::new("/home/me/mine")]);
+    }
+    assert_eq!(tunnel.identities.files, [Path::new("/home/me/id")]);
+    assert_ne!(jump.identities.files, tunnel.identities.files);
+}
+
+#[test]
+fn agents_and_key_files_can_be_switched_off() {
+    let config = config("Host *\n IdentityAgent none\n IdentityFile none\n");
+    let route = settings().route(&config, Some("t"), None).unwrap();
+    assert_eq!(route.hops[0].identities, Identities::default());
+}

@@ -1,0 +1,181 @@
+//! What happens to this process while a job runs: signals, and a terminal of another size.
+
+use std::{fs, future, io};
+
+use russh::Sig;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+
+/// A signal that ends this process and the job with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// HUP.
+    HangUp,
+    /// INT.
+    Interrupt,
+    /// QUIT.
+    Quit,
+    /// TERM.
+    Terminate,
+}
+
+impl Stop {
+    /// Its number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::HangUp => 1,
+            Self::Interrupt => 2,
+            Self::Quit => 3,
+            Self::Terminate => 15,
+        }
+    }
+
+    /// The status of a process that it ended.
+    pub fn status(self) -> u8 {
+        128 + self.number()
+    }
+
+    /// What SSH calls it.
+    pub(super) fn sig(self) -> Sig {
+        match self {
+            Self::HangUp => Sig::HUP,
+            Self::Interrupt => Sig::INT,
+            Self::Quit => Sig::QUIT,
+            Self::Terminate => Sig::TERM,
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The terminal has another size.
+    Resized,
+    /// A signal came.
+    Stop(Stop),
+}
+
+/// Where events come from.
+pub struct Events(Source);
+
+enum Source {
+    Process(Box<Streams>),
+    Scripted(mpsc::Receiver<Event>),
+}
+
+struct Streams {
+    stops: [(Stop, Option<Signal>); 4],
+    resized: Signal,
+}
+
+impl Events {
+    /// The signals of this process. From now on they no longer end it by themselves, but for those
+    /// that it was started to ignore (`nohup`, a job in the background): these stay ignored.
+    ///
+    /// # Errors
+    /// The operating system takes no handler.
+    pub fn of_process() -> io::Result<Self> {
+        let ignored = ignored();
+        let stream = |stop: Stop| {
+            let number = stop.number();
+            let wanted = ignored & (1 << (number - 1)) == 0;
+            let stream = wanted.then(|| signal(SignalKind::from_raw(number.into())));
+            io::Result::Ok((stop, stream.transpose()?))
+        };
+        let stops = [
+            stream(Stop::HangUp)?,
+            stream(Stop::Interrupt)?,
+            stream(Stop::Quit)?,
+            stream(Stop::Terminate)?,
+        ];
+        let resized = signal(SignalKind::window_change())?;
+        Ok(Self(Source::Process(Box::new(Streams { stops, resized }))))
+    }
+
+    /// Those that are sent.
+    pub fn scripted() -> (mpsc::Sender<Event>, Self) {
+        let (script, events) = mpsc::channel(8);
+        (script, Self(Source::Scripted(events)))
+    }
+
+    /// Waits for the next one. Loses none when it is dropped.
+    pub(super) async fn next(&mut self) -> Event {
+        match &mut self.0 {
+            Source::Scripted(events) => match events.recv().await {
+                Some(event) => event,
+                None => future::pending().await,
+            },
+            Source::Process(streams) => streams.next().await,
+        }
+    }
+
+    /// Waits for a signal that ends the job; sizes are passed over.
+    pub(super) async fn stop(&mut self) -> Stop {
+        loop {
+            if let Event::Stop(stop) = self.next().await {
+                return stop;
+            }
+        }
+    }
+}
+
+impl Streams {
+    async fn next(&mut self) -> Event {
+        let [hang_up, interrupt, quit, terminate] = &mut self.stops;
+        tokio::select! {
+            stop = received(hang_up) => Event::Stop(stop),
+            stop = received(interrupt) => Event::Stop(stop),
+            stop = received(quit) => Event::Stop(stop),
+            stop = received(terminate) => Event::Stop(stop),
+            Some(()) = self.resized.recv() => Event::Resized,
+        }
+    }
+}
+
+async fn received((stop, stream): &mut (Stop, Option<Signal>)) -> Stop {
+    if let Some(stream) = stream
+        && stream.recv().await.is_some()
+    {
+        return *stop;
+    }
+    future::pending().await
+}
+
+/// The signals that this process ignores, bit 0 for number 1. None when that can't be found out.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_of(&status)
+}
+
+fn ignored_of(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        assert_eq!(ignored_of("Name:\tx\nSigIgn:\t0000000000001003\nSigCgt:\t0\n"), 0x1003);
+        assert_eq!(ignored_of("Name:\tx\n"), 0);
+        assert_eq!(ignored_of("SigIgn:\tnonsense\n"), 0);
+    }
+
+    #[test]
+    fn statuses_are_those_of_a_shell() {
+        let stops = [Stop::HangUp, Stop::Interrupt, Stop::Quit, Stop::Terminate];
+        assert_eq!(stops.map(Stop::status), [129, 130, 131, 143]);
+    }
+
+    #[tokio::test]
+    async fn a_stop_passes_over_sizes() {
+        let (script, mut events) = Events::scripted();
+        script.send(Event::Resized).await.unwrap();
+        script.send(Event::Stop(Stop::Terminate)).await.unwrap();
+        assert_eq!(events.stop().await, Stop::Terminate);
+    }
+}
