@@ -42,7 +42,7 @@ pub struct Connection {
     /// The connection to the last host.
     pub(crate) handle: Handle<Peer>,
     /// Where that is.
-    pub(crate) place: Place,
+    pub(crate) place: Box<Place>,
     pub(crate) shared: Arc<Shared>,
     /// What its streams share.
     pub(crate) dialing: Dialing,
@@ -197,18 +197,18 @@ impl Attempt<'_> {
         })
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Box<Place> {
         let through = self.below.map(|below| {
-            let Place { role, name, .. } = &below.place;
+            let Place { role, name, .. } = &*below.place;
             format!("{role} {name}")
         });
         place(self.hop, through)
     }
 }
 
-fn place(hop: &Hop, through: Option<String>) -> Place {
+fn place(hop: &Hop, through: Option<String>) -> Box<Place> {
     let Hop { role, name, address, user, .. } = hop.clone();
-    Place { role, name, address, user, through }
+    Box::new(Place { role, name, address, user, through })
 }
 
 /// Why a handshake failed.

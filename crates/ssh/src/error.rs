@@ -10,7 +10,7 @@ use crate::{Address, BadConfig, InvalidAddress, known_hosts::KnownHostsError, ro
 #[derive(Debug)]
 pub struct SshError {
     /// The host; none while it isn't known yet.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// What was being done.
     pub step: Step,
     /// Why it failed.

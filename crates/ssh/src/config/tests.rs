@@ -28,9 +28,15 @@ fn ours(config: &HostConfig) -> Vec<String> {
     add("port", config.port.map(|port| port.to_string()));
     add("user", config.user.clone());
     add("identityagent", config.identity_agent.clone());
-    add("proxyjump", config.proxy_jump.clone().filter(|hops| !hops.is_empty()).map(|h| h.join(",")));
+    add(
+        "proxyjump",
+        config.proxy_jump.clone().filter(|hops| !hops.is_empty()).map(|h| h.join(",")),
+    );
     add("userknownhostsfile", config.known_hosts.clone().map(|files| files.join(" ")));
-    add("identitiesonly", config.identities_only.map(|only| if only { "yes" } else { "no" }.into()));
+    add(
+        "identitiesonly",
+        config.identities_only.map(|only| if only { "yes" } else { "no" }.into()),
+    );
     add(
         "stricthostkeychecking",
         config.checking.map(|checking| {
@@ -64,8 +70,15 @@ fn theirs(home: &TempDir, host: &str) -> Vec<String> {
         .filter(|line| {
             let name = line.split(' ').next().unwrap();
             let counts = [
-                "hostname", "port", "user", "identityagent", "proxyjump", "userknownhostsfile",
-                "identitiesonly", "stricthostkeychecking", "identityfile",
+                "hostname",
+                "port",
+                "user",
+                "identityagent",
+                "proxyjump",
+                "userknownhostsfile",
+                "identitiesonly",
+                "stricthostkeychecking",
+                "identityfile",
             ];
             counts.contains(&name) && !defaults.lines().any(|default| default == *line)
         })
@@ -91,7 +104,10 @@ const TABLE: &[(&str, &str)] = &[
     ("Host \"a\"\n User \"x\"", "a"),
     ("Host 'a'\n User 'x'", "a"),
     ("\tHost a # comment\n  User x # comment\n# Port 3\n", "a"),
-    ("Host a\n IdentityFile /one\n IdentityFile \"/with blank\"\nHost *\n IdentityFile /three", "a"),
+    (
+        "Host a\n IdentityFile /one\n IdentityFile \"/with blank\"\nHost *\n IdentityFile /three",
+        "a",
+    ),
     ("Host a\n IdentityFile /one\n IdentityFile /one", "a"),
     ("Host a\n IdentityFile none\n", "a"),
     ("Host a\n IdentityFile /with\\ blank", "a"),
@@ -133,7 +149,8 @@ fn included_files_count_where_they_are_included() {
     let folder = home.path().join(".ssh");
     let at = |name: &str| folder.join(name).display().to_string();
     fs::create_dir(folder.join("conf.d")).unwrap();
-    fs::write(folder.join("conf.d/1.conf"), "Port 1\nHost a\n User one\nHost b\n User two").unwrap();
+    fs::write(folder.join("conf.d/1.conf"), "Port 1\nHost a\n User one\nHost b\n User two")
+        .unwrap();
     fs::write(folder.join("conf.d/2.conf"), "Host *\n Port 2\n User three").unwrap();
     fs::write(folder.join("conf.d/.hidden.conf"), "Port 3").unwrap();
     for (config, host) in [

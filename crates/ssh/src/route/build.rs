@@ -71,23 +71,21 @@ impl<'a> Builder<'a> {
         if config.proxy_command && self.hops.is_empty() {
             tracing::warn!(host = given.host, "ProxyCommand isn't supported, dialling directly");
         }
-        let user = match role {
-            Role::Jump => given.user.or(config.user.clone()).or(self.settings.user.clone()),
-            Role::Tunnel | Role::Target => {
-                given.user.or(self.settings.user.clone()).or(config.user.clone())
-            }
+        let (flag, configured) = (self.settings.user.clone(), config.user.clone());
+        let otherwise = match role {
+            Role::Jump => configured.or(flag),
+            Role::Tunnel | Role::Target => flag.or(configured),
         };
         let host = match &config.host_name {
             Some(name) => tokens(name, &[('h', &given.host)]),
             None => given.host.clone(),
         };
-        let address =
-            Address { host, port: given.port.or(port).or(config.port).unwrap_or(PORT) };
+        let address = Address { host, port: given.port.or(port).or(config.port).unwrap_or(PORT) };
         let hop = Hop {
             role,
             name: given.host,
             address,
-            user: user.unwrap_or_else(|| USER.into()),
+            user: given.user.or(otherwise).unwrap_or_else(|| USER.into()),
             checking: self.checking(&config),
             known_hosts: KnownHosts { files: Vec::new() },
             identities: Identities::default(),

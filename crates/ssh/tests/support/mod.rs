@@ -1,7 +1,7 @@
 //! A real OpenSSH server and agent, keys, and a user who answers by a script.
 //!
 //! Each `tests/*/main.rs` that needs them says `#[path = "../support/mod.rs"] mod support;`.
-#![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "not every test uses all of it")]
 
 mod agent;
 mod keys;

@@ -63,8 +63,12 @@ fn the_way_leads_through_tunnel_and_jump_hosts() {
              target core@10.0.0.2:22",
         ),
         ("Host *\n ProxyJump b", None, Some(("a", None)), "jump hosts lead in a circle: a, b, b"),
-        ("Host *\n ProxyJump ssh://b:4/\nHost b\n ProxyJump none", None, Some(("a", None)),
-            "jump host core@b:4 > target core@a:22"),
+        (
+            "Host b\n ProxyJump none\nHost *\n ProxyJump ssh://b:4/",
+            None,
+            Some(("a", None)),
+            "jump host core@b:4 > target core@a:22",
+        ),
         ("", Some("a:b:c"), None, "address a:b:c: too many colons in address"),
         ("", None, None, "no host to connect to"),
     ] {
