@@ -23,7 +23,15 @@ pub(super) fn append(path: &Path, name: &str, key: &KeyData) -> io::Result<()> {
     file.write_all(format!("{glue}{line}").as_bytes())
 }
 
+/// Returns the line for `name`.
+///
+/// # Errors
+/// A name that would be read as something else; a host can have any in `~/.ssh/config`.
 fn line(name: &str, key: &KeyData) -> io::Result<String> {
+    let spoils = |c: char| c.is_whitespace() || c.is_control() || ",*?!|#@".contains(c);
+    if name.is_empty() || name.contains(spoils) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no name for a host"));
+    }
     let blob = PublicKey::from(key.clone()).to_bytes().map_err(io::Error::other)?;
     Ok(format!("{name} {} {}\n", key.algorithm(), BASE64.encode(&blob)))
 }

@@ -191,6 +191,16 @@ fn a_line_without_an_end_is_ended_first() {
 }
 
 #[test]
+fn names_that_would_be_read_as_something_else_are_not_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known_hosts");
+    for name in ["", "a b", "a\nb", "*", "a,b", "!a", "#a", "@revoked", "|1|a|b"] {
+        assert!(files(&[&path]).add(name, &key(ED25519)).is_err(), "{name}");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
 fn without_a_file_nothing_can_be_added() {
     assert!(files(&[]).add("h", &key(ED25519)).is_err());
     assert!(files(&[Path::new("")]).add("h", &key(ED25519)).is_err());
