@@ -7,7 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time};
 use zbus::{Connection, DBusError, DynamicType, Message, Type};
 
-use crate::calls::{BUS, SYSTEMD};
+use crate::{
+    calls::{BUS, SYSTEMD},
+    nudge,
+};
 
 /// dbus-daemon refuses more than 128 replies pending on a connection (`design.md` 4).
 const IN_FLIGHT: usize = 100;
@@ -92,6 +95,7 @@ impl Limits {
             let _permit = self.in_flight.acquire().await;
             connection.call_method(Some(SYSTEMD), path, Some(interface), member, body).await
         };
+        let answer = nudge::await_answer(answer, || nudge::ping(connection));
         let answer = time::timeout(self.timeout, answer).await;
         let reply = answer
             .map_err(|_| CallError::Unavailable(format!("{member}: no answer in time")))?

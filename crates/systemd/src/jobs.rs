@@ -71,6 +71,11 @@ impl Jobs {
         }
     }
 
+    /// Whether anybody waits for the end of a job.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.waiting.values().flatten().any(|tell| !tell.is_closed())
+    }
+
     /// The connection broke: nothing more will be heard of the jobs so far.
     pub(crate) fn lose(&mut self) {
         self.epoch += 1;

@@ -12,6 +12,7 @@ mod directory;
 mod jobs;
 mod load;
 mod manager;
+mod nudge;
 mod object_path;
 mod private;
 mod reload;

@@ -23,6 +23,7 @@ use crate::{
     bus::CallError,
     config::Config,
     dial::{Line, dial},
+    nudge,
     signals::{Signals, Verdict},
 };
 
@@ -93,7 +94,7 @@ pub(crate) async fn follow(
     mut messages: MessageStream,
 ) {
     loop {
-        read(messages, &signals).await;
+        listen(messages, &session, &signals).await;
         session.set(State::Lost { since: Instant::now() });
         signals.lose();
         warn!("connection to systemd is lost, reconnecting");
@@ -101,6 +102,19 @@ pub(crate) async fn follow(
         messages = line;
         session.set(State::Connected(live));
         signals.restored();
+    }
+}
+
+/// Takes in what arrives, until there is nothing more to come.
+async fn listen(messages: MessageStream, session: &Session, signals: &Signals) {
+    let ping = || async {
+        if let Ok(live) = session.live() {
+            nudge::ping(&live.connection).await;
+        }
+    };
+    tokio::select! {
+        () = read(messages, signals) => {}
+        () = nudge::await_jobs(signals, ping) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_agent::manager::{Changed, Job};
+use fleet_agent::manager::{Changed, Job, JobResult};
 use fleet_core::UnitName;
 use tokio::{sync::Notify, time};
 use zbus::{Message, message};
@@ -27,6 +27,7 @@ const GATHER: Duration = Duration::from_millis(3);
 pub(crate) struct Signals {
     state: Mutex<State>,
     news: Notify,
+    job_expected: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -80,9 +81,14 @@ impl Signals {
         type Body<'a> = (u32, zbus::ObjectPath<'a>, &'a str, &'a str);
         let body = message.body();
         match body.deserialize::<Body<'_>>() {
-            Ok((id, _, _, result)) => self.lock().jobs.ended(id, parse_result(result)),
+            Ok((id, _, _, result)) => self.job_ended(id, parse_result(result)),
             Err(error) => tracing::warn!(%error, "signal of a job that ended can't be read"),
         }
+    }
+
+    /// systemd said that a job ended.
+    pub(crate) fn job_ended(&self, id: u32, result: JobResult) {
+        self.lock().jobs.ended(id, result);
     }
 
     /// `true` when a reload begins, `false` when it has ended. Load states have no signal.
@@ -135,7 +141,18 @@ impl Signals {
     /// A call that queues a job begins.
     pub(crate) fn expect_job(&self) -> ExpectedJob<'_> {
         let epoch = self.lock().jobs.expect();
+        self.job_expected.notify_one();
         ExpectedJob { signals: self, epoch }
+    }
+
+    /// Waits until another job has been expected. Cancel-safe; for one caller.
+    pub(crate) async fn job_expected(&self) {
+        self.job_expected.notified().await;
+    }
+
+    /// Whether anybody waits for the end of a job.
+    pub(crate) fn awaits_jobs(&self) -> bool {
+        self.lock().jobs.are_awaited()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -157,7 +174,9 @@ impl State {
 
 fn owner_changed(message: &Message) -> Verdict {
     match message.body().deserialize::<(&str, &str, &str)>() {
-        Ok((name, ..)) if name == SYSTEMD => Verdict::SystemdLeft,
+        // One that only comes, after a bus that was there before it, gets our subscription then:
+        // dbus-daemon keeps it until it can be delivered.
+        Ok((SYSTEMD, old, _)) if !old.is_empty() => Verdict::SystemdLeft,
         _ => Verdict::Continue,
     }
 }

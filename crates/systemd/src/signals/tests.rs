@@ -114,10 +114,15 @@ async fn job_signals_reach_those_who_wait() {
 #[test]
 fn systemd_that_leaves_the_bus_ends_the_session() {
     let signals = Signals::default();
-    let owner =
-        |name: &str| signal("/org/freedesktop/DBus", BUS, "NameOwnerChanged", &(name, ":1.2", ""));
-    assert_eq!(signals.take_in(&owner("org.example")), Verdict::Continue);
-    assert_eq!(signals.take_in(&owner(SYSTEMD)), Verdict::SystemdLeft);
+    for (name, old, new, verdict) in [
+        ("org.example", ":1.2", "", Verdict::Continue),
+        (SYSTEMD, ":1.2", "", Verdict::SystemdLeft),
+        (SYSTEMD, ":1.2", ":1.3", Verdict::SystemdLeft),
+        (SYSTEMD, "", ":1.3", Verdict::Continue),
+    ] {
+        let owner = signal("/org/freedesktop/DBus", BUS, "NameOwnerChanged", &(name, old, new));
+        assert_eq!(signals.take_in(&owner), verdict, "{name} from {old:?} to {new:?}");
+    }
 }
 
 #[test]
