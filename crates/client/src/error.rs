@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use fleet_core::error_text::chain;
 use fleet_schema::{DecodeError, ErrorBody, ErrorEntity, from_json};
 
 use crate::DialError;
@@ -108,20 +109,6 @@ fn worded(status: u16, error: &ErrorBody) -> String {
             format!("{text}\nReason: {}, Message: {}", detail.reason, detail.message)
         }),
     }
-}
-
-/// Joins the texts of an error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

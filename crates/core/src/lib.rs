@@ -2,6 +2,7 @@
 //! states, eligibility. No I/O, no async, no clock.
 
 pub mod eligibility;
+pub mod error_text;
 mod glob;
 mod hash;
 mod lexer;

@@ -7,9 +7,10 @@ mod value;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use fleet_core::error_text::plain;
 use fleet_registry::Keys;
 
-pub(crate) use source::{ConfigError, Layers, load, plain};
+pub(crate) use source::{ConfigError, Layers, load};
 pub(crate) use value::parse_bool;
 
 /// The name of every option, as in the file; the environment has `FLEET_` + upper case.

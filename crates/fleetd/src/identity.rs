@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fleet_core::MachineId;
+use fleet_core::{MachineId, error_text::plain};
 use tracing::{error, warn};
 
 /// Where the machine's id is (machine-id(5)).
@@ -69,7 +69,7 @@ fn report(reason: &str) {
 
 fn read(file: &Path) -> Result<MachineId, String> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("open {}: {}", file.display(), crate::config::plain(&error)))?;
+        .map_err(|error| format!("open {}: {}", file.display(), plain(&error)))?;
     let id = text.trim();
     if id.is_empty() {
         return Err("found empty machineID".to_owned());

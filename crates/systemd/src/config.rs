@@ -128,14 +128,6 @@ pub enum ConnectError {
     },
 }
 
-/// The text of an operating system error, without its number.
-pub(crate) fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let end = text.rfind(" (os error ").unwrap_or(text.len());
-    let mut chars = text[..end].chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,12 +170,5 @@ mod tests {
                 expected.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
             assert_eq!(addresses(*bus, *is_root, set), expected, "{bus:?} {set:?}");
         }
-    }
-
-    #[test]
-    fn system_errors_lose_their_number() {
-        let error = std::io::Error::from_raw_os_error(2);
-        assert_eq!(plain(&error), "no such file or directory");
-        assert_eq!(plain(&std::io::Error::other("odd")), "odd");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::num::NonZeroUsize;
 
+use fleet_core::error_text::plain;
 use tokio::{net::UnixStream, time};
 use zbus::{Connection, MessageStream, connection::Builder};
 
 use crate::{
     calls::{BUS, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, UNIT},
-    config::{Config, ConnectError, Endpoint, plain},
+    config::{Config, ConnectError, Endpoint},
     object_path,
     private::PrivateSocket,
 };

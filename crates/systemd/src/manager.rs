@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use fleet_agent::manager::{Changed, Job, ManagerError, UnitManager};
-use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
+use fleet_core::{UnitFile, UnitHash, UnitName, UnitState, error_text::plain};
 use futures::{StreamExt as _, stream};
 use tokio::{
     task::{self, JoinSet},
@@ -18,7 +18,7 @@ use tracing::{debug, error, info};
 use crate::{
     bus::{CallError, Limits},
     calls::{Calls, Verb},
-    config::{Config, ConnectError, plain},
+    config::{Config, ConnectError},
     dial::dial,
     directory::Directory,
     reload::Due,

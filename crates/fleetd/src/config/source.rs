@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use fleet_core::error_text::plain;
+
 use super::{
     OPTIONS,
     ini::{self, IniError},
@@ -197,12 +199,4 @@ impl Layers {
                 .ok_or_else(|| format!("invalid value {text:?}: must be a number"))
         })
     }
-}
-
-/// An operating-system error without the number that Rust appends.
-pub(crate) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    let mut chars = text[..end].chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
