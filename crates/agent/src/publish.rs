@@ -213,17 +213,14 @@ impl Publisher {
     }
 
     async fn publish(&mut self) {
-        let Some(here) = &self.here else { return };
+        let Some(here) = self.here.clone() else { return };
         let Some(presence) = self.presence.current.borrow_and_update().clone() else { return };
-        if self.lease != Some(presence.lease) {
-            // What hung on another lease is gone, or will be.
-            self.lease = Some(presence.lease);
-            self.board.send_modify(|board| {
-                board.published.values_mut().for_each(|state| *state = None);
-                board.troubles.values_mut().for_each(|trouble| *trouble = None);
-            });
+        if self.lease != Some(presence.lease)
+            && let Err(error) = self.recall(&presence).await
+        {
+            return self.not_published(&error);
         }
-        let now = states_of(here, &self.states);
+        let now = states_of(&here, &self.states);
         let is_here = |name: &UnitName| here.contains_key(name);
         let pending = differences(&now, is_here, &self.board.borrow().published);
         let is_told = |name: &UnitName| self.told.contains_key(name);
@@ -236,6 +233,20 @@ impl Publisher {
             Ok(()) => self.published(pending, troubles),
             Err(error) => self.not_published(&error),
         }
+    }
+
+    /// Finds out what is there under a lease that is new here. What hung on another is gone, or
+    /// will be; what the fleetd before this one has published under this one needn't be again.
+    async fn recall(&mut self, presence: &Presence) -> Result<(), RegistryError> {
+        let names: Vec<UnitName> = self.board.borrow().published.keys().cloned().collect();
+        let lease = Some(presence.lease);
+        let mut found = self.registry.published(&presence.machine, lease, &names).await?;
+        self.board.send_modify(|board| {
+            board.published.iter_mut().for_each(|(name, state)| *state = found.remove(name));
+            board.troubles.values_mut().for_each(|trouble| *trouble = None);
+        });
+        self.lease = lease;
+        Ok(())
     }
 
     async fn write(

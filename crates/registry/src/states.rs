@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet_core::{MachineId, UnitName};
-use fleet_store::{Compare, Key, MAX_TXN_OPS, Op, Range, StoreError, Txn};
+use fleet_store::{Compare, Key, KeyValue, LeaseId, MAX_TXN_OPS, Op, Range, StoreError, Txn};
 use serde::Serialize;
 
 use crate::{
@@ -124,13 +124,15 @@ impl Registry {
     }
 
     /// What this machine has published and is still there, by unit: for a fleetd that adopts an
-    /// earlier one's presence and knows which units it may have published (`candidates`).
+    /// earlier one's presence and knows which units it may have published (`candidates`). With a
+    /// `lease` only what hangs on that: the rest won't stay.
     ///
     /// # Errors
     /// The store failed.
     pub async fn published<'a>(
         &self,
         machine: &MachineId,
+        lease: Option<LeaseId>,
         candidates: impl IntoIterator<Item = &'a UnitName> + Send,
     ) -> Result<BTreeMap<UnitName, PublishedState>, RegistryError> {
         let names: Vec<&UnitName> = candidates.into_iter().collect();
@@ -138,8 +140,9 @@ impl Registry {
             names.iter().map(|name| self.keys.state(name.as_str(), machine.as_str())).collect();
         let kvs = self.get_all(&keys, None).await?;
         // One that can't be understood counts as not published, so it is written again.
-        let known = |(name, kv): (&UnitName, Option<_>)| {
-            Some((name.clone(), decode::<PublishedState>(&kv?).ok()?.value))
+        let known = |(name, kv): (&UnitName, Option<KeyValue>)| {
+            let kv = kv.filter(|kv| lease.is_none() || kv.lease == lease)?;
+            Some((name.clone(), decode::<PublishedState>(&kv).ok()?.value))
         };
         Ok(names.into_iter().zip(kvs).filter_map(known).collect())
     }

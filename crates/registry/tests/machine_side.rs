@@ -57,8 +57,14 @@ async fn a_successor_adopts_entry_lease_and_states() {
     let after = world.registry.machine(&machine("m1")).await.unwrap().unwrap();
     assert_eq!((after.value, after.created), (changed, before.created));
     let candidates = [unit("a.service"), unit("b.service")];
-    let published = world.registry.published(&machine("m1"), &candidates).await.unwrap();
-    assert_eq!(published.into_keys().collect::<Vec<_>>(), [unit("a.service")]);
+    for (lease, expected) in [
+        (None, &[unit("a.service")][..]),
+        (Some(first.lease), &[unit("a.service")]),
+        (Some(LeaseId(first.lease.0 + 1)), &[]),
+    ] {
+        let found = world.registry.published(&machine("m1"), lease, &candidates).await.unwrap();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), expected, "{lease:?}");
+    }
 }
 
 #[tokio::test]
@@ -185,14 +191,14 @@ async fn states_that_are_too_large_together_are_published_and_one_alone_costs_on
         (0..100).map(|n| (unit(&format!("u{n:02}.service")), state(50_000))).collect();
     world.registry.publish(&presence, &states).await.unwrap();
     let names: Vec<_> = states.keys().cloned().collect();
-    let found = world.registry.published(&machine("m1"), &names).await.unwrap();
+    let found = world.registry.published(&machine("m1"), None, &names).await.unwrap();
     assert_eq!(found.len(), 100);
 
     states.values_mut().for_each(|state| *state = None);
     states.insert(unit("u50.service"), state(2_000_000));
     let refused = world.registry.publish(&presence, &states).await;
     assert!(matches!(refused, Err(RegistryError::Store(StoreError::Refused(_)))), "{refused:?}");
-    let found = world.registry.published(&machine("m1"), &names).await.unwrap();
+    let found = world.registry.published(&machine("m1"), None, &names).await.unwrap();
     assert_eq!(found.into_keys().collect::<Vec<_>>(), [unit("u50.service")], "as it was");
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet_agent::Ended;
 use fleet_core::JobState::Launched;
-use fleet_store::{Key, Op, Store, Txn};
+use fleet_store::{Key, Op, Range, Store, Txn};
 use fleet_testkit::eventually;
 use tokio::{
     sync::watch,
@@ -31,6 +31,28 @@ async fn a_lost_lease_is_taken_anew_and_everything_published_again() {
     cluster.shows("g.service", "active", Launched).await;
     assert_ne!(daemon.presence.current.borrow().clone().unwrap().lease, lost.lease);
     assert_eq!(host.deeds(), [], "no unit was touched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_writes_only_the_states_that_are_not_there_yet() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    for unit in ["same.service", "fails.service"] {
+        cluster.launch(unit, RUNS).await;
+        cluster.shows(unit, "active", Launched).await;
+    }
+    let written = async || {
+        let key = Key::from("/fleet/state/same.service,m1");
+        let found = cluster.store.read(&[Range::key(key)], None).await.unwrap();
+        found.ranges[0].kvs[0].mod_revision
+    };
+    let before = written().await;
+    daemon.kill().await;
+    host.manager.set_state(&name("fails.service"), "failed", "failed");
+    let _daemon = host.boot(&cluster).await;
+    cluster.shows("fails.service", "failed", Launched).await;
+    time::sleep(TTL * 2).await;
+    assert_eq!(written().await, before);
 }
 
 #[tokio::test(start_paused = true)]

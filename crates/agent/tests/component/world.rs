@@ -102,7 +102,7 @@ impl Cluster {
     /// What `m1` has published of a unit.
     pub(crate) async fn published(&self, unit: &str) -> Option<PublishedState> {
         let (machine, unit) = ("m1".parse().unwrap(), name(unit));
-        self.registry.published(&machine, [&unit]).await.unwrap().remove(&unit)
+        self.registry.published(&machine, None, [&unit]).await.unwrap().remove(&unit)
     }
 
     /// Waits until `m1` tells this of why a unit isn't as it should be; `None` is nothing.
