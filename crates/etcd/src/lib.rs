@@ -13,10 +13,12 @@
 mod call;
 mod config;
 mod convert;
+mod dial;
 mod failure;
 mod link;
 mod store;
 mod watch;
 
 pub use config::{ConfigError, EtcdConfig, Login, Tls};
+pub use dial::{Dial, Stream};
 pub use store::EtcdStore;

@@ -31,6 +31,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config::Login,
+    dial::Reach,
     failure::{Failure, is_auth_disabled},
 };
 
@@ -70,14 +71,20 @@ type Dialling = Shared<BoxFuture<'static, Result<Link, Failure>>>;
 /// What it takes to make a connection.
 struct Dialler {
     endpoints: Vec<Endpoint>,
+    reach: Reach,
     login: Option<Login>,
     /// For one endpoint.
     timeout: Duration,
 }
 
 impl Links {
-    pub(crate) fn new(endpoints: Vec<Endpoint>, login: Option<Login>, timeout: Duration) -> Self {
-        let dialler = Arc::new(Dialler { endpoints, login, timeout });
+    pub(crate) fn new(
+        endpoints: Vec<Endpoint>,
+        reach: Reach,
+        login: Option<Login>,
+        timeout: Duration,
+    ) -> Self {
+        let dialler = Arc::new(Dialler { endpoints, reach, login, timeout });
         Self { dialler, slot: Mutex::new(Slot { first: 0, dialled: 0, link: None }) }
     }
 
@@ -170,7 +177,7 @@ impl Dialler {
     }
 
     async fn dial_one(&self, endpoint: usize, number: u64) -> Result<Link, Failure> {
-        let connected = self.endpoints[endpoint].connect().await;
+        let connected = self.reach.connect(&self.endpoints[endpoint]).await;
         let channel = connected.map_err(|error| Failure::from(etcd_client::Error::from(error)))?;
         let client = self.log_in(channel).await?;
         Ok(Link {

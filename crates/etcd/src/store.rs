@@ -12,6 +12,7 @@ use crate::{
     call::{Repeat, call},
     config::{ConfigError, EtcdConfig},
     convert,
+    dial::{Dial, Reach},
     failure::Failure,
     link::{Link, Links},
     watch,
@@ -35,9 +36,21 @@ impl EtcdStore {
     /// # Errors
     /// When the configuration can't work, whatever etcd does.
     pub fn connect(config: EtcdConfig) -> Result<Self, ConfigError> {
+        Self::over(config, Reach::default())
+    }
+
+    /// As [`connect`](Self::connect), over streams that `dial` opens.
+    ///
+    /// # Errors
+    /// When the configuration can't work, whatever etcd does.
+    pub fn connect_with(config: EtcdConfig, dial: Arc<dyn Dial>) -> Result<Self, ConfigError> {
+        Self::over(config, Reach(Some(dial)))
+    }
+
+    fn over(config: EtcdConfig, reach: Reach) -> Result<Self, ConfigError> {
         let mut endpoints = config.endpoints()?;
         fastrand::shuffle(&mut endpoints);
-        let links = Links::new(endpoints, config.login, config.request_timeout);
+        let links = Links::new(endpoints, reach, config.login, config.request_timeout);
         Ok(Self(Arc::new(Shared { links, request_timeout: config.request_timeout })))
     }
 

@@ -13,6 +13,7 @@ use crate::{
     error::CliError,
     help, log,
     session::Session,
+    ssh::Ssh,
     ui::Ui,
 };
 
@@ -40,6 +41,26 @@ pub(crate) fn run(
     }
 }
 
+/// Runs a command that needs a cluster.
+async fn on_cluster(
+    verb: Verb,
+    matches: &ArgMatches,
+    config: &Config,
+    ui: &Ui,
+) -> Result<(), CliError> {
+    let ssh = Ssh::new(config.ssh.clone());
+    let work = async {
+        let api = connect(config, &ssh, ui).await?;
+        commands::run(verb, matches, &Session::new(&*api, ui, &ssh)).await
+    };
+    if !ssh.has_tunnel() && !verb.uses_ssh() {
+        return work.await;
+    }
+    let result = ssh.interruptible(work).await;
+    ssh.close().await;
+    result
+}
+
 /// Runs a command to its end, on this thread.
 fn command(verb: Verb, matches: &ArgMatches, config: &Config, ui: &Ui) -> Result<(), CliError> {
     log::start(config.debug);
@@ -52,10 +73,7 @@ fn command(verb: Verb, matches: &ArgMatches, config: &Config, ui: &Ui) -> Result
         match verb {
             Verb::Verify => commands::verify::run(),
             Verb::FdForward => commands::fd_forward::run(matches).await,
-            verb => {
-                let api = connect(config, ui).await?;
-                commands::run(verb, matches, &Session::new(&*api, ui)).await
-            }
+            verb => on_cluster(verb, matches, config, ui).await,
         }
     });
     // A name that is still being looked up, or a stdin that nobody ends, holds nobody up.

@@ -17,7 +17,7 @@ mod verb;
 mod words;
 
 pub use tree::command;
-pub(crate) use values::{boolean, seconds};
+pub(crate) use values::{boolean, limit, seconds};
 pub(crate) use verb::Verb;
 
 /// What is to be done.
@@ -67,8 +67,8 @@ fn topic(matches: &ArgMatches) -> Invocation {
     match flags::words(matches).first() {
         None => Invocation::Help(None),
         Some(word) => match words::find(word) {
-            words::Found::Verb(verb) => Invocation::Help(Some(verb)),
-            _ => Invocation::HelpOfUnknown(word.clone()),
+            Some(verb) => Invocation::Help(Some(verb)),
+            None => Invocation::HelpOfUnknown(word.clone()),
         },
     }
 }

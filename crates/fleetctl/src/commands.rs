@@ -8,12 +8,15 @@ pub(crate) mod cat;
 pub(crate) mod destroy;
 pub(crate) mod fd_forward;
 pub(crate) mod help;
+pub(crate) mod journal;
 pub(crate) mod list_machines;
 pub(crate) mod list_unit_files;
 pub(crate) mod list_units;
 pub(crate) mod load;
 pub(crate) mod restart;
+pub(crate) mod ssh;
 pub(crate) mod start;
+pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod unload;
@@ -33,12 +36,15 @@ pub(crate) async fn run(
     match verb {
         Verb::Cat => cat::run(matches, session).await,
         Verb::Destroy => destroy::run(matches, session).await,
+        Verb::Journal => journal::run(matches, session).await,
         Verb::ListMachines => list_machines::run(matches, session).await,
         Verb::ListUnitFiles => list_unit_files::run(matches, session).await,
         Verb::ListUnits => list_units::run(matches, session).await,
         Verb::Load => load::run(matches, session).await,
         Verb::Restart => restart::run(matches, session).await,
+        Verb::Ssh => ssh::run(matches, session).await,
         Verb::Start => start::run(matches, session).await,
+        Verb::Status => status::run(matches, session).await,
         Verb::Stop => stop::run(matches, session).await,
         Verb::Submit => submit::run(matches, session).await,
         Verb::Unload => unload::run(matches, session).await,

@@ -4,8 +4,10 @@ use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, parser::ValueSource};
 
+use fleet_ssh::Settings;
+
 use crate::{
-    args::{boolean, seconds},
+    args::{boolean, limit, seconds},
     certificates::Files,
     error::CliError,
 };
@@ -28,12 +30,21 @@ pub(crate) struct Config {
     pub(crate) certificates: Files,
     /// How long a request may take.
     pub(crate) request_timeout: Option<Duration>,
-    /// The host to tunnel through; empty for none.
-    pub(crate) tunnel: String,
+    /// How hosts are reached over SSH.
+    pub(crate) ssh: Ssh,
     /// Whether debug output is wanted.
     pub(crate) debug: bool,
     /// Whether only the version is wanted.
     pub(crate) version: bool,
+}
+
+/// How hosts are reached over SSH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ssh {
+    /// What was said; `~/.ssh/config` and the defaults say the rest.
+    pub(crate) settings: Settings,
+    /// The host to tunnel through, as it was given.
+    pub(crate) tunnel: Option<String>,
 }
 
 impl Config {
@@ -43,9 +54,6 @@ impl Config {
         environment: &Environment<'_>,
     ) -> Result<Self, CliError> {
         let layers = Layers { matches, environment };
-        // Flags that nothing needs yet must still have a meaning.
-        layers.flag("strict-host-key-checking")?;
-        layers.seconds("ssh-timeout")?;
         Ok(Self {
             endpoint: layers.text("endpoint")?,
             driver: layers.text("driver")?,
@@ -57,7 +65,18 @@ impl Config {
                 key: layers.file("key-file", "etcd-keyfile")?,
             },
             request_timeout: layers.seconds("request-timeout")?,
-            tunnel: layers.text("tunnel")?,
+            ssh: Ssh {
+                settings: Settings {
+                    user: layers.said("ssh-username")?,
+                    timeout: layers.limit("ssh-timeout")?,
+                    strict: layers.said_flag("strict-host-key-checking")?,
+                    known_hosts: layers.said("known-hosts-file")?,
+                    identities: layers.several("ssh-identity")?,
+                    agent: layers.variable("SSH_AUTH_SOCK"),
+                    home: layers.variable("HOME"),
+                },
+                tunnel: layers.said("tunnel")?,
+            },
             debug: layers.flag("debug")?,
             version: layers.flag("version")?,
         })
@@ -85,11 +104,42 @@ impl Layers<'_> {
         Ok(self.value(flag, seconds)?.unwrap_or_else(given))
     }
 
+    fn limit(&self, flag: &str) -> Result<Duration, CliError> {
+        // There is always a value: the flag has a default.
+        let given = || self.matches.get_one(flag).copied().unwrap_or_default();
+        Ok(self.value(flag, limit)?.unwrap_or_else(given))
+    }
+
+    /// The text, if the command line or the environment says one.
+    fn said(&self, flag: &str) -> Result<Option<String>, CliError> {
+        let said = self.is_given(flag) || self.environment_of(flag).is_some();
+        Ok(Some(self.text(flag)?).filter(|text| said && !text.is_empty()))
+    }
+
+    /// The value, if the command line or the environment says one.
+    fn said_flag(&self, flag: &str) -> Result<Option<bool>, CliError> {
+        let said = self.is_given(flag) || self.environment_of(flag).is_some();
+        Ok(Some(self.flag(flag)?).filter(|_| said))
+    }
+
+    /// The texts of a flag that may be given several times, or of its variable, where colons
+    /// separate them.
+    fn several(&self, flag: &str) -> Result<Vec<String>, CliError> {
+        let given: Vec<String> =
+            self.matches.get_many(flag).into_iter().flatten().cloned().collect();
+        let split = |text: &str| {
+            Ok::<_, CliError>(text.split(':').map(str::to_owned).collect::<Vec<String>>())
+        };
+        let mut texts = self.value(flag, split)?.unwrap_or(given);
+        texts.retain(|text| !text.is_empty());
+        Ok(texts)
+    }
+
     /// A file with two flags. On the command line the later one counts; an empty name is none.
     fn file(&self, flag: &str, deprecated: &str) -> Result<Option<PathBuf>, CliError> {
         let (new, old) = (self.text(flag)?, self.text(deprecated)?);
         let place = |flag: &str| {
-            let given = self.matches.value_source(flag) == Some(ValueSource::CommandLine);
+            let given = self.is_given(flag);
             self.matches.indices_of(flag).into_iter().flatten().max().filter(|_| given)
         };
         // Without a place it comes from the environment, where the new name wins.
@@ -104,17 +154,30 @@ impl Layers<'_> {
         flag: &str,
         read: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, CliError> {
-        let variable = format!("FLEETCTL_{}", flag.to_uppercase().replace('-', "_"));
-        let text = (self.environment)(&variable).filter(|text| !text.is_empty());
-        let Some(text) = text else { return Ok(None) };
+        let Some((variable, text)) = self.environment_of(flag) else { return Ok(None) };
         let value = read(&text).map_err(|error| CliError::Usage {
             message: format!(
                 "invalid value \"{text}\" of environment variable {variable}: {error}"
             ),
             hint: "Run 'fleetctl --help' for usage.".to_owned(),
         })?;
-        let given = self.matches.value_source(flag) == Some(ValueSource::CommandLine);
-        Ok((!given).then_some(value))
+        Ok((!self.is_given(flag)).then_some(value))
+    }
+
+    /// The variable of a flag and its text, unless that is empty.
+    fn environment_of(&self, flag: &str) -> Option<(String, String)> {
+        let variable = format!("FLEETCTL_{}", flag.to_uppercase().replace('-', "_"));
+        let text = self.variable(&variable)?;
+        Some((variable, text))
+    }
+
+    /// The text of a variable, unless that is empty.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|text| !text.is_empty())
+    }
+
+    fn is_given(&self, flag: &str) -> bool {
+        self.matches.value_source(flag) == Some(ValueSource::CommandLine)
     }
 }
 
@@ -131,6 +194,74 @@ mod tests {
         Config::new(&matches, &environment)
     }
 
+    /// Of SSH nothing is said.
+    fn unsaid() -> Ssh {
+        let settings = Settings {
+            user: None,
+            timeout: Duration::from_secs(10),
+            strict: None,
+            known_hosts: None,
+            identities: Vec::new(),
+            agent: None,
+            home: None,
+        };
+        Ssh { settings, tunnel: None }
+    }
+
+    #[test]
+    fn of_ssh_what_is_said_is_told_from_what_is_not() {
+        let ssh =
+            |words: &[&str], variables: &[(&str, &str)]| config(words, variables).unwrap().ssh;
+        let variables = [
+            ("FLEETCTL_TUNNEL", "t"),
+            ("FLEETCTL_SSH_USERNAME", "u"),
+            ("FLEETCTL_SSH_TIMEOUT", "0.5"),
+            ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "f"),
+            ("FLEETCTL_KNOWN_HOSTS_FILE", "k"),
+            ("FLEETCTL_SSH_IDENTITY", "a::b c:~/d"),
+            ("SSH_AUTH_SOCK", "/run/agent"),
+            ("HOME", "/home/me"),
+        ];
+        let from_environment = Ssh {
+            settings: Settings {
+                user: Some("u".into()),
+                timeout: Duration::from_millis(500),
+                strict: Some(false),
+                known_hosts: Some("k".into()),
+                identities: vec!["a".into(), "b c".into(), "~/d".into()],
+                agent: Some("/run/agent".into()),
+                home: Some("/home/me".into()),
+            },
+            tunnel: Some("t".into()),
+        };
+        assert_eq!(ssh(&[], &variables), from_environment);
+        let flags = [
+            "--tunnel=T",
+            "--ssh-username=U",
+            "--ssh-timeout=2",
+            "--strict-host-key-checking",
+            "--known-hosts-file=K",
+            "--ssh-identity=I",
+            "--ssh-identity",
+            "J:1",
+        ];
+        let given = ssh(&flags, &variables);
+        assert_eq!(given.tunnel.as_deref(), Some("T"));
+        assert_eq!(given.settings.user.as_deref(), Some("U"));
+        assert_eq!(given.settings.timeout, Duration::from_secs(2));
+        assert_eq!(given.settings.strict, Some(true));
+        assert_eq!(given.settings.known_hosts.as_deref(), Some("K"));
+        assert_eq!(given.settings.identities, ["I", "J:1"]);
+        let same_as_default = ssh(&["--ssh-username=core", "--ssh-timeout=10"], &[]);
+        assert_eq!(same_as_default.settings.user.as_deref(), Some("core"));
+        let emptied = ssh(
+            &["--tunnel=", "--ssh-username=", "--ssh-identity=", "--known-hosts-file="],
+            &variables,
+        );
+        assert_eq!((emptied.tunnel, emptied.settings.user), (None, None));
+        assert!(emptied.settings.identities.is_empty() && emptied.settings.known_hosts.is_none());
+    }
+
     #[test]
     fn without_anything_the_defaults_hold() {
         let expected = Config {
@@ -140,12 +271,21 @@ mod tests {
             experimental_api: true,
             certificates: Files::default(),
             request_timeout: Some(Duration::from_secs(3)),
-            tunnel: String::new(),
+            ssh: unsaid(),
             debug: false,
             version: false,
         };
         assert_eq!(config(&[], &[]).unwrap(), expected);
-        let empty = [("FLEETCTL_ENDPOINT", ""), ("FLEETCTL_DEBUG", "")];
+        let empty = [
+            ("FLEETCTL_ENDPOINT", ""),
+            ("FLEETCTL_DEBUG", ""),
+            ("FLEETCTL_TUNNEL", ""),
+            ("FLEETCTL_SSH_USERNAME", ""),
+            ("FLEETCTL_SSH_TIMEOUT", ""),
+            ("FLEETCTL_SSH_IDENTITY", ""),
+            ("FLEETCTL_STRICT_HOST_KEY_CHECKING", ""),
+            ("SSH_AUTH_SOCK", ""),
+        ];
         assert_eq!(config(&[], &empty).unwrap(), expected);
     }
 
@@ -202,6 +342,8 @@ mod tests {
             ("FLEETCTL_EXPERIMENTAL_API", "TrUe"),
             ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "yes"),
             ("FLEETCTL_SSH_TIMEOUT", "abc"),
+            ("FLEETCTL_SSH_TIMEOUT", "0"),
+            ("FLEETCTL_SSH_TIMEOUT", "-1"),
         ] {
             let error = config(&["--debug", "--request-timeout=1"], &[(variable, value)]);
             let error = error.unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use fleet_client::{Client, Direct, Endpoint};
+use fleet_client::{Client, Dial, Direct, Endpoint};
 use tracing::warn;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     error::CliError,
     etcd::{self, Etcd},
+    ssh::{Ssh, Tunnel},
     ui::Ui,
 };
 
@@ -20,12 +21,9 @@ const ETCD: &str = "etcd";
 /// Where etcd was looked for before fleet had an API.
 const OLD_ETCD: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
 
-/// A client of the cluster that `config` names. To the API nothing is sent yet; etcd is asked
-/// whether this fleetctl is older than the cluster.
-pub(crate) async fn connect(config: &Config, ui: &Ui) -> Result<Box<dyn Api>, CliError> {
-    if !config.tunnel.is_empty() {
-        return Err(failed("--tunnel works over SSH, which this fleetctl does not speak yet"));
-    }
+/// A client of the cluster that `config` names. The tunnel is established, if there is one. To the
+/// API nothing is sent yet; etcd is asked whether this fleetctl is older than the cluster.
+pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<dyn Api>, CliError> {
     let files = config.certificates.read().map_err(failed)?;
     match &*config.driver {
         DRIVER => {
@@ -38,7 +36,11 @@ pub(crate) async fn connect(config: &Config, ui: &Ui) -> Result<Box<dyn Api>, Cl
                 warn!("multiple endpoints provided but only the first ({first}) is used");
             }
             let tls = files.map(|(_, tls)| tls);
-            Ok(Box::new(Client::with(endpoint, Arc::new(Direct), tls, config.request_timeout)))
+            let dial: Arc<dyn Dial> = match tunnel(ssh).await? {
+                None => Arc::new(Direct),
+                Some(tunnel) => Arc::new(tunnel),
+            };
+            Ok(Box::new(Client::with(endpoint, dial, tls, config.request_timeout)))
         }
         ETCD => {
             let unused_api = config.endpoint == ENDPOINT && !config.experimental_api;
@@ -49,6 +51,7 @@ pub(crate) async fn connect(config: &Config, ui: &Ui) -> Result<Box<dyn Api>, Cl
                 key_prefix: &config.etcd_key_prefix,
                 tls,
                 request_timeout: config.request_timeout,
+                dial: tunnel(ssh).await?.map(|tunnel| Arc::new(tunnel) as _),
             };
             let etcd = Etcd::connect(settings).map_err(failed)?;
             etcd.check_version(ui).await;
@@ -56,6 +59,13 @@ pub(crate) async fn connect(config: &Config, ui: &Ui) -> Result<Box<dyn Api>, Cl
         }
         other => Err(failed(format_args!("unrecognized driver \"{other}\""))),
     }
+}
+
+async fn tunnel(ssh: &Ssh) -> Result<Option<Tunnel>, CliError> {
+    let connection = ssh.tunnel().await;
+    let connection = connection
+        .map_err(|error| failed(format_args!("failed initializing SSH client: {error}")))?;
+    Ok(connection.map(Tunnel::new))
 }
 
 fn failed(error: impl Display) -> CliError {

@@ -21,6 +21,9 @@ pub(crate) enum CliError {
     /// It failed, and has said so.
     #[error("failed")]
     Reported,
+    /// It ends with the code of what it ran, or has said why it couldn't run it.
+    #[error("ended with {0}")]
+    Ended(u8),
     /// The words or the environment mean nothing.
     #[error("Error: {message}")]
     Usage {
@@ -43,6 +46,11 @@ impl CliError {
         Self::Failed(text.into())
     }
 
+    /// The result of a command that ran others, the first of which that failed ended with `code`.
+    pub(crate) fn ended(code: u8) -> Result<(), Self> {
+        if code == 0 { Ok(()) } else { Err(Self::Ended(code)) }
+    }
+
     /// Tells the user, and says with which code to end.
     pub(crate) fn report(&self, ui: &Ui) -> ExitCode {
         match self {
@@ -51,6 +59,7 @@ impl CliError {
                 ExitCode::from(FAILED)
             }
             Self::Reported => ExitCode::from(FAILED),
+            Self::Ended(code) => ExitCode::from(*code),
             Self::Usage { hint, .. } => {
                 ui.err(self);
                 ui.err(format_args!("\n{hint}"));

@@ -6,10 +6,10 @@ use std::{error::Error, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use fleet_client::Removal;
 use fleet_core::{InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, validate};
-use fleet_etcd::{ConfigError, EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls};
 use fleet_registry::{
     InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError, StateFilter,
-    StateView, Unit,
+    StateView, TooLarge, Unit, check_size,
 };
 use fleet_schema as schema;
 use tracing::error;
@@ -29,12 +29,13 @@ const ATTEMPTS: usize = 16;
 const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Where the registry is.
-#[derive(Debug)]
 pub(crate) struct Settings<'a> {
     pub(crate) endpoints: Vec<String>,
     pub(crate) key_prefix: &'a str,
     pub(crate) tls: Tls,
     pub(crate) request_timeout: Option<Duration>,
+    /// How its members are reached, unless directly.
+    pub(crate) dial: Option<Arc<dyn Dial>>,
 }
 
 /// Settings that can't work.
@@ -62,6 +63,8 @@ enum EtcdError {
     Name(#[from] InvalidUnitName),
     #[error(transparent)]
     Invalid(#[from] InvalidUnit),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     #[error("unit does not exist and options field empty")]
     NoContent,
     #[error("unit is not launched")]
@@ -94,12 +97,16 @@ impl Etcd {
         if let Some(scheme) = settings.endpoints.iter().find_map(|url| foreign_scheme(url)) {
             return Err(BadSettings::Scheme(scheme.to_owned()));
         }
-        let store = EtcdStore::connect(EtcdConfig {
+        let config = EtcdConfig {
             endpoints: settings.endpoints,
             login: None,
             tls: settings.tls,
             request_timeout: settings.request_timeout.unwrap_or(UNLIMITED),
-        })?;
+        };
+        let store = match settings.dial {
+            None => EtcdStore::connect(config)?,
+            Some(dial) => EtcdStore::connect_with(config, dial)?,
+        };
         Ok(Self { registry: Registry::new(Arc::new(store), keys) })
     }
 
@@ -124,6 +131,7 @@ impl Etcd {
             return Err(EtcdError::NoContent);
         }
         let file = validate(&name, options.into_iter().map(Into::into).collect())?;
+        check_size(&file)?;
         let inactive = JobState::Inactive;
         decided(async || match self.registry.unit(&name).await? {
             None => self.registry.create_unit(&name, &file, inactive).await,

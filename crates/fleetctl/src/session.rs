@@ -1,4 +1,4 @@
-//! What a command works with: a cluster, the user, and the machines once they were asked for.
+//! What a command works with: a cluster, the user, SSH, and the machines once they were asked for.
 
 use fleet_schema::Unit;
 use tokio::sync::OnceCell;
@@ -7,6 +7,7 @@ use tracing::debug;
 use crate::{
     api::Api,
     legend::{self, Machines, Width},
+    ssh::Ssh,
     ui::Ui,
 };
 
@@ -14,13 +15,14 @@ use crate::{
 pub(crate) struct Session<'a> {
     pub(crate) api: &'a dyn Api,
     pub(crate) ui: &'a Ui,
+    pub(crate) ssh: &'a Ssh,
     machines: OnceCell<Machines>,
 }
 
 impl<'a> Session<'a> {
     /// A session in which nothing was asked yet.
-    pub(crate) fn new(api: &'a dyn Api, ui: &'a Ui) -> Self {
-        Self { api, ui, machines: OnceCell::new() }
+    pub(crate) fn new(api: &'a dyn Api, ui: &'a Ui, ssh: &'a Ssh) -> Self {
+        Self { api, ui, ssh, machines: OnceCell::new() }
     }
 
     /// The machines, asked for once. Without an answer there are none: they only decorate.

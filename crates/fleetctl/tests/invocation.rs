@@ -114,11 +114,12 @@ fn help_of_a_command_has_its_sections() {
     out|      --experimental-api           DEPRECATED: do not use this flag. (default true)
     out|  -h, --help                       Print help and exit
     out|      --key-file string            Key of the client certificate, a PEM file
-    out|      --known-hosts-file string    Where SSH host keys are kept (default "~/.fleetctl/known_hosts")
+    out|      --known-hosts-file string    Where the keys of SSH hosts are kept (default "~/.fleetctl/known_hosts")
     out|      --request-timeout float      Time in seconds a request may take, 0 for no limit (default 3)
-    out|      --ssh-timeout float          Time in seconds that connecting over SSH may take, 0 for no limit (default 10)
+    out|      --ssh-identity string        Private key to log in with over SSH after the agent's keys; may be given several times
+    out|      --ssh-timeout float          Time in seconds that connecting to each SSH host may take, more than 0 (default 10)
     out|      --ssh-username string        Name to log in with over SSH (default "core")
-    out|      --strict-host-key-checking   Verify SSH host keys (default true)
+    out|      --strict-host-key-checking   Verify the keys of SSH hosts (default true)
     out|      --tunnel string              Reach the cluster through this host, HOST[:PORT], over SSH
     out|      --version                    Print the version and exit
     out|
@@ -150,12 +151,15 @@ fn help_lists_all_commands() {
     out|→destroy→→Destroy one or more units in the cluster
     out|→fd-forward→Proxy stdin and stdout to a unix domain socket
     out|→help→→Help about any command
+    out|→journal→→Print the journal of a unit in the cluster to stdout
     out|→list-machines→Enumerate the current hosts in the cluster
     out|→list-unit-files→List the units that exist in the cluster.
     out|→list-units→List the current state of units in the cluster
     out|→load→→Schedule one or more units in the cluster, first submitting them if necessary.
     out|→restart→→Instruct systemd to rolling restart one or more units in the cluster.
+    out|→ssh→→Open interactive shell on a machine in the cluster
     out|→start→→Instruct systemd to start one or more units in the cluster, first submitting and loading if necessary.
+    out|→status→→Output the status of one or more units in the cluster
     out|→stop→→Instruct systemd to stop one or more units in the cluster.
     out|→submit→→Upload one or more units to the cluster without starting them
     out|→unload→→Unschedule one or more units in the cluster.
@@ -179,11 +183,12 @@ fn help_lists_all_commands() {
     out|      --experimental-api           DEPRECATED: do not use this flag. (default true)
     out|  -h, --help                       Print help and exit
     out|      --key-file string            Key of the client certificate, a PEM file
-    out|      --known-hosts-file string    Where SSH host keys are kept (default "~/.fleetctl/known_hosts")
+    out|      --known-hosts-file string    Where the keys of SSH hosts are kept (default "~/.fleetctl/known_hosts")
     out|      --request-timeout float      Time in seconds a request may take, 0 for no limit (default 3)
-    out|      --ssh-timeout float          Time in seconds that connecting over SSH may take, 0 for no limit (default 10)
+    out|      --ssh-identity string        Private key to log in with over SSH after the agent's keys; may be given several times
+    out|      --ssh-timeout float          Time in seconds that connecting to each SSH host may take, more than 0 (default 10)
     out|      --ssh-username string        Name to log in with over SSH (default "core")
-    out|      --strict-host-key-checking   Verify SSH host keys (default true)
+    out|      --strict-host-key-checking   Verify the keys of SSH hosts (default true)
     out|      --tunnel string              Reach the cluster through this host, HOST[:PORT], over SSH
     out|      --version                    Print the version and exit
     out|
@@ -215,21 +220,66 @@ fn verify_says_that_it_was_given_up() {
 }
 
 #[test]
-fn what_works_over_ssh_is_not_taken_for_something_else() {
-    for (words, name) in
-        [("status x", "status"), ("stat x", "status"), ("j x", "journal"), ("ssh a b", "ssh")]
-    {
-        let text = format!(
-            "rc 1\nerr|Error: command \"{name}\" works over SSH, which this fleetctl does not speak yet\n"
-        );
-        assert_eq!(alone(words, &[]).transcript(), text, "{words}");
+fn commands_that_work_over_ssh_are_found_by_their_beginnings() {
+    for (words, text) in [
+        ("j", "One unit file must be provided."),
+        ("ss", "Unable to proceed: one machine or unit must be provided"),
+        (
+            "ssh --machine a --unit b",
+            "Both machine and unit flags provided, please specify only one.",
+        ),
+    ] {
+        assert_eq!(alone(words, &[]).transcript(), format!("rc 1\nerr|{text}\n"), "{words}");
     }
-    let text = "rc 1\nerr|Unable to initialize client: --tunnel works over SSH, which this fleetctl does not speak yet\n";
-    assert_eq!(alone("list-units --tunnel=bastion", &[]).transcript(), text);
-    assert_eq!(alone("list-units", &[("FLEETCTL_TUNNEL", "bastion:22")]).transcript(), text);
+    assert_eq!(alone("stat", &[]).transcript(), "rc 0\n");
     let harmless = "--strict-host-key-checking=false --ssh-username=me --ssh-timeout=5 \
-                    --known-hosts-file=/dev/null list-units";
+                    --known-hosts-file=/dev/null --ssh-identity=/nowhere list-units";
     assert_eq!(Desk::at(Cluster::empty()).run(harmless).code, Some(0));
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    let why = "expected a number of seconds greater than 0, such as 10 or 0.5";
+    for value in ["0", "-1", "0.0001", "abc"] {
+        let flag = alone(&format!("list-units --ssh-timeout={value}"), &[]);
+        let text =
+            format!("Error: invalid argument \"{value}\" for --ssh-timeout={value}: {why}\n");
+        assert!(flag.code == Some(2) && flag.err.starts_with(&text), "{}", flag.err);
+        let variable = alone("list-units", &[("FLEETCTL_SSH_TIMEOUT", value)]);
+        let text = format!(
+            "Error: invalid value \"{value}\" of environment variable FLEETCTL_SSH_TIMEOUT: {why}\n"
+        );
+        assert!(variable.code == Some(2) && variable.err.starts_with(&text), "{}", variable.err);
+    }
+}
+
+#[test]
+fn a_tunnel_that_leads_nowhere_ends_commands_but_for_those_that_need_no_cluster() {
+    // A port of the loopback interface that nobody listens at, and no agent.
+    for tunnel in ["127.0.0.1:1", "[::1]:1"] {
+        let tunnel = [("FLEETCTL_TUNNEL", tunnel)];
+        for words in [
+            "list-units",
+            "start",
+            "ssh",
+            "status",
+            "journal a",
+            "cat",
+            "--driver=etcd list-units --endpoint=http://e",
+        ] {
+            let run = alone(words, &tunnel);
+            let text = "Unable to initialize client: failed initializing SSH client: ";
+            assert!(run.code == Some(1) && run.err.starts_with(text), "{words}: {}", run.err);
+        }
+        for (words, code) in [("version", 0), ("help", 0), ("list-units --help", 0), ("verify", 2)]
+        {
+            assert_eq!(alone(words, &tunnel).code, Some(code), "{words}");
+        }
+        let forward = alone("fd-forward /nowhere/f.sock", &tunnel);
+        assert!(forward.err.starts_with("Failed dialing remote address: "), "{}", forward.err);
+    }
+    let wrong = alone("list-units --endpoint=foo", &[("FLEETCTL_TUNNEL", "127.0.0.1:1")]);
+    assert_eq!(wrong.transcript(), "rc 1\nerr|Unable to initialize client: URL scheme undefined\n");
 }
 
 #[test]
@@ -251,6 +301,7 @@ fn wrong_environment_is_refused_by_name() {
         ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "yes"),
         ("FLEETCTL_SSH_TIMEOUT", "10s"),
         ("FLEETCTL_EXPERIMENTAL_API", "off"),
+        ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "maybe"),
     ] {
         let run = alone("list-units", &[(variable, value)]);
         assert_eq!((run.code, &*run.out), (Some(2), ""), "{variable}");

@@ -5,3 +5,4 @@ mod login;
 mod members;
 mod outage;
 mod tls;
+mod tunnel;

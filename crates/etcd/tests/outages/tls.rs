@@ -11,27 +11,39 @@ use tempfile::TempDir;
 use crate::helpers::{config, everything, is_unavailable, read, write};
 
 /// An authority and what it has signed, as files.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
+    /// What it certifies.
+    name: &'static str,
 }
 
 impl Authority {
     fn new() -> Self {
+        Self::named("127.0.0.1")
+    }
+
+    /// One that certifies `name`.
+    pub(crate) fn named(name: &'static str) -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer, folder: TempDir::new().unwrap() }
+        Self { issuer, folder: TempDir::new().unwrap(), name }
     }
 
     fn ca(&self) -> Vec<u8> {
         self.issuer.pem().into_bytes()
     }
 
-    /// A certificate for 127.0.0.1 and its key.
+    /// Certificates of clients that believe it.
+    pub(crate) fn trusted(&self) -> Tls {
+        Tls { ca: Some(self.ca()), identity: None }
+    }
+
+    /// A certificate for the name and its key.
     fn sign(&self) -> (Vec<u8>, Vec<u8>) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let params = CertificateParams::new(vec![self.name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
     }
@@ -43,7 +55,7 @@ impl Authority {
     }
 
     /// A server with a certificate of this authority.
-    fn server(&self, more: &[&str]) -> EtcdServer {
+    pub(crate) fn server(&self, more: &[&str]) -> EtcdServer {
         let (certificate, key) = self.sign();
         let certificate = self.write("server.pem", &certificate);
         let key = self.write("server.key", &key);

@@ -16,8 +16,14 @@ pub(crate) const REQUEST_TIMEOUT: &str = "3";
 pub(crate) const DRIVER: &str = "API";
 /// The default of `--etcd-key-prefix`.
 const ETCD_KEY_PREFIX: &str = "/_coreos.com/fleet/";
+/// The default of `--known-hosts-file`.
+const KNOWN_HOSTS: &str = "~/.fleetctl/known_hosts";
+/// The default of `--ssh-timeout`, in seconds.
+const SSH_TIMEOUT: &str = "10";
+/// The default of `--ssh-username`.
+const SSH_USERNAME: &str = "core";
 /// What help says of flags that nobody needs any more.
-const DEPRECATED: &str = "DEPRECATED: do not use this flag.";
+pub(crate) const DEPRECATED: &str = "DEPRECATED: do not use this flag.";
 
 /// A flag that is on or off: `--name`, or `--name=VALUE`.
 pub(crate) fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -50,6 +56,31 @@ pub(crate) fn text(name: &'static str, help: &'static str) -> Arg {
 /// A flag with an integer.
 pub(crate) fn int(name: &'static str, help: &'static str) -> Arg {
     text(name, help).value_name("int").default_value("0").value_parser(values::integer)
+}
+
+/// A flag with a text that may be given several times.
+pub(crate) fn texts(name: &'static str, help: &'static str) -> Arg {
+    text(name, help).action(ArgAction::Append)
+}
+
+/// A flag with a port, without a default: what isn't given is left to `~/.ssh/config`.
+pub(crate) fn ssh_port() -> Arg {
+    text(
+        "ssh-port",
+        "Connect to hosts over SSH at this TCP port instead of 22 or that of ~/.ssh/config",
+    )
+    .value_name("int")
+    .value_parser(values::port)
+}
+
+/// What [`ssh_port`] says.
+pub(crate) fn given_ssh_port(matches: &ArgMatches) -> Option<u16> {
+    matches.get_one("ssh-port").copied()
+}
+
+/// The text of a flag, unless it isn't given or empty.
+pub(crate) fn given<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str).filter(|text| !text.is_empty())
 }
 
 /// Everything that isn't a flag.
@@ -95,19 +126,24 @@ fn reach() -> [Arg; 7] {
     ]
 }
 
-/// How SSH is spoken. Read and checked whatever the command does, so that scripts which pass them
-/// everywhere go on working.
-fn ssh() -> [Arg; 5] {
+/// How SSH is spoken.
+fn ssh() -> [Arg; 6] {
     [
         text("tunnel", "Reach the cluster through this host, HOST[:PORT], over SSH"),
-        text("known-hosts-file", "Where SSH host keys are kept")
-            .default_value("~/.fleetctl/known_hosts"),
-        flag("strict-host-key-checking", "Verify SSH host keys").default_value("true"),
-        text("ssh-timeout", "Time in seconds that connecting over SSH may take, 0 for no limit")
-            .value_name("float")
-            .default_value("10")
-            .value_parser(values::seconds),
-        text("ssh-username", "Name to log in with over SSH").default_value("core"),
+        text("known-hosts-file", "Where the keys of SSH hosts are kept").default_value(KNOWN_HOSTS),
+        flag("strict-host-key-checking", "Verify the keys of SSH hosts").default_value("true"),
+        text(
+            "ssh-timeout",
+            "Time in seconds that connecting to each SSH host may take, more than 0",
+        )
+        .value_name("float")
+        .default_value(SSH_TIMEOUT)
+        .value_parser(values::limit),
+        text("ssh-username", "Name to log in with over SSH").default_value(SSH_USERNAME),
+        texts(
+            "ssh-identity",
+            "Private key to log in with over SSH after the agent's keys; may be given several times",
+        ),
     ]
 }
 
@@ -121,7 +157,7 @@ fn deprecated() -> [Arg; 4] {
 }
 
 /// The names of the flags that every command takes.
-const GLOBAL: [&str; 19] = [
+const GLOBAL: [&str; 20] = [
     "ca-file",
     "cert-file",
     "debug",
@@ -136,6 +172,7 @@ const GLOBAL: [&str; 19] = [
     "key-file",
     "known-hosts-file",
     "request-timeout",
+    "ssh-identity",
     "ssh-timeout",
     "ssh-username",
     "strict-host-key-checking",

@@ -27,13 +27,6 @@ pub(crate) fn unknown_command(word: &str, suggestions: &[&str]) -> CliError {
     wrong(message, None)
 }
 
-/// The command exists in fleet, and not here.
-pub(crate) fn over_ssh(name: &str) -> CliError {
-    CliError::Failed(format!(
-        "Error: command \"{name}\" works over SSH, which this fleetctl does not speak yet"
-    ))
-}
-
 /// Puts an error of clap's into words; `words` is what it read.
 pub(crate) fn explain(error: &clap::Error, words: &[String], verb: Option<Verb>) -> CliError {
     let context = |kind| match error.get(kind) {

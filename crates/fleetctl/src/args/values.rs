@@ -14,6 +14,12 @@ pub(crate) enum BadValue {
     /// Not a time.
     #[error("expected a number of seconds, such as 3 or 0.5 (0 for no limit)")]
     Seconds,
+    /// Not a time that passes.
+    #[error("expected a number of seconds greater than 0, such as 10 or 0.5")]
+    Limit,
+    /// Not a port.
+    #[error("expected a port, 1 to 65535")]
+    Port,
 }
 
 /// Reads a boolean.
@@ -56,6 +62,19 @@ pub(crate) fn seconds(text: &str) -> Result<Option<Duration>, BadValue> {
     let seconds: f64 = text.parse().map_err(|_| BadValue::Seconds)?;
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| BadValue::Seconds)?;
     Ok((!time.is_zero()).then_some(time))
+}
+
+/// Reads a number of seconds that is more than nothing, cut to whole milliseconds.
+pub(crate) fn limit(text: &str) -> Result<Duration, BadValue> {
+    let time = seconds(text).ok().flatten().ok_or(BadValue::Limit)?;
+    let whole = Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    if whole.is_zero() { Err(BadValue::Limit) } else { Ok(whole) }
+}
+
+/// Reads the number of a port.
+pub(crate) fn port(text: &str) -> Result<u16, BadValue> {
+    let number = integer(text).ok().and_then(|number| u16::try_from(number).ok());
+    number.filter(|number| *number > 0).ok_or(BadValue::Port)
 }
 
 #[cfg(test)]
@@ -103,6 +122,27 @@ mod tests {
         assert_eq!(seconds("0"), Ok(None));
         for text in ["", "10s", "-1", "nan", "inf", "1e300", "abc"] {
             assert_eq!(seconds(text), Err(BadValue::Seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_more_than_nothing() {
+        for (text, milliseconds) in [("10", 10_000), ("0.25", 250), ("1.2345", 1234), ("0.001", 1)]
+        {
+            assert_eq!(limit(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["0", "0.0", "-1", "0.0009", "", "10s", "nan", "inf", "1e300", "-0"] {
+            assert_eq!(limit(text), Err(BadValue::Limit), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_numbers_of_ports() {
+        for (text, number) in [("22", 22), ("65535", 65535), ("1", 1), ("0x16", 22)] {
+            assert_eq!(port(text), Ok(number), "{text}");
+        }
+        for text in ["0", "65536", "-22", "ssh", "", "22 "] {
+            assert_eq!(port(text), Err(BadValue::Port), "{text}");
         }
     }
 }

@@ -12,12 +12,15 @@ pub(crate) enum Verb {
     Destroy,
     FdForward,
     Help,
+    Journal,
     ListMachines,
     ListUnitFiles,
     ListUnits,
     Load,
     Restart,
+    Ssh,
     Start,
+    Status,
     Stop,
     Submit,
     Unload,
@@ -27,17 +30,20 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// All commands, in alphabetical order.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Cat,
         Self::Destroy,
         Self::FdForward,
         Self::Help,
+        Self::Journal,
         Self::ListMachines,
         Self::ListUnitFiles,
         Self::ListUnits,
         Self::Load,
         Self::Restart,
+        Self::Ssh,
         Self::Start,
+        Self::Status,
         Self::Stop,
         Self::Submit,
         Self::Unload,
@@ -52,12 +58,15 @@ impl Verb {
             Self::Destroy => "destroy",
             Self::FdForward => "fd-forward",
             Self::Help => "help",
+            Self::Journal => "journal",
             Self::ListMachines => "list-machines",
             Self::ListUnitFiles => "list-unit-files",
             Self::ListUnits => "list-units",
             Self::Load => "load",
             Self::Restart => "restart",
+            Self::Ssh => "ssh",
             Self::Start => "start",
+            Self::Status => "status",
             Self::Stop => "stop",
             Self::Submit => "submit",
             Self::Unload => "unload",
@@ -69,6 +78,11 @@ impl Verb {
     /// Whether it is suggested to somebody who misspelt it.
     pub(crate) fn is_suggested(self) -> bool {
         !matches!(self, Self::Help | Self::Verify)
+    }
+
+    /// Whether it works over SSH, also without a tunnel.
+    pub(crate) fn uses_ssh(self) -> bool {
+        matches!(self, Self::Journal | Self::Ssh | Self::Status)
     }
 
     /// Whether its operands may be files.
@@ -84,12 +98,15 @@ impl Verb {
             Self::Destroy => commands::destroy::describe(base),
             Self::FdForward => commands::fd_forward::describe(base),
             Self::Help => commands::help::describe(base),
+            Self::Journal => commands::journal::describe(base),
             Self::ListMachines => commands::list_machines::describe(base),
             Self::ListUnitFiles => commands::list_unit_files::describe(base),
             Self::ListUnits => commands::list_units::describe(base),
             Self::Load => commands::load::describe(base),
             Self::Restart => commands::restart::describe(base),
+            Self::Ssh => commands::ssh::describe(base),
             Self::Start => commands::start::describe(base),
+            Self::Status => commands::status::describe(base),
             Self::Stop => commands::stop::describe(base),
             Self::Submit => commands::submit::describe(base),
             Self::Unload => commands::unload::describe(base),

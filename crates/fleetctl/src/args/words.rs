@@ -5,12 +5,10 @@ use clap::{Arg, ArgAction, Command};
 use super::{Verb, usage};
 use crate::error::CliError;
 
+mod ssh;
+
 /// How far a word may be from the command that is suggested instead.
 const NEAR: usize = 2;
-
-/// Commands that work over SSH, which this fleetctl doesn't speak. Their names are taken: what
-/// abbreviates one of them must not call another command.
-pub(crate) const OVER_SSH: [&str; 3] = ["journal", "ssh", "status"];
 
 /// What all our commands have in common for clap: we have our own help and our own version.
 pub(crate) fn base(name: &'static str) -> Command {
@@ -25,37 +23,26 @@ pub(crate) fn base(name: &'static str) -> Command {
 pub(crate) fn split(words: &[String]) -> Result<Option<(Verb, Vec<String>)>, CliError> {
     let Some(place) = place(words) else { return Ok(None) };
     let word = &words[place];
-    let verb = match find(word) {
-        Found::Verb(verb) => verb,
-        Found::OverSsh(name) => return Err(usage::over_ssh(name)),
-        Found::Nothing => return Err(usage::unknown_command(word, &suggestions(word))),
+    let Some(verb) = find(word) else {
+        return Err(usage::unknown_command(word, &suggestions(word)));
     };
-    let rest = words[..place].iter().chain(&words[place + 1..]).cloned().collect();
-    Ok(Some((verb, rest)))
-}
-
-/// What a word calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// A command.
-    Verb(Verb),
-    /// A command that isn't there.
-    OverSsh(&'static str),
-    /// No command, or several.
-    Nothing,
+    let (before, behind) = (&words[..place], &words[place + 1..]);
+    Ok(Some(match verb {
+        Verb::Ssh => (verb, ssh::split(before, behind)),
+        verb => (verb, before.iter().chain(behind).cloned().collect()),
+    }))
 }
 
 /// The command that `word` calls: by its name, or by the beginning of the name of only one.
-pub(crate) fn find(word: &str) -> Found {
-    let verbs = Verb::ALL.into_iter().map(|verb| (verb.name(), Found::Verb(verb)));
-    let all = verbs.chain(OVER_SSH.map(|name| (name, Found::OverSsh(name))));
-    let mut begun: Vec<_> = all.filter(|(name, _)| name.starts_with(word)).collect();
-    if let Some((_, exact)) = begun.iter().find(|(name, _)| *name == word) {
-        return *exact;
+pub(crate) fn find(word: &str) -> Option<Verb> {
+    let mut begun: Vec<_> =
+        Verb::ALL.into_iter().filter(|verb| verb.name().starts_with(word)).collect();
+    if let Some(exact) = begun.iter().find(|verb| verb.name() == word) {
+        return Some(*exact);
     }
     match (begun.pop(), begun.pop()) {
-        (Some((_, only)), None) if !word.is_empty() => only,
-        _ => Found::Nothing,
+        (Some(only), None) if !word.is_empty() => Some(only),
+        _ => None,
     }
 }
 
@@ -65,22 +52,24 @@ fn place(words: &[String]) -> Option<usize> {
         .iter()
         .flat_map(|verb| verb.command().get_arguments().cloned().collect::<Vec<_>>())
         .collect();
-    let takes_next = |word: &str| {
-        let name = word.strip_prefix("--");
-        flags
-            .iter()
-            .any(|flag| flag.get_long().is_some() && flag.get_long() == name && !is_boolean(flag))
-    };
     let mut place = 0;
     while let Some(word) = words.get(place) {
         match &**word {
             "--" => return (place + 1 < words.len()).then_some(place + 1),
             "-" => return Some(place),
-            flag if flag.starts_with('-') => place += if takes_next(flag) { 2 } else { 1 },
+            flag if flag.starts_with('-') => place += if takes_next(flag, &flags) { 2 } else { 1 },
             _ => return Some(place),
         }
     }
     None
+}
+
+/// Whether `word` is one of `flags` that has its value in the next word.
+fn takes_next(word: &str, flags: &[Arg]) -> bool {
+    let name = word.strip_prefix("--");
+    flags
+        .iter()
+        .any(|flag| flag.get_long().is_some() && flag.get_long() == name && !is_boolean(flag))
 }
 
 /// Whether a flag's value, if any, is in the same word.
@@ -145,12 +134,7 @@ mod tests {
             ("starts", None),
             ("", None),
         ] {
-            let found = match find(word) {
-                Found::Verb(verb) => Some(verb.name()),
-                Found::OverSsh(name) => Some(name),
-                Found::Nothing => None,
-            };
-            assert_eq!(found, name, "{word}");
+            assert_eq!(find(word).map(Verb::name), name, "{word}");
         }
     }
 
@@ -184,7 +168,7 @@ mod tests {
             ("list-", &["list-machines", "list-unit-files", "list-units"][..]),
             ("LIST-U", &["list-unit-files", "list-units"]),
             ("strt", &["start", "stop"]),
-            ("st", &["cat", "start", "stop"]),
+            ("st", &["cat", "ssh", "start", "status", "stop"]),
             ("stpo", &["stop"]),
             ("hlp", &[]),
             ("frobnicate", &[]),

@@ -28,7 +28,7 @@ pub(crate) fn describe(command: Command) -> Command {
              Waits until each unit runs again before it goes on with the next; --block-attempts\n\
              bounds each of these waits.",
         )
-        .arg(flags::attempts())
+        .args([flags::attempts(), flags::ssh_port().help(flags::DEPRECATED)])
 }
 
 /// Runs it.

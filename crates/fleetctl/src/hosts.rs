@@ -1,0 +1,133 @@
+//! Where the commands about a unit run: here if its machine is this one, else over SSH (`ssh.md`
+//! 7.1).
+
+use std::{fs, io, process::Stdio};
+
+use fleet_schema::Machine;
+use fleet_ssh::{Job, Local, Stop};
+use tokio::{process, sync::OnceCell};
+
+use crate::{
+    legend::{self, Machines, Width},
+    os,
+    program::Program,
+    session::Session,
+};
+
+/// Where this machine keeps its id.
+const MACHINE_ID: &str = "/etc/machine-id";
+/// The exit code when a program can't be run, or was killed here.
+const NOT_RUN: u8 = 255;
+/// The exit code when it isn't known where to run it.
+const NOWHERE: u8 = 1;
+
+/// The machines that the units of a command are on.
+pub(crate) struct Hosts<'a> {
+    session: &'a Session<'a>,
+    port: Option<u16>,
+    /// The id of this machine; empty when there is none.
+    here: String,
+    machines: OnceCell<Machines>,
+}
+
+/// Why a program was not run to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It could not be run: what to say, and the exit code.
+    Failed(String, u8),
+    /// This process was told to end; the exit code.
+    Stopped(u8),
+}
+
+impl<'a> Hosts<'a> {
+    /// The cluster's machines, where SSH listens at `port` if the user says so.
+    pub(crate) fn new(session: &'a Session<'a>, port: Option<u16>) -> Self {
+        let here = fs::read_to_string(MACHINE_ID).unwrap_or_default().trim().to_owned();
+        Self { session, port, here, machines: OnceCell::new() }
+    }
+
+    /// Runs `program` on the machine called `machine` and returns its exit status.
+    pub(crate) async fn run(&self, machine: &str, program: &Program) -> Result<u8, Trouble> {
+        if !self.here.is_empty() && machine == self.here {
+            return self.session.ssh.minding(run_here(program)).await;
+        }
+        let address = self.address(machine).await?;
+        let unreachable = |error: &dyn std::fmt::Display| {
+            Trouble::Failed(format!("Unable to SSH to remote host: {error}"), NOT_RUN)
+        };
+        let ssh = self.session.ssh;
+        let connection =
+            ssh.machine(&address, self.port).await.map_err(|error| unreachable(&error))?;
+        let job = Job { command: Some(program.for_shell()), forward_agent: false };
+        let end = ssh.run(&connection, &job).await.map_err(|error| unreachable(&error))?;
+        if end.stopped.is_some() { Err(Trouble::Stopped(end.status)) } else { Ok(end.status) }
+    }
+
+    /// How a machine is shown.
+    pub(crate) async fn legend(&self, machine: &str) -> String {
+        let unknown = Machines::new();
+        let machines = self.machines().await.unwrap_or(&unknown);
+        legend::full(machine, machines, Width::Short)
+    }
+
+    async fn address(&self, machine: &str) -> Result<String, Trouble> {
+        let failed =
+            |why: String| Trouble::Failed(format!("Error getting machine IP: {why}"), NOWHERE);
+        let machines = self.machines().await.map_err(failed)?;
+        let found = machines.get(machine).ok_or_else(|| failed("machine ID not found".into()))?;
+        if found.primary_ip.is_empty() {
+            let text = "Could not determine address of machine.".to_owned();
+            return Err(Trouble::Failed(text, NOWHERE));
+        }
+        Ok(found.primary_ip.clone())
+    }
+
+    async fn machines(&self) -> Result<&Machines, String> {
+        let list = || async {
+            let machines = self.session.api.machines().await.map_err(|error| error.to_string())?;
+            let by_id = |machine: Machine| (machine.id.clone(), machine);
+            Ok::<Machines, String>(machines.into_iter().map(by_id).collect())
+        };
+        self.machines.get_or_try_init(list).await
+    }
+}
+
+/// Runs a program on this machine, without a stdin.
+async fn run_here(program: &Program) -> Result<u8, Trouble> {
+    let failed = |error: io::Error| {
+        Trouble::Failed(format!("Error running local command: {}", os::text(&error)), NOT_RUN)
+    };
+    let mut signals = Local::standard().map_err(failed)?;
+    let mut child = process::Command::new(program.name)
+        .args(&program.arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed(named(program.name, &error)))?;
+    let mut interrupted = None;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.map_err(failed)?,
+            stop = signals.interrupted() => match stop {
+                // Typed on the terminal, where the program sees it too: what it means is its
+                // business, and that of its pager.
+                Stop::Interrupt | Stop::Quit => interrupted = Some(stop),
+                Stop::HangUp | Stop::Terminate => {
+                    // It may be gone by now, which is as good.
+                    let _ = child.kill().await;
+                    return Err(Trouble::Stopped(stop.status()));
+                }
+            },
+        }
+    };
+    match (status.code(), interrupted) {
+        (None, Some(stop)) => Err(Trouble::Stopped(stop.status())),
+        (None, None) => Ok(NOT_RUN),
+        (Some(code), _) => Ok(u8::try_from(code).unwrap_or(NOT_RUN)),
+    }
+}
+
+/// The error with the name of the program, which the system doesn't say.
+fn named(program: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{program}: {}", os::text(error)))
+}
