@@ -15,14 +15,6 @@ pub(crate) const LARGE_BODIES: usize = 16;
 /// The most that is read, and dropped, of a body that is refused for its size, in bytes.
 pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
-/// The most the text of a unit may have, in bytes. etcd refuses requests of more than 1.5 MiB,
-/// and a unit's text goes out together with its record and its schedule.
-pub(crate) const MAX_UNIT_TEXT: usize = 256 * 1024;
-
-/// The most a unit's `[X-Fleet]` options may have as JSON, in bytes: they are in its record and in
-/// its schedule, and every machine that weighs the unit keeps them in memory.
-pub(crate) const MAX_UNIT_OPTIONS: usize = 64 * 1024;
-
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

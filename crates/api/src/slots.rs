@@ -56,9 +56,12 @@ impl Slots {
     /// Tells a connection to close: one that is idle, else the next that will be.
     fn evict(&self) -> Option<Want<'_>> {
         let mut idle = self.idle();
-        if let Some((_, connection)) = idle.waiting.pop_first() {
-            connection.cancel();
-            return None;
+        while let Some((_, connection)) = idle.waiting.pop_first() {
+            // One that was told before it took its last request makes room for somebody else.
+            if !connection.is_cancelled() {
+                connection.cancel();
+                return None;
+            }
         }
         idle.wanted += 1;
         Some(Want(self))
@@ -130,6 +133,8 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -167,5 +172,29 @@ mod tests {
         let (next, ()) = tokio::join!(slots.take(), finished);
         assert!(!next.evicted().is_cancelled());
         assert_eq!(slots.idle().wanted, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_makes_room_for_one_only() {
+        let slots = Slots::new(2);
+        let mut first = slots.take().await;
+        let mut second = slots.take().await;
+        second.set_busy();
+        let finished = async {
+            // It took a request before it heard that it has to go, and still sends the answer.
+            first.evicted().cancelled().await;
+            first.set_busy();
+            first.set_idle();
+            tokio::task::yield_now().await;
+            second.set_idle();
+            second.evicted().cancelled().await;
+            drop((first, second));
+        };
+        let later = async {
+            tokio::task::yield_now().await;
+            slots.take().await
+        };
+        let all = async { tokio::join!(slots.take(), finished, later) };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("both get a slot");
     }
 }

@@ -15,6 +15,7 @@ mod presence;
 mod records;
 mod registry;
 mod restarts;
+mod size;
 mod states;
 mod units;
 
@@ -34,4 +35,5 @@ pub use records::{
 };
 pub use registry::Registry;
 pub use restarts::RestartError;
+pub use size::{TooLarge, check_size};
 pub use units::Unit;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use fleet_core::{JobState, Quoted, UnitFile, UnitName, UnitOption, validate};
-use fleet_registry::{Registry, RegistryError, Unit};
+use fleet_registry::{Registry, RegistryError, Unit, check_size};
 use fleet_schema::{self as schema, from_json};
 use hyper::{
     Request, StatusCode,
@@ -17,7 +17,6 @@ use tracing::info;
 use crate::{
     Api,
     error::ApiError,
-    limits::{MAX_UNIT_OPTIONS, MAX_UNIT_TEXT},
     reply::{self, Reply},
 };
 
@@ -125,16 +124,7 @@ fn new_content(wanted: &Wanted, found: &Unit) -> Result<Option<UnitFile>, ApiErr
 /// The content, when it may be stored.
 fn accepted(wanted: &Wanted) -> Result<UnitFile, ApiError> {
     let file = validate(&wanted.name, wanted.options.clone()).map_err(bad_request)?;
-    let too_large = |limit| ApiError::too_large(format!("unit is too large: {limit}"));
-    if file.to_text().len() > MAX_UNIT_TEXT {
-        return Err(too_large(format!("its file has more than {MAX_UNIT_TEXT} bytes")));
-    }
-    let options = serde_json::to_vec(&file.fleet_options()).map_err(bad_request)?;
-    if options.len() > MAX_UNIT_OPTIONS {
-        return Err(too_large(format!(
-            "its X-Fleet options have more than {MAX_UNIT_OPTIONS} bytes"
-        )));
-    }
+    check_size(&file).map_err(|error| ApiError::too_large(error.to_string()))?;
     Ok(file)
 }
 
