@@ -290,11 +290,7 @@ pub(crate) fn number(signal: &Sig) -> u8 {
 }
 
 /// Sends the input once the job runs, and then its end.
-async fn send(
-    mut input: Input,
-    writer: &Writer,
-    started: oneshot::Receiver<()>,
-) -> Infallible {
+async fn send(mut input: Input, writer: &Writer, started: oneshot::Receiver<()>) -> Infallible {
     if started.await.is_ok() {
         while let Some(chunk) = input.next().await {
             if writer.data_bytes(chunk).await.is_err() {
@@ -308,11 +304,7 @@ async fn send(
 }
 
 /// Passes on sizes until a signal comes.
-async fn follow(
-    events: &mut Events,
-    terminal: Option<&OwnedFd>,
-    writer: &Writer,
-) -> Stop {
+async fn follow(events: &mut Events, terminal: Option<&OwnedFd>, writer: &Writer) -> Stop {
     loop {
         match events.next().await {
             Event::Stop(stop) => return stop,

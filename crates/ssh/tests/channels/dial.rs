@@ -101,16 +101,23 @@ fn fake_fleetctl(folder: &Path, script: &str) {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Connects standard streams with the socket `$2`, as `fd-forward` does.
-const FORWARD: &str = "exec perl -MIO::Socket::UNIX -MIO::Select -e '
-my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or do { print STDERR \"no socket: $!\\n\"; exit 1 };
-my $w = IO::Select->new(\\*STDIN, $s);
-while (my @r = $w->can_read) { for my $h (@r) {
-  my $n = sysread($h, my $b, 65536);
-  if ($h == $s) { exit 0 unless $n; syswrite(STDOUT, $b, length($b), 0) == length $b or exit 1 }
-  elsif ($n) { my $o = 0; while ($o < $n) { $o += syswrite($s, $b, $n - $o, $o) } }
-  else { $w->remove($h); shutdown($s, 1) }
-} }' \"$2\"";
+/// Connects standard streams with the socket `$2`, as `fd-forward` does: a process for each way,
+/// since each may have to wait for the other.
+const FORWARD: &str = "exec perl -MIO::Socket::UNIX -e '
+my $socket = IO::Socket::UNIX->new(Peer => $ARGV[0]);
+if (!$socket) { print STDERR \"no socket: $!\\n\"; exit 1 }
+sub pass {
+  my ($from, $to) = @_;
+  while (my $read = sysread($from, my $bytes, 65536)) {
+    for (my $done = 0; $done < $read;) {
+      $done += syswrite($to, $bytes, $read - $done, $done) // exit 1;
+    }
+  }
+}
+my $child = fork;
+if ($child) { pass($socket, \\*STDOUT); kill TERM => $child }
+else { pass(\\*STDIN, $socket); shutdown($socket, 1) }
+' \"$2\"";
 
 #[tokio::test]
 async fn a_socket_is_reached_straight() {

@@ -150,10 +150,7 @@ async fn a_lost_connection_is_no_end() {
     let error = told.end.unwrap_err();
     assert!(matches!(error, RunError::Lost), "{error}");
     assert!(error.started());
-    assert_eq!(
-        error.to_string(),
-        "wait: remote command exited without exit status or exit signal"
-    );
+    assert_eq!(error.to_string(), "wait: remote command exited without exit status or exit signal");
 }
 
 #[tokio::test]
