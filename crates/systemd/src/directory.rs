@@ -84,7 +84,7 @@ impl Directory {
 
     /// The units that have a file, with its hash.
     pub(crate) fn list(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError> {
-        let entries = fs::read_dir(&self.path).map_err(|source| file_error(&self.path, source))?;
+        let entries = self.entries().map_err(|source| file_error(&self.path, source))?;
         let before = std::mem::take(&mut self.lock().known);
         let mut known = BTreeMap::new();
         for entry in entries {
@@ -105,6 +105,19 @@ impl Directory {
             (unit.clone(), known.hash.filter(|_| finished))
         });
         Ok(listed.collect())
+    }
+
+    /// What is in the directory. One that somebody removed is made again, empty: what should be
+    /// here is then written anew.
+    fn entries(&self) -> io::Result<fs::ReadDir> {
+        match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                warn!("units directory {} is gone, making it again", self.path.display());
+                self.create()?;
+                fs::read_dir(&self.path)
+            }
+            entries => entries,
+        }
     }
 
     fn warn_once(&self, name: OsString) {

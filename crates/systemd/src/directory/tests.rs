@@ -45,6 +45,18 @@ fn directory_is_made_with_its_parents_and_swept() {
 }
 
 #[test]
+fn directory_that_somebody_removed_is_made_again() {
+    let (_folder, directory) = opened();
+    directory.write(&unit("a.service"), &file("/bin/a")).unwrap();
+    assert_eq!(directory.list().unwrap().len(), 1);
+    fs::remove_dir_all(&directory.path).unwrap();
+    assert!(directory.list().unwrap().is_empty());
+    assert!(directory.path.is_dir());
+    directory.write(&unit("a.service"), &file("/bin/a")).unwrap();
+    assert_eq!(directory.list().unwrap().len(), 1);
+}
+
+#[test]
 fn file_in_the_way_of_the_directory_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("units");
