@@ -10,7 +10,7 @@ use fleet_etcd::{EtcdConfig, EtcdStore, Login};
 use fleet_registry::{Capabilities, MachineRecord, Presence, Registry};
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info};
 
 use crate::{
@@ -47,15 +47,30 @@ pub(crate) enum BuildError {
     NotAlone(#[from] NotAlone),
 }
 
+/// The systemd of this machine, or of its user.
+pub(crate) struct Systemd {
+    pub(crate) units: Arc<dyn UnitManager>,
+    /// Since when it has been out of reach; `None` while it isn't.
+    pub(crate) lost_since: Arc<dyn Fn() -> Option<Instant> + Send + Sync>,
+}
+
+impl From<SystemdManager> for Systemd {
+    fn from(manager: SystemdManager) -> Self {
+        let manager = Arc::new(manager);
+        let watched = Arc::clone(&manager);
+        Self { units: manager, lost_since: Arc::new(move || watched.lost_since()) }
+    }
+}
+
 /// What stays as it is for as long as fleetd runs.
 pub(crate) struct Base {
     pub(crate) machine: MachineId,
-    pub(crate) systemd: Arc<SystemdManager>,
+    pub(crate) systemd: Systemd,
     pub(crate) availability: Availability,
     /// The detected address.
     pub(crate) address: watch::Sender<String>,
-    keeping: Keeping,
-    _alone: Alone,
+    pub(crate) keeping: Keeping,
+    pub(crate) _alone: Alone,
 }
 
 /// What a reload replaces: built, and not yet running.
@@ -86,7 +101,7 @@ impl App {
         let bus = if config.systemd_user { Bus::User } else { Bus::System };
         let units = config.units_directory.clone();
         let systemd = fleet_systemd::Config::new(bus, units, identity::is_root(), environment)?;
-        let systemd = Arc::new(SystemdManager::connect(systemd).await?);
+        let systemd = Systemd::from(SystemdManager::connect(systemd).await?);
         // After the units directory: /run/fleet itself is for everybody to read.
         let alone = Alone::in_directory(&config.runtime_directory)?;
         let machine = identity::machine_id(Path::new(identity::MACHINE_ID))?;
@@ -149,7 +164,7 @@ impl Base {
             nonce: String::new(),
         };
         let detected = || self.address.subscribe();
-        let manager = Arc::clone(&self.systemd) as Arc<dyn UnitManager>;
+        let manager = Arc::clone(&self.systemd.units);
         let settings = fleet_agent::Config {
             machine: self.machine.clone(),
             record,

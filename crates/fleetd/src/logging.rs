@@ -43,7 +43,10 @@ pub(crate) fn start(in_journal: bool) -> Verbosity {
 }
 
 /// What writes the lines, and what sets how many.
-fn subscriber<W>(in_journal: bool, writer: W) -> (impl Subscriber + Send + Sync, Verbosity)
+pub(crate) fn subscriber<W>(
+    in_journal: bool,
+    writer: W,
+) -> (impl Subscriber + Send + Sync, Verbosity)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {

@@ -251,3 +251,6 @@ fn print_dump(dump: &DumpHandle) {
         Err(error) => error!(%error, "server state not written"),
     }
 }
+
+#[cfg(test)]
+mod tests;

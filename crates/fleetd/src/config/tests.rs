@@ -210,6 +210,22 @@ fn a_reload_keeps_what_can_not_change_and_names_it() {
 }
 
 #[test]
+fn every_option_is_documented_and_no_other() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let rows = page.lines().skip_while(|line| *line != "| option | default | meaning |").skip(2);
+    let mut documented: Vec<&str> = rows
+        .map_while(|line| line.strip_prefix("| ")?.split('|').next())
+        .flat_map(|names| names.split(", "))
+        .map(|name| name.trim().trim_matches('`'))
+        .collect();
+    let ignored = "`enable_grpc`, `verify_units` and `authorized_keys_file` are accepted, ignored";
+    assert!(page.contains(ignored));
+    documented.extend(["enable_grpc", "verify_units", "authorized_keys_file"]);
+    documented.sort_unstable();
+    assert_eq!(documented, OPTIONS);
+}
+
+#[test]
 fn the_example_file_shows_every_option_with_its_default() {
     let example = include_str!("../../dist/fleet.conf");
     let options: Vec<String> = example

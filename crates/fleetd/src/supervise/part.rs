@@ -1,6 +1,6 @@
 //! What a reload replaces: the agent, the engine, and the watch over systemd's bus.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, Ended};
 use fleet_api::Availability;
@@ -69,11 +69,11 @@ pub(super) fn start(
     tasks.spawn(async move {
         Part::Agent(Box::new(serve_agent(agent, availability, stopping, status).await))
     });
-    let (systemd, stopping) = (std::sync::Arc::clone(&base.systemd), stop.clone());
+    let (lost_since, stopping) = (Arc::clone(&base.systemd.lost_since), stop.clone());
     tasks.spawn(async move {
         let lost = tokio::select! {
             () = stopping.cancelled() => false,
-            () = systemd_lost(|| systemd.lost_since(), agent_ttl) => true,
+            () = systemd_lost(|| lost_since(), agent_ttl) => true,
         };
         Part::Systemd { lost }
     });
