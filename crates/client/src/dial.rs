@@ -4,6 +4,7 @@
 use std::{error::Error, fmt, io, sync::Arc};
 
 use async_trait::async_trait;
+use fleet_core::error_text::plain;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -65,11 +66,11 @@ struct Refused(io::Error);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let full = self.0.to_string();
-        let Some((bare, _)) = full.split_once(" (os error ") else { return f.write_str(&full) };
-        let mut chars = bare.chars();
-        let first = chars.next().into_iter().flat_map(char::to_lowercase);
-        write!(f, "connect: {}{}", first.collect::<String>(), chars.as_str())
+        match self.0.raw_os_error() {
+            Some(_) => write!(f, "connect: {}", plain(&self.0)),
+            // Nothing was connected to: the name has no address, say.
+            None => self.0.fmt(f),
+        }
     }
 }
 
