@@ -1,11 +1,13 @@
 //! The driver `etcd` (`fleetctl.md` 3.5): the registry without a fleetd in between. What the API
 //! checks and answers, this checks and answers too, so that commands see no difference.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use fleet_client::Removal;
-use fleet_core::{InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, validate};
+use fleet_core::{
+    InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, error_text::chain, validate,
+};
 use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls};
 use fleet_registry::{
     InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError, StateFilter,
@@ -326,18 +328,4 @@ fn machine_of(view: MachineView) -> schema::Machine {
 fn foreign_scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once("://")?;
     (!matches!(scheme, "http" | "https")).then_some(scheme)
-}
-
-/// Joins the texts of an error and its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

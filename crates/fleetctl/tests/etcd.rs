@@ -155,6 +155,13 @@ fn what_the_api_refuses_is_refused() {
     rc 1
     err|Error creating units: failed creating unit empty.service: unit does not exist and options field empty
     ");
+    let line = format!("Environment=A={}\n", "x".repeat(1000));
+    let large = format!("[Service]\n{}", line.repeat(300));
+    fs::write(desk.folder.path().join("large.service"), large).unwrap();
+    assert_snapshot!(desk.run("submit large").transcript(), @r"
+    rc 1
+    err|Error creating units: failed creating unit large.service: unit is too large: its file has more than 262144 bytes
+    ");
     assert_snapshot!(desk.run("start nope").transcript(), @r"
     rc 1
     err|Error creating units: unable to find Unit(nope.service) in Registry or on filesystem
