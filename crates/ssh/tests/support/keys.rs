@@ -6,15 +6,16 @@ use tokio::process::Command;
 
 /// Makes a key of type `ed25519`, `ecdsa` or `rsa` (or `ecdsa-384` and so on, with its bits).
 pub async fn generate(folder: &Path, name: &str, kind: &str) -> PathBuf {
-    generate_encrypted(folder, name, kind, "").await
+    generate_encrypted(folder, name, kind, "", "RFC4716").await
 }
 
-/// The same with a passphrase.
+/// The same with a passphrase, in a format of `ssh-keygen -m`; `RFC4716` is OpenSSH's own.
 pub async fn generate_encrypted(
     folder: &Path,
     name: &str,
     kind: &str,
     passphrase: &str,
+    format: &str,
 ) -> PathBuf {
     let path = folder.join(name);
     let (kind, bits) = match kind.split_once('-') {
@@ -22,7 +23,8 @@ pub async fn generate_encrypted(
         None if kind == "rsa" => (kind, "2048"),
         None => (kind, "256"),
     };
-    keygen(&["-q", "-t", kind, "-b", bits, "-N", passphrase, "-C", name, "-f"], &path).await;
+    let like = ["-q", "-t", kind, "-b", bits, "-m", format, "-N", passphrase, "-C", name, "-f"];
+    keygen(&like, &path).await;
     path
 }
 

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
+    sync::OnceCell,
     task::JoinSet,
 };
 
@@ -31,8 +32,15 @@ pub struct Sshd {
     pub folder: TempDir,
     /// Its port.
     pub port: u16,
-    connections: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     tasks: JoinSet<()>,
+}
+
+/// Its connections.
+#[derive(Default)]
+struct Counts {
+    all: AtomicUsize,
+    open: AtomicUsize,
 }
 
 impl Sshd {
@@ -56,7 +64,7 @@ impl Sshd {
         }
         let mut config: String = lines.iter().map(|line| format!("{line}\n")).collect();
         for kind in host_keys {
-            let key = generate(path, &format!("host_{kind}"), kind).await;
+            let key = host_key(path, kind).await;
             config += &format!("HostKey {}\n", key.display());
         }
         fs::write(path.join("authorized_keys"), "").unwrap();
@@ -69,10 +77,10 @@ impl Sshd {
         fs::write(path.join("sshd_config"), config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let connections = Arc::default();
+        let counts = Arc::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, path.to_owned(), Arc::clone(&connections)));
-        Self { folder, port, connections, tasks }
+        tasks.spawn(serve(listener, path.to_owned(), Arc::clone(&counts)));
+        Self { folder, port, counts, tasks }
     }
 
     /// The way to log in to it as the user who runs the test: nothing to log in with yet, and any
@@ -121,7 +129,12 @@ impl Sshd {
 
     /// How many connections it has had.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.counts.all.load(Ordering::SeqCst)
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.counts.open.load(Ordering::SeqCst)
     }
 
     /// What it has logged.
@@ -130,20 +143,44 @@ impl Sshd {
     }
 }
 
+/// Makes a host key. All servers of a process have the same RSA key, which takes long to find.
+async fn host_key(folder: &Path, kind: &str) -> PathBuf {
+    static RSA: OnceCell<TempDir> = OnceCell::const_new();
+    let name = format!("host_{kind}");
+    if kind != "rsa" {
+        return generate(folder, &name, kind).await;
+    }
+    let made = async || {
+        let folder = tempfile::tempdir().unwrap();
+        generate(folder.path(), "host_rsa", "rsa").await;
+        folder
+    };
+    let from = RSA.get_or_init(made).await.path();
+    for file in [name.clone(), format!("{name}.pub")] {
+        fs::copy(from.join(&file), folder.join(file)).unwrap();
+    }
+    folder.join(name)
+}
+
 /// The user who runs the test.
 fn user() -> String {
     let id = std::process::Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(id.stdout).unwrap().trim().to_owned()
 }
 
-async fn serve(listener: TcpListener, folder: PathBuf, connections: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, folder: PathBuf, counts: Arc<Counts>) {
     let mut sessions = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.fetch_add(1, Ordering::SeqCst);
+        counts.all.fetch_add(1, Ordering::SeqCst);
+        counts.open.fetch_add(1, Ordering::SeqCst);
         let stream = stream.into_std().unwrap();
         stream.set_nonblocking(false).unwrap();
         let mut session = session(&folder, stream.into());
-        sessions.spawn(async move { session.wait().await });
+        let counts = Arc::clone(&counts);
+        sessions.spawn(async move {
+            session.wait().await.unwrap();
+            counts.open.fetch_sub(1, Ordering::SeqCst);
+        });
         while sessions.try_join_next().is_some() {}
     }
 }
