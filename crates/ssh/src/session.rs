@@ -24,11 +24,11 @@ use crate::{
     terminal::{Kept, Size},
 };
 
-/// How long a job that got a signal may take to end.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long a job that got a signal may take to end before its channel is closed.
+const GRACE: Duration = Duration::from_millis(300);
 
-/// How long the host may take to close a channel.
-const CLOSING: Duration = Duration::from_millis(500);
+/// How long the host may take to hear that a channel is closed.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// The terminal that hosts are told of, whatever the local one is.
 const TERMINAL: &str = "xterm-256color";
@@ -40,7 +40,7 @@ const MODES: [(Pty, u32); 3] =
 /// Extended data of this type is stderr.
 pub(crate) const STDERR: u32 = 1;
 
-type Writer = ChannelWriteHalf<Msg>;
+pub(crate) type Writer = ChannelWriteHalf<Msg>;
 
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,15 +129,15 @@ impl Connection {
         match outcome {
             Ok(Outcome::Ended(status)) => Ok(End { status, stopped: None }),
             Ok(Outcome::Stopped(stop)) => {
-                finish(&mut reader, &writer, stop.sig()).await;
+                self.finish(&mut reader, &writer, stop.sig()).await;
                 Ok(End::stopped(stop))
             }
             Ok(Outcome::Unwanted) => {
-                finish(&mut reader, &writer, Sig::PIPE).await;
+                self.finish(&mut reader, &writer, Sig::PIPE).await;
                 Ok(End { status: 141, stopped: None })
             }
             Err(error) => {
-                close(&mut reader, &writer).await;
+                self.end(&mut reader, &writer).await;
                 Err(error)
             }
         }
@@ -201,6 +201,37 @@ impl Connection {
         };
         asked.map_err(|_| RunError::Lost)?;
         Ok(raw)
+    }
+
+    /// Sends `signal` to the job, gives it a moment to end, and closes the channel.
+    async fn finish(&self, reader: &mut ChannelReadHalf, writer: &Writer, signal: Sig) {
+        let ended = time::timeout(GRACE, async {
+            // Both at once: the signal isn't sent while output waits to be taken.
+            let _ = tokio::join!(writer.signal(signal), drain(reader));
+        });
+        if ended.await.is_err() {
+            self.end(reader, writer).await;
+        }
+    }
+
+    /// Closes the channel, and throws away what comes until the host has heard of it.
+    async fn end(&self, reader: &mut ChannelReadHalf, writer: &Writer) {
+        tokio::select! {
+            () = self.close_channel(writer, CLOSING) => {}
+            () = async { drain(reader).await; future::pending().await } => {}
+        }
+    }
+
+    /// Closes a channel and waits until the host has heard of it, or `limit` is over. Somebody has
+    /// to take what the host says meanwhile.
+    pub(crate) async fn close_channel(&self, channel: &Writer, limit: Duration) {
+        let closing = async {
+            // A host that is gone has closed it too. The library doesn't tell when the host closes
+            // its side of what is closed here; but requests are answered in their order.
+            let _ = channel.close().await;
+            let _ = self.handle.send_ping().await;
+        };
+        let _ = time::timeout(limit, closing).await;
     }
 }
 
@@ -321,28 +352,8 @@ async fn follow(events: &mut Events, terminal: Option<&OwnedFd>, writer: &Writer
     }
 }
 
-/// Sends `signal` to the job, gives it a moment to end, and closes the channel.
-async fn finish(reader: &mut ChannelReadHalf, writer: &Writer, signal: Sig) {
-    let ended = time::timeout(GRACE, async {
-        // Both at once: the signal isn't sent while output waits to be taken.
-        let _ = tokio::join!(writer.signal(signal), drain(reader));
-    });
-    if ended.await.is_err() {
-        close(reader, writer).await;
-    }
-}
-
-/// Closes the channel, and waits a moment for the host to do the same.
-async fn close(reader: &mut ChannelReadHalf, writer: &Writer) {
-    // A host that doesn't answer is left as it is: its channel ends with the connection.
-    let _ = time::timeout(CLOSING, async {
-        let _ = tokio::join!(writer.close(), drain(reader));
-    })
-    .await;
-}
-
 /// Throws away what comes until the channel is closed.
-pub(crate) async fn drain(reader: &mut ChannelReadHalf) {
+async fn drain(reader: &mut ChannelReadHalf) {
     while let Some(message) = reader.wait().await {
         if matches!(message, ChannelMsg::Close) {
             return;

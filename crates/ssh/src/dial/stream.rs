@@ -1,16 +1,16 @@
 //! A stream through a channel.
 
 use std::{
-    io,
+    future, io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt, stream};
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, Sig, client::Msg};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::Handle,
@@ -20,9 +20,12 @@ use tokio::{
 };
 
 use super::command::{self, FarEnd};
-use crate::{Connection, session::STDERR};
+use crate::{
+    Connection,
+    session::{STDERR, Writer},
+};
 
-/// How long the host may take to close a channel. Its place stays taken until then.
+/// How long the host may take to hear that a channel is closed. Its place stays taken until then.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// How long a command may take to end after its output has.
@@ -52,7 +55,7 @@ pub struct FarStream {
     /// Runs since the end of a command's output.
     ending: Option<Pin<Box<Sleep>>>,
     kind: Kind,
-    channel: Option<(ChannelWriteHalf<Msg>, OwnedSemaphorePermit)>,
+    channel: Option<(Writer, OwnedSemaphorePermit)>,
     connection: Arc<Connection>,
     runtime: Handle,
 }
@@ -209,31 +212,39 @@ impl Drop for FarStream {
             return;
         };
         let is_command = matches!(self.kind, Kind::Command(_));
+        // The connection ends its streams, so they don't keep it while they close.
+        let connection = Arc::downgrade(&self.connection);
         self.connection.closing().begin(&self.runtime, async move {
-            // A host that doesn't answer keeps its channel until the connection ends.
-            let _ = time::timeout(CLOSING, close(messages, &channel, is_command)).await;
+            close(connection, messages, &channel, is_command).await;
             drop(slot);
         });
     }
 }
 
-/// Closes `channel` and waits until the host has closed it too.
-async fn close(mut messages: Messages, channel: &ChannelWriteHalf<Msg>, is_command: bool) {
+/// Closes `channel` and waits until the host has heard of it.
+async fn close(
+    connection: Weak<Connection>,
+    messages: Messages,
+    channel: &Writer,
+    is_command: bool,
+) {
+    let Some(connection) = connection.upgrade() else { return };
     let say = async {
         if is_command {
-            let _ = channel.signal(Sig::TERM).await;
+            // A host that is gone has ended it.
+            let _ = time::timeout(CLOSING, channel.signal(Sig::TERM)).await;
         }
-        let _ = channel.close().await;
+        connection.close_channel(channel, CLOSING).await;
     };
+    // Nothing is sent while what the host said waits to be taken.
     let hear = async {
-        while let Some(message) = messages.next().await {
-            if matches!(message, ChannelMsg::Close) {
-                return;
-            }
-        }
+        messages.for_each(|_| future::ready(())).await;
+        future::pending().await
     };
-    // Both at once: nothing is sent while what the host said waits to be taken.
-    tokio::join!(say, hear);
+    tokio::select! {
+        () = say => {}
+        () = hear => {}
+    }
 }
 
 /// Streams on their way to being closed. They end with their connection.

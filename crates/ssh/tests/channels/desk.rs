@@ -18,42 +18,42 @@ use tokio::{sync::mpsc, task};
 use super::support::{Script, Sshd, route};
 
 /// Logs in to `server`.
-pub async fn connect(server: &Sshd) -> Arc<Connection> {
+pub(crate) async fn connect(server: &Sshd) -> Arc<Connection> {
     let hop = server.hop_with_key().await;
     Connection::open(&route([hop]), Arc::new(Script::default())).await.unwrap()
 }
 
-pub fn job(command: &str) -> Job {
+pub(crate) fn job(command: &str) -> Job {
     Job { command: Some(command.to_owned()), forward_agent: false }
 }
 
-pub fn pipe() -> (OwnedFd, OwnedFd) {
+pub(crate) fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC).unwrap()
 }
 
 /// How a job ended and what it said.
-pub struct Told {
-    pub end: Result<End, RunError>,
-    pub output: Vec<u8>,
-    pub errors: Vec<u8>,
+pub(crate) struct Told {
+    pub(crate) end: Result<End, RunError>,
+    pub(crate) output: Vec<u8>,
+    pub(crate) errors: Vec<u8>,
 }
 
 impl Told {
-    pub fn status(&self) -> u8 {
+    pub(crate) fn status(&self) -> u8 {
         self.end.as_ref().unwrap().status
     }
 
-    pub fn output(&self) -> &str {
+    pub(crate) fn output(&self) -> &str {
         std::str::from_utf8(&self.output).unwrap()
     }
 
-    pub fn errors(&self) -> &str {
+    pub(crate) fn errors(&self) -> &str {
         std::str::from_utf8(&self.errors).unwrap()
     }
 }
 
 /// Runs `job` with pipes, and `input` in that of stdin.
-pub async fn run(connection: &Connection, job: &Job, input: Vec<u8>) -> Told {
+pub(crate) async fn run(connection: &Connection, job: &Job, input: Vec<u8>) -> Told {
     let (stdin, keyboard) = pipe();
     let (screen, stdout) = pipe();
     let (other, stderr) = pipe();
@@ -69,7 +69,7 @@ pub async fn run(connection: &Connection, job: &Job, input: Vec<u8>) -> Told {
 }
 
 /// All that comes out of a pipe or a terminal.
-pub fn all(source: OwnedFd) -> Vec<u8> {
+pub(crate) fn all(source: OwnedFd) -> Vec<u8> {
     let mut all = Vec::new();
     // A terminal's other end that is closed is an error.
     let _ = File::from(source).read_to_end(&mut all);
@@ -77,16 +77,16 @@ pub fn all(source: OwnedFd) -> Vec<u8> {
 }
 
 /// A terminal: what the user sees and types, what a program has, and its events.
-pub struct Seat {
-    pub far: File,
-    pub near: OwnedFd,
-    pub events: mpsc::Sender<Event>,
-    pub local: Local,
+pub(crate) struct Seat {
+    pub(crate) far: File,
+    pub(crate) near: OwnedFd,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) local: Local,
 }
 
 impl Seat {
     /// A terminal of that size.
-    pub fn new(columns: u16, rows: u16) -> Self {
+    pub(crate) fn new(columns: u16, rows: u16) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let far = openpt(flags).unwrap();
         grantpt(&far).unwrap();
@@ -101,20 +101,20 @@ impl Seat {
     }
 
     /// Gives it another size.
-    pub fn resize(&self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&self.near, size).unwrap();
     }
 
     /// Its settings.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings::of(&tcgetattr(&self.near).unwrap())
     }
 }
 
 /// All settings of a terminal, to compare.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Settings(String);
+pub(crate) struct Settings(String);
 
 impl Settings {
     fn of(settings: &Termios) -> Self {
