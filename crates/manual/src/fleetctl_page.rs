@@ -31,6 +31,9 @@ fn overview(command: &Command) -> Vec<u8> {
         [
             ("FLEETCTL_ENDPOINT", "for example http://198.18.0.11:49153"),
             ("FLEETCTL_REQUEST_TIMEOUT", "for example 10"),
+            ("FLEETCTL_TUNNEL", "for example 198.18.0.11"),
+            ("FLEETCTL_SSH_IDENTITY", "private keys, with colons between them"),
+            ("SSH_AUTH_SOCK", "the agent whose keys are tried first"),
         ],
     );
     page::terms(
@@ -44,13 +47,22 @@ fn overview(command: &Command) -> Vec<u8> {
                 "2",
                 "The command line or the environment means nothing, or asks for what was given up.",
             ),
+            ("other", "Of ssh, status and journal: what the command on the machine ended with."),
+            ("255", "Of ssh, status and journal: the machine could not be reached, or was lost."),
         ],
     );
     page::terms(
         &mut page,
         "FILES",
         "",
-        [("/var/run/fleet.sock", "The API of this machine's fleetd, where nothing else is said.")],
+        [
+            (
+                "/var/run/fleet.sock",
+                "The API of this machine's fleetd, where nothing else is said.",
+            ),
+            ("~/.fleetctl/known_hosts", "The keys of SSH hosts."),
+            ("~/.ssh/config", "What SSH hosts are called, and how they are logged in to."),
+        ],
     );
     page::terms(&mut page, "SEE ALSO", "fleetd(8), systemd.unit(5)", []);
     page

@@ -43,7 +43,7 @@ fn subcommand(verb: Verb) -> Command {
 
 /// The name of what a word of a usage line stands for, if it isn't a flag.
 fn operand(word: &str) -> Option<String> {
-    let name = word.trim_matches(['[', ']', '.']);
+    let name = word.trim_matches(['[', ']', '{', '}', '<', '>', '.']);
     (!name.starts_with('-')).then(|| name.to_owned())
 }
 
@@ -90,6 +90,8 @@ mod tests {
             ("start", Some("UNIT")),
             ("cat", Some("UNIT")),
             ("fd-forward", Some("SOCKET")),
+            ("journal", Some("unit")),
+            ("ssh", Some("MACHINE|UNIT")),
             ("help", Some("command")),
             ("list-units", None),
             ("version", None),
