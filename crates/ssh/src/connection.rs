@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Address, Ask, Cause, Hop, Place, Route, SshError, Step, auth,
+    Address, Ask, Cause, Hop, Place, Role, Route, SshError, Step, auth,
     clock::Clocked,
     dial::Dialing,
     handler::{Ended, Peer, Shared},
@@ -143,13 +143,7 @@ impl Attempt<'_> {
                 self.log_in(stream, remote.into()).await
             }
             Some(below) => {
-                let Hop { address, .. } = self.hop;
-                // Names of targets are looked up here (`ssh.md` 2.5); those that only the hop
-                // before knows are left to it.
-                let remote = match tcp::lookup(address).await.as_deref() {
-                    Ok([found, ..]) => Address::from(*found),
-                    _ => address.clone(),
-                };
+                let remote = self.behind().await;
                 let opening = below.handle.channel_open_direct_tcpip(
                     &*remote.host,
                     remote.port.into(),
@@ -160,6 +154,20 @@ impl Attempt<'_> {
                 self.log_in(channel.into_stream(), remote).await
             }
         }
+    }
+
+    /// What the hop before is asked to connect to. The names of targets are looked up here
+    /// (`ssh.md` 2.5), unless only the hop before knows them; other hosts are the hop's before to
+    /// find, as in OpenSSH.
+    async fn behind(&self) -> Address {
+        let Hop { role, address, .. } = self.hop;
+        let found = match role {
+            Role::Target => tcp::lookup(address).await.ok(),
+            Role::Tunnel | Role::Jump => None,
+        };
+        found
+            .and_then(|found| found.first().copied())
+            .map_or_else(|| address.clone(), Address::from)
     }
 
     /// Goes on over `stream`, which leads to `remote`.

@@ -23,7 +23,14 @@ pub(crate) async fn connect(to: &Address) -> Result<(TcpStream, SocketAddr), Cau
 
 /// Looks up the addresses of a host.
 pub(crate) async fn lookup(to: &Address) -> Result<Vec<SocketAddr>, Cause> {
-    let failed = |error| Cause::Lookup { host: to.host.clone(), error };
+    let failed = |error: io::Error| {
+        // The resolver has no better code for it than these words.
+        let unknown = ["Name or service not known", "No address associated with hostname"];
+        let text = error.to_string();
+        let unknown = unknown.iter().any(|words| text.contains(words));
+        let error = if unknown { io::Error::other("no such host") } else { error };
+        Cause::Lookup { host: to.host.clone(), error }
+    };
     let found: Vec<_> = lookup_host((&*to.host, to.port)).await.map_err(failed)?.collect();
     if found.is_empty() {
         return Err(failed(io::Error::other("no such host")));

@@ -99,6 +99,21 @@ async fn a_target_that_is_down_says_so() {
 }
 
 #[tokio::test]
+async fn names_are_looked_up_and_all_their_addresses_tried() {
+    let near = Sshd::start().await;
+    // `localhost` may be `::1` first, where nobody listens.
+    let mut named = near.hop_with_key().await;
+    named.address.host = "localhost".into();
+    let tunnel = Hop { role: Role::Tunnel, ..named.clone() };
+    Connection::open(&route([tunnel, named.clone()]), nobody()).await.unwrap();
+
+    named.address.host = "no-such-host.invalid".into();
+    let error = Connection::open(&route([named]), nobody()).await.err().unwrap().to_string();
+    let expected = "dial tcp: lookup no-such-host.invalid: ";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[tokio::test]
 async fn a_closed_connection_is_noticed_by_those_through_it() {
     let (near, far) = (Sshd::start().await, Sshd::start().await);
     let through = Connection::open(&route([tunnel(&near).await]), nobody()).await.unwrap();
