@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::api::Api;
 use crate::process::Process;
-use crate::rootfs::{BINARIES, PATH, READY};
+use crate::rootfs::{BINARIES, PATH, READY, SSHD_CONFIG, SSHD_KEYS};
 use crate::sandbox::{Sandbox, checked, tail};
 use crate::wait::eventually;
 
@@ -23,6 +23,9 @@ const COMMAND_LIMIT: &str = "60";
 
 /// A boot takes half a second, or a few when a build keeps the machine busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The kinds of keys that every host's sshd has. RSA takes long to make.
+pub(crate) const HOST_KEYS: [&str; 2] = ["ed25519", "ecdsa"];
 
 /// Boots the container with the rest of the arguments, once the network link of an earlier boot,
 /// which the first names, is gone: the kernel takes its time. nspawn can't see by itself that
@@ -251,6 +254,36 @@ impl Host {
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
         let file = self.root().join(path.trim_start_matches('/'));
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Restarts its sshd with `lines` before those that it always has: the first of a kind wins.
+    /// Its own keys stay unless the lines name others.
+    ///
+    /// # Errors
+    /// When it doesn't come up with them.
+    pub fn sshd(&self, lines: &str) -> Result<()> {
+        let keys = if lines.contains("HostKey") { "" } else { SSHD_KEYS };
+        self.write("/etc/ssh/sshd_config", &format!("{lines}{keys}{SSHD_CONFIG}"))?;
+        self.run(&["systemctl", "restart", "lab-sshd"])?;
+        eventually("sshd listens", Duration::from_secs(10), || {
+            self.run(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/22"]).map(drop)
+        })
+    }
+
+    /// Returns the public keys of its sshd, `TYPE BASE64` each.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn host_keys(&self) -> Result<Vec<String>> {
+        HOST_KEYS
+            .iter()
+            .map(|kind| {
+                let file = self.folder.join(format!("hostkey-{kind}.pub"));
+                let line = fs::read_to_string(&file)?;
+                let words: Vec<&str> = line.split_whitespace().take(2).collect();
+                Ok(words.join(" "))
+            })
+            .collect()
     }
 
     /// Returns properties of a unit, as the host's own systemd has them.

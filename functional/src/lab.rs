@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::api::State;
 use crate::etcd::Etcd;
 use crate::host::Host;
+use crate::laptop::Laptop;
 use crate::process::Process;
 use crate::sandbox::{Lifetime, Sandbox, tail};
 use crate::slot::Slot;
@@ -136,6 +137,15 @@ impl Lab {
     #[must_use]
     pub fn etcd(&self) -> &Etcd {
         &self.etcd
+    }
+
+    /// Returns the lab's laptop. The first call sets it up so that it reaches `near` and nothing
+    /// else.
+    ///
+    /// # Errors
+    /// When it can't be set up.
+    pub fn laptop(&self, near: &Host) -> Result<Laptop> {
+        Laptop::open(&self.sandbox, self.slot, &self.folder, near)
     }
 
     /// Returns a command that runs in the lab's network, outside its hosts.

@@ -55,6 +55,12 @@ enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Run a command, or a shell, on a laptop that reaches only the first host and has its key
+    Laptop {
+        /// Command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
     /// Cut the power of host I
     Kill {
         /// Number of the host, from 1
@@ -146,13 +152,15 @@ fn run(args: Args) -> Result<()> {
             Ok(())
         }
         Verb::Sh { host, command } => {
-            let words = if command.is_empty() { vec!["bash".to_owned()] } else { command };
-            let (program, rest) = words.split_first().context("no command")?;
-            let mut inside = open()?.host(host)?.command(program)?;
-            if let Some(terminal) = std::env::var_os("TERM") {
-                inside.env("TERM", terminal);
-            }
-            replace(inside.args(rest))
+            let (program, rest) = or_shell(&command);
+            replace(open()?.host(host)?.command(program)?.args(rest))
+        }
+        Verb::Laptop { command } => {
+            let (program, rest) = or_shell(&command);
+            let lab = open()?;
+            let laptop = lab.laptop(lab.host(1)?)?;
+            laptop.write(".ssh/id_ed25519", &fs::read_to_string(lab.folder().join("id"))?)?;
+            replace(laptop.command(program).args(rest))
         }
         Verb::Net { command } => {
             let (program, rest) = command.split_first().context("no command")?;
@@ -184,6 +192,11 @@ fn run(args: Args) -> Result<()> {
             Err(error) => Err(error),
         },
     }
+}
+
+/// The program and its arguments; a shell when there is none.
+fn or_shell(command: &[String]) -> (&str, &[String]) {
+    command.split_first().map_or(("bash", &[]), |(program, rest)| (program, rest))
 }
 
 /// Becomes `command`; returns only when that fails.

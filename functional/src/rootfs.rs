@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -55,13 +55,18 @@ ExecStart=/usr/bin/touch /run/lab-ready
 
 const SSHD_UNIT: &str = "[Unit]
 After=lab-net.service
+StartLimitIntervalSec=0
 [Service]
 ExecStartPre=/usr/bin/mkdir -p /run/sshd
 ExecStart=/usr/sbin/sshd -D -e -f /etc/ssh/sshd_config
 ";
 
-const SSHD_CONFIG: &str = "HostKey /etc/ssh/hostkey
-UsePAM no
+/// The keys that every host's sshd shows.
+pub(crate) const SSHD_KEYS: &str =
+    "HostKey /etc/ssh/hostkey-ed25519\nHostKey /etc/ssh/hostkey-ecdsa\n";
+
+/// Without host keys: those are in front of it.
+pub(crate) const SSHD_CONFIG: &str = "UsePAM no
 PermitRootLogin yes
 StrictModes no
 SetEnv PATH=/opt/fleet:/usr/sbin:/usr/bin:/sbin:/bin
@@ -115,8 +120,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) gateway: Ipv4Addr,
     /// Content of `/etc/fleet/fleet.conf`.
     pub(crate) config: &'a str,
-    /// Folder with `id.pub`, which may log in as root, and the `hostkey`.
-    pub(crate) keys: &'a Path,
+    /// The public key that may log in as root.
+    pub(crate) user_key: &'a Path,
+    /// The keys that its sshd shows.
+    pub(crate) host_keys: [PathBuf; 2],
     /// Whether `fleet.socket` and `fleet.service` come up at boot.
     pub(crate) fleet: bool,
 }
@@ -152,14 +159,17 @@ pub(crate) fn lay_out(root: &Path, plan: &Plan<'_>) -> Result<()> {
     // A real file: nspawn looks at it before it binds /usr, where it usually leads.
     fs::copy("/etc/os-release", etc.join("os-release"))?;
     fs::write(etc.join("machine-id"), format!("{}\n", plan.machine_id))?;
+    fs::write(etc.join("hosts"), "127.0.0.1 localhost\n")?;
     fs::write(etc.join("hostname"), format!("{}\n", plan.hostname))?;
     fs::write(etc.join("systemd/journald.conf"), JOURNALD)?;
     fs::write(etc.join("fleet/fleet.conf"), plan.config)?;
     symlink("/proc/self/mounts", etc.join("mtab"))?;
-    fs::write(etc.join("ssh/sshd_config"), SSHD_CONFIG)?;
+    fs::write(etc.join("ssh/sshd_config"), format!("{SSHD_KEYS}{SSHD_CONFIG}"))?;
     fs::write(root.join("root/.bashrc"), "PS1='\\h# '\n")?;
-    copy_private(&plan.keys.join("hostkey"), &etc.join("ssh/hostkey"))?;
-    copy_private(&plan.keys.join("id.pub"), &root.join("root/.ssh/authorized_keys"))?;
+    for key in &plan.host_keys {
+        copy_private(key, &etc.join("ssh").join(key.file_name().context("a key has a name")?))?;
+    }
+    copy_private(plan.user_key, &root.join("root/.ssh/authorized_keys"))?;
     units(&etc.join("systemd/system"), plan)
 }
 

@@ -52,6 +52,26 @@ fn root_logs_in_over_ssh() -> Result<()> {
 }
 
 #[test]
+fn a_laptop_reaches_one_host_and_no_other() -> Result<()> {
+    Lab::with_hosts(2).without_fleet().story(|lab| {
+        let (h1, h2) = (lab.host(1)?, lab.host(2)?);
+        let mut laptop = lab.laptop(h1)?;
+        laptop.write("key", &std::fs::read_to_string(lab.folder().join("id"))?)?;
+        laptop.start_agent(&["key"])?;
+        let log_in = |host: &Host| {
+            let options = ["ssh", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=5"];
+            let hosts = ["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentityFile=none"];
+            let target = format!("root@{}", host.address());
+            laptop.output(&[&options[..], &hosts, &[&target, "hostname"]].concat(), "")
+        };
+        assert_eq!(log_in(h1)?.stdout, "h1\n");
+        let refused = log_in(h2)?;
+        ensure!(refused.stderr.contains("Network is unreachable"), "{refused:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_power_cut_is_silent_and_the_host_boots_again() -> Result<()> {
     Lab::with_hosts(2).without_fleet().story(|lab| {
         let (h1, h2) = (lab.host(1)?, lab.host(2)?);

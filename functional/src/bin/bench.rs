@@ -69,6 +69,7 @@ fn run(args: &Args) -> Result<()> {
         rows.push(put_to_active(lab, args.runs)?);
         rows.push(start_to_return(lab, args.runs)?);
         rows.extend(many(lab, args)?);
+        rows.extend(from_a_laptop(lab, args.runs)?);
         Ok(())
     })?;
     let ttl = format!("agent_ttl={}s", args.ttl);
@@ -187,6 +188,50 @@ fn idle(lab: &Lab, args: &Args) -> Result<Vec<Row>> {
             got: format!("{} MiB", memory.join(", ")),
         },
     ])
+}
+
+/// What a tunnel costs: the list of a thousand units without and with it, and what is the
+/// handshake's share.
+fn from_a_laptop(lab: &Lab, runs: usize) -> Result<Vec<Row>> {
+    const UNITS: usize = 1000;
+    let near = lab.host(1)?;
+    let mut api = near.api()?;
+    for i in 0..UNITS {
+        api.put(&format!("many-{i}.service"), units::SLEEPER, "loaded")?;
+    }
+    let watch = Stopwatch::start();
+    while api.states()?.len() < UNITS {
+        ensure!(watch.elapsed() < LIMIT, "only {} units are loaded", api.states()?.len());
+        thread::sleep(LOOK);
+    }
+    let mut laptop = lab.laptop(near)?;
+    laptop.authorize(&laptop.keygen("key", "ed25519", "")?, near)?;
+    laptop.know(lab.hosts())?;
+    laptop.start_agent(&["key"])?;
+    let direct = format!("--endpoint=http://{}:49153", near.address());
+    let tunnel = format!("--tunnel={}", near.address());
+    let time = |words: &[&str]| -> Result<String> {
+        let mut times = Vec::new();
+        for _ in 0..runs {
+            let watch = Stopwatch::start();
+            let output = laptop.fleetctl(words, "")?;
+            times.push(watch.elapsed());
+            ensure!(output.code == Some(0), "{words:?} gave {output:?}");
+        }
+        Ok(spread(times))
+    };
+    let mut rows = Vec::new();
+    for (flag, what) in [(&direct, "without a tunnel"), (&tunnel, "through a tunnel")] {
+        for (command, of) in [("list-machines", ""), ("list-units", " of 1000 units")] {
+            rows.push(Row {
+                what: format!("`fleetctl {command}`{of}, {what}, {runs} runs"),
+                goal: "",
+                got: time(&[flag, command])?,
+            });
+        }
+    }
+    clear(&mut api)?;
+    Ok(rows)
 }
 
 /// Cuts the power of a host that doesn't lead the cluster, and then of the one that does.

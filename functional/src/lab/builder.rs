@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Lab, RECORD};
 use crate::etcd::Etcd;
-use crate::host::Host;
+use crate::host::{HOST_KEYS, Host};
 use crate::process::Process;
 use crate::rootfs::{Plan, lay_out};
 use crate::sandbox::{Lifetime, Sandbox, checked};
@@ -137,14 +137,15 @@ impl Builder {
         if self.fleet {
             self.copy_binaries(&binaries)?;
         }
-        for key in ["id", "hostkey"] {
-            let args = ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"];
-            checked(Command::new("ssh-keygen").args(args).arg(lab.folder.join(key)))?;
-        }
+        keygen("ed25519", &lab.folder.join("id"))?;
         lab.hosts.iter().try_for_each(|host| self.lay_out(host, &lab.etcd, &lab.folder))
     }
 
     fn lay_out(&self, host: &Host, etcd: &Etcd, keys: &Path) -> Result<()> {
+        fs::create_dir_all(&host.folder)?;
+        for kind in HOST_KEYS {
+            keygen(kind, &host.folder.join(format!("hostkey-{kind}")))?;
+        }
         let mut config = format!(
             "etcd_servers=[\"{}\"]\npublic_ip={}\nmetadata=\"hostname={}\"\n",
             etcd.url(),
@@ -161,7 +162,8 @@ impl Builder {
             address: host.address,
             gateway: host.gateway,
             config: &config,
-            keys,
+            user_key: &keys.join("id.pub"),
+            host_keys: HOST_KEYS.map(|kind| host.folder.join(format!("hostkey-{kind}"))),
             fleet: self.fleet,
         };
         lay_out(&host.root(), &plan)
@@ -177,6 +179,12 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+/// Makes a key without a passphrase.
+fn keygen(kind: &str, file: &Path) -> Result<()> {
+    let args = ["-q", "-t", kind, "-N", "", "-C", "lab", "-f"];
+    checked(Command::new("ssh-keygen").args(args).arg(file))
 }
 
 /// Returns where `cargo build --release` leaves its binaries.
