@@ -6,6 +6,7 @@ use fleet_ssh::{Address, Cause, Connection, Hop, Role, Route};
 use tokio::{
     io::{self, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -37,6 +38,16 @@ impl Mutes {
 
     /// A way to `server` on which only the first `bytes` of its answers arrive.
     async fn stalling(&mut self, server: &Sshd, bytes: u64) -> Address {
+        self.until(server, bytes, future::pending()).await
+    }
+
+    /// The same, also ending when `dead` says so.
+    async fn until(
+        &mut self,
+        server: &Sshd,
+        bytes: u64,
+        dead: impl Future<Output = ()> + Send + 'static,
+    ) -> Address {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let port = server.port;
@@ -47,7 +58,10 @@ impl Mutes {
             let (from_server, mut to_server) = server.into_split();
             let mut answers = from_server.take(bytes);
             let answering = async {
-                let _ = io::copy(&mut answers, &mut to_client).await;
+                tokio::select! {
+                    _ = io::copy(&mut answers, &mut to_client) => {}
+                    () = dead => {}
+                }
                 future::pending::<()>().await;
             };
             tokio::select! {
@@ -144,4 +158,26 @@ async fn a_server_that_is_none_or_hangs_up_is_told() {
         let error = Connection::open(&route, nobody()).await.err().unwrap().to_string();
         assert!(error.starts_with("ssh: handshake failed: EOF (in the handshake"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_dead_host_is_noticed_after_a_minute() {
+    let server = Sshd::start().await;
+    let mut mutes = Mutes::default();
+    let (die, dies) = oneshot::channel::<()>();
+    let address = mutes.until(&server, u64::MAX, async { drop(dies.await) }).await;
+    let hop = Hop { address, ..server.hop_with_key().await };
+    let route = Route { hops: vec![hop.clone()], timeout: LIMIT };
+    let connection = Connection::open(&route, nobody()).await.unwrap();
+    die.send(()).unwrap();
+    // From here on nothing has to arrive, so the clock may jump to whatever comes next.
+    tokio::time::pause();
+    let started = Instant::now();
+    let opened = connection.through(&hop, 10 * LIMIT, nobody()).await;
+    let error = opened.err().expect("the host is dead");
+    assert!(matches!(error.cause, Cause::Lost), "{error}");
+    let seconds = started.elapsed().as_secs();
+    assert!((45..=75).contains(&seconds), "{seconds}");
+    tokio::time::resume();
+    mutes.left().await;
 }
