@@ -2,6 +2,7 @@
 //! come back as they were (ssh.md 2, 4 and 5).
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -125,17 +126,47 @@ fn keys_of_every_kind_log_in_from_the_agent_and_from_files() -> Result<()> {
 fn hosts_are_known_by_their_keys() -> Result<()> {
     Lab::with_hosts(1).story(|lab| {
         let h1 = lab.host(1)?;
-        let address = h1.address().to_string();
         let mut laptop = lab.laptop(h1)?;
         let line = laptop.keygen("key", "ed25519", "")?;
         laptop.authorize(&line, h1)?;
         laptop.start_agent(&["key"])?;
-        let login = Login::new(&laptop, h1);
-        let known = || fs::read_to_string(laptop.home().join(".fleetctl/known_hosts"));
+        let known = Known { login: Login::new(&laptop, h1), address: h1.address().to_string() };
+        known.unknown_hosts_are_asked_about().context("unknown")?;
+        known.every_line_has_its_say().context("lines")?;
+        known.changed_keys_are_refused().context("changed")?;
+        laptop.know(lab.hosts())?;
+        known.files_of_openssh_count().context("OpenSSH")
+    })
+}
 
-        // Unknown: asked about, and refused by anything but yes.
+/// The file of known hosts of a laptop, and the host that is in it.
+struct Known<'a> {
+    login: Login<'a>,
+    address: String,
+}
+
+impl Known<'_> {
+    fn file(&self) -> PathBuf {
+        self.login.laptop.home().join(".fleetctl/known_hosts")
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.file())?)
+    }
+
+    fn set(&self, text: &str) -> Result<()> {
+        self.login.laptop.write(".fleetctl/known_hosts", text)
+    }
+
+    fn ecdsa(&self) -> Result<String> {
+        let keys = self.login.host.host_keys()?;
+        Ok(keys.last().context("a host has keys")?.clone())
+    }
+
+    fn unknown_hosts_are_asked_about(&self) -> Result<()> {
+        let (login, address) = (&self.login, &self.address);
         let output = login.run(&[], "cat", "no\nrest\n")?;
-        ensure!(output.code == Some(1) && known().is_err(), "{output:?}");
+        ensure!(output.code == Some(1) && self.text().is_err(), "{output:?}");
         let lines: Vec<&str> = output.stderr.lines().collect();
         assert_eq!(lines[0], format!("The authenticity of host '{address}' can't be established."));
         ensure!(lines[1].starts_with("ECDSA key fingerprint is "), "{output:?}");
@@ -148,40 +179,73 @@ fn hosts_are_known_by_their_keys() -> Result<()> {
         let added =
             format!("Warning: Permanently added '{address}' (ECDSA) to the list of known hosts.\n");
         ensure!(output.stderr.ends_with(&added), "{output:?}");
-        let ecdsa = &h1.host_keys()?[1];
-        assert_eq!(known()?, format!("{address} {ecdsa}\n"));
+        assert_eq!(self.text()?, format!("{address} {}\n", self.ecdsa()?));
         let output = login.run(&[], "true", "")?;
         assert_eq!((output.code, &*output.stderr), (Some(0), ""));
+        Ok(())
+    }
 
-        // Every kind of host key; none of them is the known one.
+    fn every_line_has_its_say(&self) -> Result<()> {
+        let (login, address, ecdsa) = (&self.login, &self.address, self.ecdsa()?);
+        // Known at another port only; and lines that say nothing. What is added spoils none of it,
+        // though the last line has no end.
+        let before = format!("[{address}]:2222 {ecdsa}\nbroken\n{address} ssh-rsa AAAA");
+        self.set(&before)?;
+        let output = login.run(&[], "true", "yes\n")?;
+        let asked = output.stderr.contains("can't be established");
+        let warned = output.stderr.contains(":2 - bad format (insufficient fields)");
+        ensure!(output.code == Some(0) && asked && warned, "{output:?}");
+        assert_eq!(self.text()?, format!("{before}\n{address} {ecdsa}\n"));
+
+        // Another port is another name.
+        login.host.sshd("Port 22\nPort 2222\n")?;
+        self.set(&format!("{address} {ecdsa}\n"))?;
+        let words = ["--endpoint", &login.endpoint, "ssh", "--ssh-port=2222"];
+        let words = [&words[..], &[login.host.machine_id(), "true"]].concat();
+        let output = login.laptop.fleetctl(&words, "yes\n")?;
+        let name = format!("The authenticity of host '[{address}]:2222'");
+        ensure!(output.code == Some(0) && output.stderr.starts_with(&name), "{output:?}");
+        login.host.sshd("")?;
+
+        // One wrong key and the right one.
+        let wrong = login.laptop.keygen("wrong", "ecdsa", "")?;
+        self.set(&format!("{address} {wrong}{address} {ecdsa}\n"))?;
+        login.works(&[])
+    }
+
+    fn changed_keys_are_refused(&self) -> Result<()> {
+        let (login, h1) = (&self.login, self.login.host);
+        let changed = "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!";
+        self.set(&format!("{} {}\n", self.address, self.ecdsa()?))?;
+        // Every kind of key; none of them is of the known kind.
         h1.run(&["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", "/etc/ssh/hostkey-rsa"])?;
         for (kind, label) in [("ed25519", "ssh-ed25519"), ("rsa", "RSA")] {
             h1.sshd(&format!("HostKey /etc/ssh/hostkey-{kind}\n"))?;
-            let changed = "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!";
             login.fails(&[], &[changed, "no common algorithm for host key"])?;
-            fs::remove_file(laptop.home().join(".fleetctl/known_hosts"))?;
+            fs::remove_file(self.file())?;
             let output = login.run(&[], "hostname", "yes\n")?;
-            ensure!(output.stderr.contains(&format!("'{address}' ({label})")), "{output:?}");
+            ensure!(output.stderr.contains(&format!("'{}' ({label})", self.address)), "{output:?}");
             login.works(&[])?;
             login.works(&["--strict-host-key-checking=false"])?;
         }
         // Another key of the known kind.
-        laptop.know(lab.hosts())?;
+        self.set(&format!("{} {}\n", self.address, self.ecdsa()?))?;
         h1.run(&["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", "/etc/ssh/hostkey-new"])?;
         h1.sshd("HostKey /etc/ssh/hostkey-new\n")?;
-        login.fails(&[], &["REMOTE HOST IDENTIFICATION HAS CHANGED", "host key mismatch"])?;
-        h1.sshd("")?;
-        // One that OpenSSH wrote, names hidden; and a key that must never be taken again.
-        let file = laptop.home().join(".fleetctl/known_hosts");
-        let hidden =
-            laptop.output(&["ssh-keygen", "-q", "-H", "-f", &file.display().to_string()], "")?;
-        ensure!(hidden.code == Some(0) && known()?.starts_with("|1|"), "{hidden:?}");
+        login.fails(&[], &[changed, "host key mismatch"])?;
+        h1.sshd("")
+    }
+
+    /// Hidden names, and a key that must never be taken again.
+    fn files_of_openssh_count(&self) -> Result<()> {
+        let (login, file) = (&self.login, self.file().display().to_string());
+        let hidden = login.laptop.output(&["ssh-keygen", "-q", "-H", "-f", &file], "")?;
+        ensure!(hidden.code == Some(0) && self.text()?.starts_with("|1|"), "{hidden:?}");
         login.works(&[])?;
-        laptop.write(".fleetctl/known_hosts", &format!("@revoked * {ecdsa}\n{}", known()?))?;
-        h1.sshd("HostKey /etc/ssh/hostkey-ecdsa\n")?;
-        login.fails(&[], &["revoked"])?;
-        Ok(())
-    })
+        self.set(&format!("@revoked * {}\n{}", self.ecdsa()?, self.text()?))?;
+        login.host.sshd("HostKey /etc/ssh/hostkey-ecdsa\n")?;
+        login.fails(&[], &["revoked"]).map(drop)
+    }
 }
 
 #[test]
