@@ -30,9 +30,9 @@ use crate::{
 };
 
 /// Silence after which the host is asked for a sign of life.
-const QUIET: Duration = Duration::from_secs(15);
+pub(crate) const QUIET: Duration = Duration::from_secs(15);
 /// Unanswered signs after which it counts as lost: a minute in all.
-const SIGNS: usize = 3;
+pub(crate) const SIGNS: usize = 3;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 

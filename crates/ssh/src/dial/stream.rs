@@ -137,7 +137,17 @@ impl FarStream {
         Poll::Ready(verdict)
     }
 
-    fn writable(&self) -> io::Result<()> {
+    /// Fails when the host takes nothing more. Once the end was read nobody else would notice that
+    /// the host closed the channel, and a write would wait for room for ever.
+    fn writable(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.ended
+            && let Some(messages) = &mut self.messages
+            && let Poll::Ready(message) = messages.as_mut().poll_next(cx)
+        {
+            if matches!(message, None | Some(ChannelMsg::Close)) {
+                self.messages = None;
+            }
+        }
         if self.messages.is_none() || self.shut {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -184,7 +194,7 @@ impl AsyncWrite for FarStream {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writable()?;
+        self.writable(cx)?;
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -196,7 +206,7 @@ impl AsyncWrite for FarStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.writable().is_ok() {
+        if self.writable(cx).is_ok() {
             // A host that is gone needs no end.
             let _ = ready!(self.writer.as_mut().poll_shutdown(cx));
             self.shut = true;

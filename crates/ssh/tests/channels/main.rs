@@ -6,6 +6,7 @@ mod support;
 
 mod desk;
 mod dial;
+mod hard;
 mod interrupted;
 mod job;
 mod terminal;
