@@ -3,7 +3,7 @@
 use std::{num::NonZeroU16, sync::Arc};
 
 use bytes::Bytes;
-use fleet_registry::Registry;
+use fleet_registry::{Registry, why::Explain};
 use hyper::{
     Method, Request, StatusCode,
     body::Body,
@@ -16,7 +16,7 @@ use crate::{
     Availability, Limits,
     body::BodyReader,
     error::ApiError,
-    explain::{Explain, Explainer},
+    explain::Explainer,
     handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
     outage::Outage,

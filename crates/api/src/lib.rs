@@ -31,7 +31,6 @@ mod write_limit;
 
 pub use api::{Api, Settings};
 pub use availability::Availability;
-pub use explain::{Engine, Explain, Explaining, Explanation, Objection};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use metrics::{Buckets, Family, Label, MetricsSource, Samples};

@@ -1,34 +1,17 @@
 //! Which machine may take a unit, and which of those does.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use fleet_core::{
     Machine, MachineId, UnitName,
-    eligibility::{Refusal, Verdict, judge, judge_global},
+    eligibility::{Verdict, judge, judge_global},
 };
+use fleet_registry::why::Obstacle;
 
 use crate::{
     cluster::{Cluster, Host, Residents, Unit},
     picture::Picture,
 };
-
-/// Why a machine doesn't take a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// The machine refuses it.
-    Refused(Refusal),
-    /// This unit on the machine pushes it off (`cluster.md` 4).
-    Replaced(UnitName),
-}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Replaced(by) => write!(f, "found replace with locally-scheduled Unit({by})"),
-        }
-    }
-}
 
 /// The present machines with what keeps each from taking a unit; `None` is nothing.
 pub type WhyNot = BTreeMap<MachineId, Option<Obstacle>>;

@@ -12,9 +12,10 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use fleet_core::{JobState, MachineId, UnitName};
+use fleet_registry::why::Obstacle;
 
 use crate::{
-    choose::{Obstacle, choose, obstacle},
+    choose::{choose, obstacle},
     cluster::{Cluster, Unit},
     picture::Picture,
 };

@@ -8,10 +8,11 @@ use fleet_client::Removal;
 use fleet_core::{
     InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, error_text::chain, validate,
 };
+use fleet_engine::Explainer;
 use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls};
 use fleet_registry::{
     InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError, StateFilter,
-    StateView, TooLarge, Unit, check_size,
+    StateView, TooLarge, Unit, check_size, why,
 };
 use fleet_schema as schema;
 use tracing::error;
@@ -90,6 +91,7 @@ impl From<EtcdError> for ApiError {
 /// A cluster's registry.
 pub(crate) struct Etcd {
     registry: Registry,
+    explainer: Explainer,
 }
 
 impl Etcd {
@@ -109,7 +111,8 @@ impl Etcd {
             None => EtcdStore::connect(config)?,
             Some(dial) => EtcdStore::connect_with(config, dial)?,
         };
-        Ok(Self { registry: Registry::new(Arc::new(store), keys) })
+        let registry = Registry::new(Arc::new(store), keys);
+        Ok(Self { explainer: Explainer::new(registry.clone(), None), registry })
     }
 
     /// Warns when the cluster has machines of a newer version than this fleetctl.
@@ -209,14 +212,15 @@ impl Api for Etcd {
         // A name that isn't valid can't exist.
         let Ok(name) = name.parse() else { return Ok(None) };
         let unit = self.registry.unit(&name).await.map_err(EtcdError::from)?;
-        Ok(unit.map(|unit| {
-            let global = unit.record.value.global;
-            let mut unit = unit_of(unit);
-            if global {
-                unit.current_state.clear();
-            }
-            unit
-        }))
+        let Some(unit) = unit else { return Ok(None) };
+        let pending = why::pending(&self.registry, Some(&self.explainer), &unit).await;
+        let pending = pending.map(pending_of).unwrap_or_default();
+        let global = unit.record.value.global;
+        let mut unit = schema::Unit { pending, ..unit_of(unit) };
+        if global {
+            unit.current_state.clear();
+        }
+        Ok(Some(unit))
     }
 
     async fn states(&self) -> Result<Vec<schema::UnitState>, ApiError> {
@@ -305,6 +309,16 @@ fn unit_of(unit: Unit) -> schema::Unit {
         machine_id: record.value.machine.map(String::from).unwrap_or_default(),
         ..schema::Unit::default()
     }
+}
+
+fn pending_of(why::Pending { reason, message, machines }: why::Pending) -> schema::Pending {
+    let machine = |said: why::Said| schema::PendingMachine {
+        machine_id: said.machine.into(),
+        message: said.message,
+        reason: said.reason.to_owned(),
+    };
+    let machines = machines.into_iter().map(machine).collect();
+    schema::Pending { machines, message, reason: reason.to_owned() }
 }
 
 fn state_of(view: StateView) -> schema::UnitState {

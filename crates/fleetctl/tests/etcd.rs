@@ -6,7 +6,9 @@ use std::{fs, sync::Arc, time::Duration};
 
 use fleet_core::{JobState, UnitHash, UnitName, UnitState};
 use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
-use fleet_registry::{Keys, MachineRecord, Presence, PublishedState, Registry};
+use fleet_registry::{
+    Decision, Keys, LeaderRecord, MachineRecord, Presence, PublishedState, Registry, Trouble,
+};
 use fleet_testkit::EtcdServer;
 use insta::assert_snapshot;
 use support::{
@@ -14,6 +16,9 @@ use support::{
     server::tls::{Authority, Pair},
 };
 use tempfile::TempDir;
+
+/// Longer than any test.
+const TTL: Duration = Duration::from_secs(600);
 
 /// A folder with unit files, and a registry that is this test's own.
 struct Desk {
@@ -66,8 +71,7 @@ impl Desk {
             version: version.to_owned(),
             nonce: id.to_owned(),
         };
-        let ttl = Duration::from_secs(600);
-        let presence = registry.register(&id.parse().unwrap(), &record, ttl).await.unwrap();
+        let presence = registry.register(&id.parse().unwrap(), &record, TTL).await.unwrap();
         (registry, presence)
     }
 }
@@ -283,6 +287,49 @@ fn etcd_over_tls_is_verified_and_shown_a_certificate() {
         let run = ask(words);
         assert_eq!(run.code, Some(1), "{words}: {}", run.err);
     }
+}
+
+#[tokio::test]
+async fn what_keeps_units_from_running_is_told() {
+    let desk = Desk::new("/why");
+    let picky = format!("{HELLO}[X-Fleet]\nMachineMetadata=az=a\n");
+    fs::write(desk.folder.path().join("picky.service"), picky).unwrap();
+    desk.run("start --no-block hello global");
+    let list = "list-unit-files --no-legend --fields=unit,why";
+    assert_snapshot!(desk.run(list).transcript(), @r"
+    rc 0
+    out|global.service→no machine is present
+    out|hello.service→no machine is present
+    ");
+    let (registry, presence) = desk.machine("c31e44e1f858436e933e59c642517860", "v2.0.0").await;
+    assert_snapshot!(desk.run("start --block-attempts=2 picky").transcript(), @r"
+    rc 1
+    out|Unit picky.service inactive
+    err|Still waiting for picky.service (inactive: no machine takes it (c31e44e1...: local Machine metadata insufficient)) to report state launched
+    err|Error waiting for units: timed out waiting for unit picky.service to report state launched
+    err|Error waiting for unit states, exit status: timed out waiting for unit picky.service to report state launched
+    ");
+    let leader = LeaderRecord { machine: presence.machine.clone(), version: 1 };
+    let lead = registry.acquire_lead(&leader, TTL).await.unwrap().unwrap();
+    assert_snapshot!(desk.run(list).transcript(), @r"
+    rc 0
+    out|global.service→machines that take it have not loaded it yet (c31e44e1...: has not loaded it yet)
+    out|hello.service→the engine has not given it a machine yet (c31e44e1...: takes it)
+    out|picky.service→no machine takes it (c31e44e1...: local Machine metadata insufficient)
+    ");
+    let hello: UnitName = "hello.service".parse().unwrap();
+    let seen = registry.unit(&hello).await.unwrap().unwrap().record;
+    let target = Some((presence.machine.clone(), presence.created));
+    let decision = Decision { unit: hello.clone(), seen, target };
+    registry.decide(&lead, &[decision]).await.unwrap();
+    let trouble = Some(Trouble { error: "no room".into() });
+    registry.publish_troubles(&presence, &[(hello, trouble)].into()).await.unwrap();
+    assert_snapshot!(desk.run(list).transcript(), @r"
+    rc 0
+    out|global.service→machines that take it have not loaded it yet (c31e44e1...: has not loaded it yet)
+    out|hello.service→machine c31e44e1f858436e933e59c642517860 has not loaded it yet: no room
+    out|picky.service→no machine takes it (c31e44e1...: local Machine metadata insufficient)
+    ");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
 use fleet_core::MachineId;
-use fleet_engine::Engine;
+use fleet_engine::{Engine, Explainer};
 use fleet_etcd::{EtcdConfig, EtcdStore, Login};
 use fleet_registry::{Capabilities, MachineRecord, Presence, Registry};
 use fleet_store::{MemoryStore, Store};
@@ -17,7 +17,6 @@ use crate::{
     VERSION, address,
     alone::{Alone, NotAlone},
     config::{Config, Etcd},
-    explain::Explainer,
     identity::{self, NoMachineId},
     listen::{self, ListenError},
     metrics::Metrics,

@@ -6,7 +6,6 @@ mod app;
 mod args;
 mod config;
 mod dev;
-mod explain;
 mod identity;
 mod listen;
 mod logging;

@@ -18,6 +18,7 @@ mod restarts;
 mod size;
 mod states;
 mod units;
+pub mod why;
 
 pub use contact::Contact;
 pub use decide::{Decided, Decision};

@@ -1,7 +1,10 @@
 //! Units: list, show, destroy (`api.md` 4.1 to 4.3).
 
 use fleet_core::UnitName;
-use fleet_registry::{RegistryError, Unit};
+use fleet_registry::{
+    RegistryError, Unit,
+    why::{self, Explain},
+};
 use fleet_schema as schema;
 use hyper::StatusCode;
 
@@ -27,7 +30,9 @@ pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
 /// One unit.
 pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
     let unit = existing(api, name).await?;
-    let pending = pending::pending(&api.registry, api.explainer.as_ref(), &unit).await;
+    let explain = api.explainer.as_ref().map(|explainer| explainer as &dyn Explain);
+    let pending = why::pending(&api.registry, explain, &unit).await;
+    let pending = pending.map(pending::entity).unwrap_or_default();
     let global = unit.record.value.global;
     let mut entity = schema::Unit { pending, ..entity(unit) };
     if global {

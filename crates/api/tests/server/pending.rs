@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use fleet_api::{Engine, Explain, Explaining, Explanation, Objection};
 use fleet_core::{
     JobState, UnitName,
     eligibility::Refusal::{Conflict, Metadata, OtherMachine, PeerAbsent},
 };
+use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Obstacle};
 use tokio::time;
 
 use crate::harness::{SLEEP, Server, machine, settings, unit};
@@ -37,9 +37,9 @@ impl Explain for Fixed {
     }
 }
 
-fn fixed(engine: Engine, machines: &[(&str, Option<Objection>)]) -> Fixed {
+fn fixed(engine: Engine, machines: &[(&str, Option<Obstacle>)]) -> Fixed {
     let machines: BTreeMap<_, _> =
-        machines.iter().map(|(id, objection)| (machine(id), objection.clone())).collect();
+        machines.iter().map(|(id, obstacle)| (machine(id), obstacle.clone())).collect();
     let explanation = Some(Explanation { engine, machines });
     Fixed { explanation, after: Duration::ZERO, asked: AtomicUsize::new(0) }
 }
@@ -60,14 +60,14 @@ async fn pending(server: &Server, name: &str) -> String {
 #[tokio::test]
 async fn each_machine_says_why_it_does_not_take_a_unit() {
     let other = OtherMachine { machine: "m5".into(), required: "mX".into() };
-    let refused = |refusal| Some(Objection::Refused(refusal));
+    let refused = |refusal| Some(Obstacle::Refused(refusal));
     let explain = Arc::new(fixed(
         Engine::Leads,
         &[
             ("m1", refused(Metadata)),
             ("m2", refused(Conflict(unit("b.service")))),
             ("m3", refused(PeerAbsent("c.service".into()))),
-            ("m4", Some(Objection::Replaced(unit("d.service")))),
+            ("m4", Some(Obstacle::Replaced(unit("d.service")))),
             ("m5", refused(other)),
         ],
     ));
@@ -87,7 +87,7 @@ async fn each_machine_says_why_it_does_not_take_a_unit() {
 
 #[tokio::test]
 async fn a_unit_that_some_machine_takes_waits_for_the_engine() {
-    let metadata = Some(Objection::Refused(Metadata));
+    let metadata = Some(Obstacle::Refused(Metadata));
     for (engine, machines, expected) in [
         (Engine::Leads, vec![], r#"{"message":"no machine is present","reason":"no-machine"}"#),
         (
@@ -173,7 +173,7 @@ async fn what_need_not_run_is_not_explained() {
 
 #[tokio::test]
 async fn a_global_unit_that_nobody_has_is_explained() {
-    let metadata = Some(Objection::Refused(Metadata));
+    let metadata = Some(Obstacle::Refused(Metadata));
     for (machines, reason) in [
         (vec![("m1", metadata.clone()), ("m2", None)], "not-loaded"),
         (vec![("m1", metadata)], "refused"),

@@ -293,7 +293,10 @@ fn why_not_tells_which_machines_take_a_unit_and_speaks_of_global_units_too() {
     world.set("off.service", global(&[], JobState::Inactive));
     let answers = |unit: &str| -> Vec<String> {
         let text = |why: Option<_>| {
-            why.map_or_else(|| "yes".to_owned(), |why: fleet_engine::Obstacle| why.to_string())
+            why.map_or_else(
+                || "yes".to_owned(),
+                |why: fleet_registry::why::Obstacle| why.to_string(),
+            )
         };
         let answers = why_not(&world.cluster, &name(unit)).unwrap();
         answers.into_iter().map(|(machine, why)| format!("{machine}: {}", text(why))).collect()

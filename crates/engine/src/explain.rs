@@ -1,4 +1,4 @@
-//! Tells the API why a unit has no machine: what an engine makes of the cluster, on any fleetd.
+//! Tells why a unit has no machine: what an engine makes of the cluster, wherever it is asked.
 //!
 //! Where the engine leads it is asked. Elsewhere the cluster is read, judged by the same function
 //! and kept for a moment, so that clients that poll cost one reading of the cluster in that time,
@@ -9,18 +9,21 @@ use std::{
     time::Duration,
 };
 
-use fleet_api::{Engine, Explain, Explaining, Explanation, Objection};
 use fleet_core::UnitName;
-use fleet_engine::{Cluster, EngineHandle, Obstacle, WhyNot, why_not};
-use fleet_registry::{Event, Model, Registry, RegistryError, Scope};
+use fleet_registry::{
+    Event, Model, Registry, RegistryError, Scope,
+    why::{Engine, Explain, Explaining, Explanation},
+};
 use tokio::{sync::watch, task::JoinSet, time};
 use tracing::debug;
+
+use crate::{Cluster, EngineHandle, why_not};
 
 /// For how long a picture of the cluster is kept, and nothing is read after one that failed.
 const KEEP: Duration = Duration::from_secs(2);
 
 /// See the module.
-pub(crate) struct Explainer {
+pub struct Explainer {
     registry: Registry,
     engine: Option<EngineHandle>,
     known: Arc<watch::Sender<Known>>,
@@ -34,7 +37,16 @@ enum Known {
     #[default]
     Nothing,
     Reading,
+    /// Nothing, as it couldn't be read just now.
+    Failed,
     All(Arc<Picture>),
+}
+
+impl Known {
+    /// Whether whoever waits can have an answer.
+    fn is_settled(&self) -> bool {
+        matches!(self, Self::Failed | Self::All(_))
+    }
 }
 
 struct Picture {
@@ -56,7 +68,8 @@ impl Model for Led {
 
 impl Explainer {
     /// One that asks `engine` when it leads.
-    pub(crate) fn new(registry: Registry, engine: Option<EngineHandle>) -> Self {
+    #[must_use]
+    pub fn new(registry: Registry, engine: Option<EngineHandle>) -> Self {
         Self { registry, engine, known: Arc::default(), reading: Mutex::default() }
     }
 
@@ -64,10 +77,11 @@ impl Explainer {
         if let Some(engine) = self.engine.as_ref().filter(|engine| engine.is_leading())
             && let Ok(answer) = engine.why_not(unit.clone()).await
         {
-            return answer.map(|answer| explanation(Engine::Leads, answer));
+            return answer.map(|machines| Explanation { engine: Engine::Leads, machines });
         }
         let picture = self.picture().await?;
-        Some(explanation(picture.engine, why_not(&picture.cluster, unit)?))
+        let machines = why_not(&picture.cluster, unit)?;
+        Some(Explanation { engine: picture.engine, machines })
     }
 
     /// The picture that is kept, or a new one when that is there.
@@ -85,10 +99,10 @@ impl Explainer {
             while reading.try_join_next().is_some() {}
             reading.spawn(keep(self.registry.clone(), Arc::clone(&self.known)));
         }
-        let known = known.wait_for(|known| matches!(known, Known::All(_))).await.ok()?;
+        let known = known.wait_for(Known::is_settled).await.ok()?;
         match &*known {
             Known::All(picture) => Some(Arc::clone(picture)),
-            Known::Nothing | Known::Reading => None,
+            Known::Nothing | Known::Reading | Known::Failed => None,
         }
     }
 }
@@ -101,10 +115,14 @@ impl Explain for Explainer {
 
 /// Reads the cluster, and forgets it after a while.
 async fn keep(registry: Registry, known: Arc<watch::Sender<Known>>) {
-    match read(&registry).await {
-        Ok(picture) => drop(known.send_replace(Known::All(Arc::new(picture)))),
-        Err(error) => debug!(%error, "can't tell why a unit has no machine"),
-    }
+    let found = match read(&registry).await {
+        Ok(picture) => Known::All(Arc::new(picture)),
+        Err(error) => {
+            debug!(%error, "can't tell why a unit has no machine");
+            Known::Failed
+        }
+    };
+    known.send_replace(found);
     time::sleep(KEEP).await;
     known.send_replace(Known::Nothing);
 }
@@ -115,21 +133,12 @@ async fn read(registry: &Registry) -> Result<Picture, RegistryError> {
     Ok(Picture { cluster: registry.picture(&Scope::Cluster).await?, engine })
 }
 
-fn explanation(engine: Engine, answer: WhyNot) -> Explanation {
-    let objection = |obstacle| match obstacle {
-        Obstacle::Refused(refusal) => Objection::Refused(refusal),
-        Obstacle::Replaced(by) => Objection::Replaced(by),
-    };
-    let machines = answer.into_iter().map(|(machine, why)| (machine, why.map(objection)));
-    Explanation { engine, machines: machines.collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use fleet_core::{JobState, UnitFile, eligibility::Refusal};
-    use fleet_registry::{Capabilities, Keys, LeaderRecord, MachineRecord};
+    use fleet_registry::{Capabilities, Keys, LeaderRecord, MachineRecord, why::Obstacle};
     use fleet_store::MemoryStore;
 
     use super::*;
@@ -165,7 +174,7 @@ mod tests {
         create(&registry, "a.service").await;
         let explainer = Explainer::new(registry.clone(), None);
         let unit: UnitName = "a.service".parse().unwrap();
-        let refused = ("m1".parse().unwrap(), Some(Objection::Refused(Refusal::Metadata)));
+        let refused = ("m1".parse().unwrap(), Some(Obstacle::Refused(Refusal::Metadata)));
         let machines = BTreeMap::from([refused]);
         let mut expected = Explanation { engine: Engine::Missing, machines };
         assert_eq!(explainer.explain(&unit).await, Some(expected.clone()));
@@ -191,10 +200,10 @@ mod tests {
         let explainer = Explainer::new(registry, None);
         let unit: UnitName = "a.service".parse().unwrap();
         store.set_available(false);
-        let none = time::timeout(KEEP / 2, explainer.explain(&unit)).await;
-        assert!(none.is_err(), "nothing is known, and the caller's patience ends: {none:?}");
+        assert_eq!(explainer.explain(&unit).await, None);
         store.set_available(true);
-        time::sleep(KEEP).await;
+        assert_eq!(explainer.explain(&unit).await, None, "it isn't asked again at once");
+        time::sleep(2 * KEEP).await;
         assert!(explainer.explain(&unit).await.is_some());
     }
 }

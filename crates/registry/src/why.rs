@@ -1,0 +1,204 @@
+//! Why a unit isn't running where it should.
+//!
+//! Costs nothing for a unit that is where it should be, two small reads for one that has a machine
+//! or is global, and an explanation for one that nobody has. Only an engine can give that:
+//! [`Explain`] is the seam to it.
+
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
+
+use fleet_core::{JobState, MachineId, UnitName, eligibility::Refusal};
+use tracing::debug;
+
+use crate::{Registry, RegistryError, Trouble, Unit};
+
+/// Machines that are named at most: an answer stays small in any cluster.
+const NAMED: usize = 100;
+
+/// Judges why a unit has no machine, at the moment it is asked.
+pub trait Explain: Send + Sync {
+    /// What there is to say of `unit`; `None` when it doesn't wait for a machine, or nothing is
+    /// known. The caller bounds the time.
+    fn explain<'a>(&'a self, unit: &'a UnitName) -> Explaining<'a>;
+}
+
+/// An explanation on its way.
+pub type Explaining<'a> = Pin<Box<dyn Future<Output = Option<Explanation>> + Send + 'a>>;
+
+/// Why a unit has no machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Who decides.
+    pub engine: Engine,
+    /// Every present machine with what keeps it from taking the unit; `None` is nothing.
+    pub machines: BTreeMap<MachineId, Option<Obstacle>>,
+}
+
+/// Whether anybody decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// An engine leads the cluster.
+    Leads,
+    /// None does.
+    Missing,
+}
+
+/// What keeps a machine from taking a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It refuses it.
+    Refused(Refusal),
+    /// This unit there pushes it off (`cluster.md` 4).
+    Replaced(UnitName),
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Replaced(by) => write!(f, "found replace with locally-scheduled Unit({by})"),
+        }
+    }
+}
+
+/// What machines say of a unit that they can't make what it should be.
+type Troubles = BTreeMap<MachineId, Trouble>;
+
+/// What keeps a unit from being what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// A word for machines (`api-v1.md`).
+    pub reason: &'static str,
+    /// The same for people.
+    pub message: String,
+    /// What single machines have to do with it, in order.
+    pub machines: Vec<Said>,
+}
+
+/// What is to be said of one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The machine.
+    pub machine: MachineId,
+    /// A word for machines.
+    pub reason: &'static str,
+    /// The same for people.
+    pub message: String,
+}
+
+/// What keeps `unit` from running; `None` when it is as it should be or nothing is known.
+pub async fn pending(
+    registry: &Registry,
+    explainer: Option<&dyn Explain>,
+    unit: &Unit,
+) -> Option<Pending> {
+    let record = &unit.record.value;
+    if record.desired_state == JobState::Inactive || record.template {
+        return None;
+    }
+    let found = match &record.machine {
+        _ if record.global => of_global(registry, explainer, &unit.name).await,
+        None => Ok(explained(explainer, &unit.name).await.map(unplaced)),
+        Some(machine) => of_placed(registry, unit, machine).await,
+    };
+    // Only a remark is lost when this fails: the unit itself has been read.
+    let found = found.inspect_err(|error| debug!(%error, "nothing is told of why a unit waits"));
+    found.ok().flatten()
+}
+
+/// A global unit waits while no machine reports anything of it, or where one has trouble with it.
+async fn of_global(
+    registry: &Registry,
+    explainer: Option<&dyn Explain>,
+    name: &UnitName,
+) -> Result<Option<Pending>, RegistryError> {
+    let troubles = registry.troubles(name, NAMED).await?;
+    if registry.is_reported(name).await? {
+        return Ok((!troubles.is_empty()).then(|| failing(&troubles)));
+    }
+    Ok(explained(explainer, name).await.map(|explanation| {
+        if explanation.machines.values().any(Option::is_none) {
+            not_loaded(explanation, &troubles)
+        } else {
+            unplaced(explanation)
+        }
+    }))
+}
+
+async fn explained(explainer: Option<&dyn Explain>, name: &UnitName) -> Option<Explanation> {
+    explainer?.explain(name).await
+}
+
+fn failing(troubles: &Troubles) -> Pending {
+    let machines = troubles.iter().map(|(machine, said)| on(machine, "failing", &said.error));
+    whole("failing", "some machines can't make it what it should be", machines.collect())
+}
+
+fn not_loaded(explanation: Explanation, troubles: &Troubles) -> Pending {
+    let machines = explanation.machines.into_iter().take(NAMED);
+    let machines = machines.map(|(machine, obstacle)| match obstacle {
+        None => {
+            let message = because("has not loaded it yet", troubles.get(&machine));
+            on(&machine, "not-loaded", &message)
+        }
+        obstacle => answer(&machine, obstacle.as_ref()),
+    });
+    whole("not-loaded", "machines that take it have not loaded it yet", machines.collect())
+}
+
+async fn of_placed(
+    registry: &Registry,
+    unit: &Unit,
+    machine: &MachineId,
+) -> Result<Option<Pending>, RegistryError> {
+    let (reason, message) = match (unit.record.value.desired_state, unit.current_state) {
+        (JobState::Launched, JobState::Loaded) => ("not-launched", "has not started it yet"),
+        (_, JobState::Inactive) if registry.machine(machine).await?.is_none() => {
+            ("machine-absent", "is not present")
+        }
+        (_, JobState::Inactive) => ("not-loaded", "has not loaded it yet"),
+        _ => return Ok(None),
+    };
+    // It goes with its machine.
+    let message = because(message, registry.trouble(&unit.name, machine).await?.as_ref());
+    let of_all = format!("machine {machine} {message}");
+    Ok(Some(whole(reason, &of_all, vec![on(machine, reason, &message)])))
+}
+
+/// What isn't so yet, and what the machine says of why.
+fn because(message: &str, trouble: Option<&Trouble>) -> String {
+    trouble.map_or_else(|| message.to_owned(), |said| format!("{message}: {}", said.error))
+}
+
+fn unplaced(Explanation { engine, machines }: Explanation) -> Pending {
+    let is_taken = machines.values().any(Option::is_none);
+    let (reason, message) = match (machines.is_empty(), is_taken, engine) {
+        (true, ..) => ("no-machine", "no machine is present"),
+        (_, false, _) => ("refused", "no machine takes it"),
+        (_, true, Engine::Missing) => ("no-engine", "no engine leads the cluster"),
+        (_, true, Engine::Leads) => ("unscheduled", "the engine has not given it a machine yet"),
+    };
+    let machines = machines.iter().take(NAMED);
+    let machines = machines.map(|(machine, obstacle)| answer(machine, obstacle.as_ref()));
+    whole(reason, message, machines.collect())
+}
+
+fn whole(reason: &'static str, message: &str, machines: Vec<Said>) -> Pending {
+    Pending { reason, message: message.to_owned(), machines }
+}
+
+fn answer(machine: &MachineId, obstacle: Option<&Obstacle>) -> Said {
+    let reason = match obstacle {
+        None => return on(machine, "eligible", "takes it"),
+        Some(Obstacle::Replaced(_)) => "replaced",
+        Some(Obstacle::Refused(Refusal::OtherMachine { .. })) => "other-machine",
+        Some(Obstacle::Refused(Refusal::Metadata)) => "metadata",
+        Some(Obstacle::Refused(Refusal::PeerAbsent(_))) => "peer-absent",
+        Some(Obstacle::Refused(Refusal::Conflict(_))) => "conflict",
+    };
+    let message = obstacle.map(ToString::to_string).unwrap_or_default();
+    on(machine, reason, &message)
+}
+
+fn on(machine: &MachineId, reason: &'static str, message: &str) -> Said {
+    Said { machine: machine.clone(), reason, message: message.to_owned() }
+}
