@@ -93,6 +93,11 @@ impl Connection {
         Self::hop(Some(self), hop, timeout, &ask).await
     }
 
+    /// Whether it is over. One that carries nothing may be found out to be a minute late.
+    pub fn is_lost(&self) -> bool {
+        self.handle.is_closed()
+    }
+
     /// Says goodbye to the host, after what was sent before, and waits a second at most until the
     /// connection is closed. Connections below stay.
     pub async fn close(&self) {

@@ -200,6 +200,11 @@ impl fmt::Display for Errno<'_> {
     }
 }
 
+/// Names that a host sent, fit for a terminal: nobody knows yet who it is.
+pub(crate) fn names(names: &[String]) -> String {
+    names.join(" ").chars().filter(|letter| !letter.is_control()).take(1000).collect()
+}
+
 impl From<russh::Error> for Cause {
     fn from(error: russh::Error) -> Self {
         use russh::{AlgorithmKind, Error};
@@ -213,7 +218,7 @@ impl From<russh::Error> for Cause {
                     AlgorithmKind::Mac => "MAC",
                 },
                 ours: ours.join(" "),
-                theirs: theirs.join(" "),
+                theirs: names(&theirs),
             },
             Error::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Self::Protocol("EOF".into())

@@ -12,6 +12,7 @@ use russh::{
 
 use crate::{
     Address, Ask, Cause, KnownHosts,
+    error::names,
     known_hosts::{Found, Kind, Known, KnownHostsError, Names},
 };
 
@@ -101,10 +102,11 @@ impl Check {
     /// and returns the error: `ours` and `theirs` are what was offered. Without known types it only
     /// returns the error.
     pub(crate) fn no_common_type(&self, ours: &[String], theirs: &[String]) -> Cause {
+        let (ours, theirs) = (ours.join(" "), names(theirs));
         if let Some(found) = self.known.about(Kind::Key, &self.names.keys).next() {
-            self.ask.tell(&text::no_known_type(ours, theirs, &found.path));
+            self.ask.tell(&text::no_known_type(&ours, &theirs, &found.path));
         }
-        Cause::NoCommonHostKey { ours: ours.join(" "), theirs: theirs.join(" ") }
+        Cause::NoCommonHostKey { ours, theirs }
     }
 
     /// Returns the line that says that the key, its certificate or its authority is revoked.

@@ -5,6 +5,7 @@
 //! looked at. The first of them to end ends the job. None of them holds more than a few packets:
 //! output that nobody takes stops the host, and a host that takes nothing stops the input.
 
+mod error;
 mod events;
 mod local;
 
@@ -13,16 +14,24 @@ use std::{
 };
 
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig, client::Msg};
-use tokio::{sync::oneshot, time};
+use tokio::{
+    sync::oneshot,
+    time::{self, Instant},
+};
 
+pub use error::RunError;
 pub use events::{Event, Events, Stop};
 pub use local::Local;
 use local::{Input, Sink};
 
 use crate::{
-    Connection, SshError,
+    Connection,
     terminal::{Kept, Size},
 };
+
+/// How long the host may take to answer before the job runs. The terminal may be raw by then, and
+/// Ctrl-C only a byte for the job.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long a job that got a signal may take to end before its channel is closed.
 const GRACE: Duration = Duration::from_millis(300);
@@ -60,50 +69,6 @@ pub struct End {
     pub stopped: Option<Stop>,
 }
 
-/// Why a job has no end to tell of.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The host opens no session.
-    #[error(transparent)]
-    Channel(#[from] SshError),
-    /// The host doesn't want the agent.
-    #[error("forwarding request denied")]
-    ForwardingDenied,
-    /// The host gives no terminal.
-    #[error("ssh: pty-req failed")]
-    NoTerminal,
-    /// The host doesn't run the command.
-    #[error("ssh: command {0} failed")]
-    Refused(String),
-    /// The host starts no shell.
-    #[error("ssh: could not start shell")]
-    NoShell,
-    /// The connection broke.
-    #[error("wait: remote command exited without exit status or exit signal")]
-    Lost,
-    /// The local terminal, or reading the input.
-    #[error("can't use stdin: {0}")]
-    Input(#[source] io::Error),
-    /// The output can't be written.
-    #[error("can't write the output: {0}")]
-    Output(#[source] io::Error),
-}
-
-impl RunError {
-    /// Whether the job was started before this happened.
-    pub fn started(&self) -> bool {
-        match self {
-            Self::Channel(_)
-            | Self::ForwardingDenied
-            | Self::NoTerminal
-            | Self::Refused(_)
-            | Self::NoShell
-            | Self::Input(_) => false,
-            Self::Lost | Self::Output(_) => true,
-        }
-    }
-}
-
 /// What ended the conversation with a host.
 enum Outcome {
     Ended(u8),
@@ -122,9 +87,9 @@ impl Connection {
     pub async fn run(&self, job: &Job, local: &mut Local) -> Result<End, RunError> {
         let channel = tokio::select! {
             stop = local.events.stop() => return Ok(End::stopped(stop)),
-            opened = self.channel(self.handle.channel_open_session()) => opened,
+            opened = answer("a session", self.channel(self.handle.channel_open_session())) => opened,
         };
-        let (mut reader, writer) = channel?.split();
+        let (mut reader, writer) = channel??.split();
         let outcome = self.converse(job, local, &mut reader, &writer).await;
         match outcome {
             Ok(Outcome::Ended(status)) => Ok(End { status, stopped: None }),
@@ -176,7 +141,10 @@ impl Connection {
     ) -> Result<Option<Kept>, RunError> {
         if job.forward_agent {
             writer.agent_forward(true).await.map_err(|_| RunError::Lost)?;
-            if !granted(reader).await? {
+            // OpenSSH grants it once to a connection, for all its sessions.
+            if !answer("agent forwarding", granted(reader)).await??
+                && !self.shared.agent_granted.load(Ordering::Acquire)
+            {
                 return Err(RunError::ForwardingDenied);
             }
             self.shared.agent_granted.store(true, Ordering::Release);
@@ -191,7 +159,7 @@ impl Connection {
                 .request_pty(true, TERMINAL, columns, rows, width, height, &MODES)
                 .await
                 .map_err(|_| RunError::Lost)?;
-            if !granted(reader).await? {
+            if !answer("a terminal", granted(reader)).await?? {
                 return Err(RunError::NoTerminal);
             }
         }
@@ -241,6 +209,11 @@ impl End {
     }
 }
 
+/// Waits for the host to answer the request for `what`.
+async fn answer<T>(what: &'static str, answer: impl Future<Output = T>) -> Result<T, RunError> {
+    time::timeout(ANSWER, answer).await.map_err(|_| RunError::Unanswered(what, ANSWER))
+}
+
 /// The host's answer to a request that comes before the job: nothing else comes before it.
 async fn granted(reader: &mut ChannelReadHalf) -> Result<bool, RunError> {
     loop {
@@ -265,14 +238,23 @@ async fn receive(
     let mut started = Some(started);
     let mut status = None;
     let mut signal = None;
-    while let Some(message) = reader.wait().await {
+    let late = Instant::now() + ANSWER;
+    loop {
+        let message = match started {
+            Some(_) => time::timeout_at(late, reader.wait())
+                .await
+                .map_err(|_| RunError::Unanswered("the command", ANSWER))?,
+            None => reader.wait().await,
+        };
+        let Some(message) = message else { break };
+        // Output is an answer too.
+        if matches!(message, ChannelMsg::Success | ChannelMsg::Data { .. })
+            && let Some(started) = started.take()
+        {
+            // Gone only together with this.
+            let _ = started.send(());
+        }
         match message {
-            ChannelMsg::Success => {
-                if let Some(started) = started.take() {
-                    // Gone only together with this.
-                    let _ = started.send(());
-                }
-            }
             ChannelMsg::Failure if started.is_some() => return Err(refused(job)),
             ChannelMsg::Data { data } => match output.put(data).await {
                 Ok(()) => {}
@@ -334,18 +316,24 @@ async fn send(mut input: Input, writer: &Writer, started: oneshot::Receiver<()>)
     future::pending().await
 }
 
-/// Passes on sizes until a signal comes.
+/// Passes on sizes until a signal comes, also while the host takes nothing.
 async fn follow(events: &mut Events, terminal: Option<&OwnedFd>, writer: &Writer) -> Stop {
+    let mut told = None;
     loop {
         match events.next().await {
             Event::Stop(stop) => return stop,
             Event::Resized => {
-                if let Some(terminal) = terminal
-                    && let Ok(size) = Size::of(terminal)
+                // It may have changed again while it was told.
+                while let Some(size) = terminal.and_then(|terminal| Size::of(terminal).ok())
+                    && told != Some(size)
                 {
                     let (width, height) = size.pixels();
-                    // A host that is gone says so to the other direction.
-                    let _ = writer.window_change(size.columns, size.rows, width, height).await;
+                    tokio::select! {
+                        stop = events.stop() => return stop,
+                        // A host that is gone says so to the other direction.
+                        _ = writer.window_change(size.columns, size.rows, width, height) => {}
+                    }
+                    told = Some(size);
                 }
             }
         }
@@ -378,12 +366,5 @@ mod tests {
         for (name, signal, expected) in numbers {
             assert_eq!(number(&signal), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn only_what_breaks_later_counts_as_started() {
-        assert!(RunError::Lost.started());
-        assert!(!RunError::NoShell.started());
-        assert!(!RunError::ForwardingDenied.started());
     }
 }

@@ -456,3 +456,11 @@ fn a_host_without_a_key_of_a_known_type_has_changed() {
     assert_eq!(check.no_common_type(&ours, &theirs).to_string(), expected);
     assert_eq!(*user.heard.lock().unwrap(), "");
 }
+
+#[test]
+fn names_of_types_do_nothing_to_the_terminal() {
+    let case = Case::new("");
+    let (check, _) = case.check();
+    let theirs = ["ssh-\x1b[2Jdss".to_owned()];
+    assert!(check.no_common_type(&[], &theirs).to_string().ends_with("offered: [ssh-[2Jdss]"));
+}

@@ -50,8 +50,7 @@ pub(super) fn mismatch(key: &KeyData, path: &Path) -> String {
 }
 
 /// A host that has no key of a known type any more.
-pub(super) fn no_known_type(ours: &[String], theirs: &[String], path: &Path) -> String {
-    let (ours, theirs) = (ours.join(" "), theirs.join(" "));
+pub(super) fn no_known_type(ours: &str, theirs: &str, path: &Path) -> String {
     changed(
         &format!(
             "The remote host has no key of a type it is known by ({ours}).\n\

@@ -1,14 +1,14 @@
 //! Statuses and streams (`ssh.md` 5, 8).
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use fleet_ssh::{Events, Job, Local, RunError};
+use fleet_ssh::{Connection, Events, Job, Local, RunError};
 use fleet_testkit::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     desk::{connect, job, pipe, run},
-    support::Sshd,
+    support::{Agent, Script, Sshd, generate, route},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -176,4 +176,33 @@ async fn the_agent_is_forwarded_only_when_the_host_wants_it() {
     let wanted = Job { forward_agent: true, ..job(command) };
     assert_eq!(run(&connection, &job(command), Vec::new()).await.status(), 1);
     assert_eq!(run(&connection, &wanted, Vec::new()).await.status(), 0);
+}
+
+#[tokio::test]
+async fn commands_reach_the_agent_that_was_forwarded() {
+    let server = Sshd::start().await;
+    let agent = Agent::with(&generate(server.folder.path(), "held", "ed25519").await).await;
+    let mut hop = server.hop_with_key().await;
+    hop.identities.agent = Some(agent.socket.clone());
+    let connection = Connection::open(&route([hop]), Arc::default() as Arc<Script>).await.unwrap();
+    // More often than channels to the agent may be open at once.
+    let command = "for i in $(seq 20); do ssh-add -l || exit; done";
+    let forwarded = Job { forward_agent: true, ..job(command) };
+    let told = run(&connection, &forwarded, Vec::new()).await;
+    assert_eq!(told.status(), 0, "{}", told.errors());
+    assert_eq!(told.output().matches(" held (ED25519)\n").count(), 20, "{}", told.output());
+
+    let signing = format!(
+        "cd {} && echo data > data && ssh-keygen -q -Y sign -n test -f held.pub data",
+        server.folder.path().display()
+    );
+    // Only the agent has the key, and it signs for whoever is behind the host.
+    fs::remove_file(server.folder.path().join("held")).unwrap();
+    let forwarded = Job { forward_agent: true, ..job(&signing) };
+    let told = run(&connection, &forwarded, Vec::new()).await;
+    assert_eq!(told.status(), 0, "{}", told.errors());
+
+    let another = connect(&server).await;
+    let without = run(&another, &job("ssh-add -l"), Vec::new()).await;
+    assert_eq!(without.status(), 2, "{}", without.output());
 }

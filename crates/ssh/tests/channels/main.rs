@@ -9,4 +9,5 @@ mod dial;
 mod hard;
 mod interrupted;
 mod job;
+mod mute;
 mod terminal;
