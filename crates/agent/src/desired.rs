@@ -6,16 +6,16 @@ use fleet_core::{
     JobState, Machine, Requirements, UnitHash, UnitName,
     eligibility::{Candidate, Refusal, judge_global},
 };
-use fleet_registry::{Assignment, Event, Model, effective_metadata};
+use fleet_registry::{Event, Model, Order, Unclear, effective_metadata};
 use fleet_store::Revision;
 
 /// This machine's part of the registry: what a mirror of `Scope::Machine` keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
     /// What the engine has put here.
-    pub scheduled: BTreeMap<UnitName, Assignment>,
+    pub scheduled: BTreeMap<UnitName, Order>,
     /// Every global unit.
-    pub globals: BTreeMap<UnitName, Assignment>,
+    pub globals: BTreeMap<UnitName, Order>,
     /// This machine's dynamic metadata.
     pub metadata: BTreeMap<String, String>,
     /// Restarts asked of this machine, each with the revision of the request.
@@ -28,8 +28,8 @@ pub struct Orders {
 impl Model for Orders {
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Schedule(_, name, assignment) => put(&mut self.scheduled, name, assignment),
-            Event::Global(name, assignment) => put(&mut self.globals, name, assignment),
+            Event::Schedule(_, name, order) => put(&mut self.scheduled, name, order),
+            Event::Global(name, order) => put(&mut self.globals, name, order),
             Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
             Event::Machine(_, entry) => self.present = entry.is_some(),
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
@@ -63,6 +63,8 @@ pub struct Desired {
     pub units: BTreeMap<UnitName, Wanted>,
     /// Those that would be here if this machine took them.
     pub refused: BTreeMap<UnitName, Refusal>,
+    /// Those of which nobody knows what is wanted. They stay as they are.
+    pub unclear: BTreeMap<UnitName, Unclear>,
 }
 
 /// Returns what should be on `machine`, whose metadata is the configured one.
@@ -70,7 +72,8 @@ pub struct Desired {
 /// What is scheduled here, then the global units that this machine may take. Of two that conflict
 /// the scheduled one stays, and of two of a kind the first by name: where the engine has put a unit
 /// no global one pushes it out (`docs/decisions/0005`). Units desired `inactive` are not here and
-/// in nobody's way.
+/// in nobody's way. Where an order can't be understood the unit may be here: others are judged
+/// beside it if the engine has put it here, but it asks nothing of them.
 #[must_use]
 pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
     let machine = Machine {
@@ -79,7 +82,17 @@ pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
     };
     let mut desired = Desired::default();
     let mut taken: BTreeMap<&UnitName, Requirements> = BTreeMap::new();
-    for (name, assignment, origin) in by_precedence(orders) {
+    for (name, order, origin) in by_precedence(orders) {
+        let assignment = match order {
+            Ok(assignment) => assignment,
+            Err(unclear) => {
+                desired.unclear.insert(name.clone(), unclear.clone());
+                if origin == Origin::Scheduled {
+                    taken.insert(name, Requirements::default());
+                }
+                continue;
+            }
+        };
         let mut requirements = assignment.x_fleet.requirements(name);
         if origin == Origin::Scheduled {
             // The engine has judged the machine; only what is here may have come meanwhile.
@@ -113,8 +126,10 @@ enum Origin {
 
 /// Everything that isn't `inactive`, the scheduled units first, and by name among each. A unit is
 /// scheduled or global; while it changes from one to the other the schedule counts.
-fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Assignment, Origin)> {
-    let is_active = |unit: &Assignment| unit.desired_state != JobState::Inactive;
+fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Order, Origin)> {
+    let is_active = |order: &Order| {
+        order.as_ref().map_or(true, |unit| unit.desired_state != JobState::Inactive)
+    };
     let scheduled = orders.scheduled.iter().map(|(name, unit)| (name, unit, Origin::Scheduled));
     let scheduled_here = move |name| orders.scheduled.get(name).is_some_and(is_active);
     let globals = orders.globals.iter().map(|(name, unit)| (name, unit, Origin::Global));
@@ -126,6 +141,7 @@ fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Assignmen
 #[cfg(test)]
 mod tests {
     use fleet_core::FleetOptions;
+    use fleet_registry::Assignment;
 
     use super::*;
 
@@ -145,7 +161,7 @@ mod tests {
         metadata: &[(&str, &str)],
     ) -> Orders {
         let units = |list: &[(&str, &Assignment)]| {
-            list.iter().map(|(n, unit)| (name(n), (*unit).clone())).collect()
+            list.iter().map(|(n, unit)| (name(n), Ok((*unit).clone()))).collect()
         };
         let metadata = metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         Orders {
@@ -229,6 +245,29 @@ mod tests {
     }
 
     #[test]
+    fn an_unclear_order_is_in_the_way_only_where_the_engine_has_put_it() {
+        let machine = Machine { id: "m1".parse().unwrap(), metadata: BTreeMap::new() };
+        let picky = unit(JobState::Launched, &[("Conflicts", "a*")]);
+        let unclear = || Err(Unclear("why".into()));
+        for (origin, expected) in [(Origin::Scheduled, 0), (Origin::Global, 1)] {
+            let mut orders = orders(&[], &[("b.service", &picky)], &[]);
+            let of_a = match origin {
+                Origin::Scheduled => &mut orders.scheduled,
+                Origin::Global => &mut orders.globals,
+            };
+            of_a.insert(name("a.service"), unclear());
+            let found = desired(&orders, &machine);
+            assert_eq!(found.unclear, [(name("a.service"), Unclear("why".into()))].into());
+            assert_eq!(found.units.len(), expected);
+        }
+        // While it changes from one to the other the schedule counts, whatever it says.
+        let mut orders = orders(&[], &[("a.service", &picky)], &[]);
+        orders.scheduled.insert(name("a.service"), unclear());
+        let found = desired(&orders, &machine);
+        assert_eq!((found.units.len(), found.unclear.len()), (0, 1));
+    }
+
+    #[test]
     fn a_restart_is_for_what_is_launched_here() {
         let machine = Machine { id: "m1".parse().unwrap(), metadata: BTreeMap::new() };
         let (on, off) = (unit(JobState::Launched, &[]), unit(JobState::Loaded, &[]));
@@ -248,8 +287,8 @@ mod tests {
         let unit = unit(JobState::Launched, &[]);
         let me: fleet_core::MachineId = "m1".parse().unwrap();
         let mut model = Orders::default();
-        model.apply(Event::Schedule(me.clone(), name("s.service"), Some(unit.clone())));
-        model.apply(Event::Global(name("g.service"), Some(unit.clone())));
+        model.apply(Event::Schedule(me.clone(), name("s.service"), Some(Ok(unit.clone()))));
+        model.apply(Event::Global(name("g.service"), Some(Ok(unit.clone()))));
         model.apply(Event::Metadata(me.clone(), "zone".into(), Some("b".into())));
         let full = orders(&[("s.service", &unit)], &[("g.service", &unit)], &[("zone", "b")]);
         assert_eq!(model, full);

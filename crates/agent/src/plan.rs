@@ -37,6 +37,8 @@ pub struct Current {
     pub retries: BTreeMap<UnitName, Retry>,
     /// Requests for a restart that systemd has been told of.
     pub restarts: BTreeMap<UnitName, Revision>,
+    /// Units of which nobody knows what is wanted: nothing is done to them.
+    pub unclear: BTreeSet<UnitName>,
 }
 
 /// A unit that is here.
@@ -246,7 +248,9 @@ pub fn settled(
         let wanted = desired.get(unit).is_some_and(|wanted| wanted.restart == Some(at));
         let told = current.restarts.get(unit) == Some(&at);
         let here = current.units.get(unit);
-        !wanted || (told && here.is_none_or(|here| here.busy != Some(Busy::Restarting)))
+        let unclear = current.unclear.contains(unit);
+        (!wanted && !unclear)
+            || (told && here.is_none_or(|here| here.busy != Some(Busy::Restarting)))
     };
     let settled = requests.iter().filter(|(unit, at)| is_settled(unit, **at));
     settled.map(|(unit, at)| (unit.clone(), *at)).collect()
@@ -274,6 +278,7 @@ fn todo<'a>(
     let names: BTreeSet<&UnitName> = desired.keys().chain(current.units.keys()).collect();
     names
         .into_iter()
+        .filter(|name| !current.unclear.contains(*name))
         .map(|name| {
             let wanted = desired.get(name);
             let request = wanted.and_then(|wanted| wanted.restart);

@@ -11,13 +11,13 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use fleet_core::{JobState, Machine, UnitFile, UnitName};
-use fleet_registry::{Mirror, Registry, RegistryError, Scope, Trouble};
+use fleet_registry::{Mirror, Registry, RegistryError, Scope, Trouble, Unclear};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     ManagerError, UnitManager,
@@ -237,6 +237,12 @@ impl Reconciler {
                 info!(%unit, %reason, "unit can't be here");
             }
         }
+        for (unit, reason) in &desired.unclear {
+            if self.desired.unclear.get(unit) != Some(reason) {
+                error!(%unit, %reason, "order can't be understood, unit stays as it is");
+            }
+        }
+        self.current.unclear = desired.unclear.keys().cloned().collect();
         self.desired = desired;
     }
 
@@ -297,7 +303,7 @@ impl Reconciler {
         if changed {
             self.standings.send_replace(Some(Arc::new(now)));
         }
-        let now = troubles(&self.current);
+        let now = troubles(&self.desired, &self.current);
         self.troubles.send_if_modified(|troubles| {
             let changed = **troubles != now;
             if changed {
@@ -314,10 +320,12 @@ impl Reconciler {
     }
 }
 
-/// What went wrong for units that should be here.
-fn troubles(current: &Current) -> Troubles {
-    let told = current.retries.iter().filter(|(_, retry)| retry.wanted.is_some());
-    told.map(|(unit, retry)| (unit.clone(), Trouble { error: short(&retry.error) })).collect()
+/// What went wrong for units that should be here, or may have to.
+fn troubles(desired: &Desired, current: &Current) -> Troubles {
+    let failed = current.retries.iter().filter(|(_, retry)| retry.wanted.is_some());
+    let failed = failed.map(|(unit, retry)| (unit, short(&retry.error)));
+    let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, short(why)));
+    failed.chain(unclear).map(|(unit, error)| (unit.clone(), Trouble { error })).collect()
 }
 
 /// The beginning of a text that may be of any length.

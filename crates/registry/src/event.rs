@@ -20,9 +20,9 @@ pub enum Event {
     /// `metadata/<id>/<key>`; an empty value hides the machine's own.
     Metadata(MachineId, String, Option<String>),
     /// `schedule/<machine>/<name>`.
-    Schedule(MachineId, UnitName, Option<Assignment>),
+    Schedule(MachineId, UnitName, Option<Order>),
     /// `global/<name>`.
-    Global(UnitName, Option<Assignment>),
+    Global(UnitName, Option<Order>),
     /// `restart/<machine>/<name>`: the revision of the request.
     Restart(MachineId, UnitName, Option<Revision>),
     /// `lease/engine-leader`.
@@ -30,6 +30,15 @@ pub enum Event {
     /// `engine/version`; 0 when absent.
     EngineVersion(u64),
 }
+
+/// What a machine must do with a unit. One that can't be understood isn't one to stop the unit
+/// (`docs/decisions/0009`).
+pub type Order = Result<Assignment, Unclear>;
+
+/// An order that can't be understood, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unclear(pub String);
 
 impl Event {
     /// What a change of the store means; `None` for keys that no model keeps.
@@ -45,12 +54,8 @@ impl Event {
                 let value = kv.map(|kv| String::from_utf8_lossy(&kv.value).into_owned());
                 Self::Metadata(id, key, value)
             }
-            Entry::Schedule(id, name) => {
-                Self::Schedule(id, name, kv.and_then(understood).map(|found| found.value))
-            }
-            Entry::Global(name) => {
-                Self::Global(name, kv.and_then(understood).map(|found| found.value))
-            }
+            Entry::Schedule(id, name) => Self::Schedule(id, name, kv.map(order)),
+            Entry::Global(name) => Self::Global(name, kv.map(order)),
             Entry::Restart(id, name) => Self::Restart(id, name, kv.map(|kv| kv.mod_revision)),
             Entry::Leader => Self::Leader(kv.and_then(leader)),
             Entry::EngineVersion => {
@@ -64,6 +69,10 @@ impl Event {
 fn leader(kv: &KeyValue) -> Option<Versioned<LeaderRecord>> {
     let value = LeaderRecord::parse(&kv.value)?;
     Some(Versioned { value, revision: kv.mod_revision, created: kv.create_revision })
+}
+
+fn order(kv: &KeyValue) -> Order {
+    decode(kv).map(|found| found.value).map_err(|error| Unclear(error.to_string()))
 }
 
 /// A corrupt record counts as absent, loudly.

@@ -115,7 +115,7 @@ impl Model for Orders {
     fn apply(&mut self, event: Event) {
         match event {
             Event::Schedule(_, name, Some(order)) | Event::Global(name, Some(order)) => {
-                self.units.insert(name, order.desired_state.to_string());
+                self.units.insert(name, order.unwrap().desired_state.to_string());
             }
             Event::Schedule(_, name, None) | Event::Global(name, None) => {
                 self.units.remove(&name);

@@ -64,6 +64,21 @@ fn actions(plan: &Plan) -> Vec<(Action, &'static str)> {
     plan.steps.iter().map(|step| (step.action, reason(step.reason))).collect()
 }
 
+#[tokio::test]
+async fn what_is_unclear_stays_as_it_is_and_keeps_its_request() {
+    let unit = name("a.service");
+    let requests = BTreeMap::from([(unit.clone(), Revision(7))]);
+    for launched in [JobState::Loaded, JobState::Launched] {
+        let (desired, mut current) = one(None, Some(here(OLD, launched)));
+        assert_ne!(plan(&desired, &current, Instant::now()).steps, vec![]);
+        assert_eq!(settled(&requests, &desired, &current), requests);
+        current.unclear.insert(unit.clone());
+        assert_eq!(plan(&desired, &current, Instant::now()), Plan::default());
+        assert_eq!(open(&desired, &current), BTreeSet::new());
+        assert_eq!(settled(&requests, &desired, &current), BTreeMap::new());
+    }
+}
+
 /// A name, what is wanted, what is here, what is to be done and why.
 type Row = (&'static str, Option<Wanted>, Option<Here>, Vec<(Action, &'static str)>);
 

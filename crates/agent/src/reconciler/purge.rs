@@ -18,6 +18,7 @@ impl Reconciler {
     /// is up. Needs no registry.
     pub(crate) async fn purge(&mut self) -> BTreeSet<UnitName> {
         self.desired = Desired::default();
+        self.current.unclear.clear();
         self.orders_changed = true; // should it ever be run again
         self.scan_at = Instant::now();
         let begun = Instant::now();

@@ -255,3 +255,40 @@ async fn a_content_that_is_not_there_is_waited_for_and_the_old_one_runs_on() {
     cluster.submit("a.service", there, Launched).await;
     cluster.runs("a.service", there).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_nobody_understands_stops_nothing_and_starts_nothing() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    let global = format!("{RUNS}[X-Fleet]\nGlobal=true\n");
+    cluster.launch("a.service", RUNS).await;
+    cluster.submit("g.service", &global, Launched).await;
+    for unit in ["a.service", "g.service"] {
+        cluster.shows(unit, "active", Launched).await;
+    }
+    host.deeds();
+    for (unit, under) in
+        [("a.service", "schedule/m1"), ("g.service", "global"), ("new.service", "schedule/m1")]
+    {
+        let why = cluster.garble(&format!("{under}/{unit}")).await;
+        cluster.tells(unit, Some(&why)).await;
+    }
+    time::sleep(HOUR).await;
+    assert_eq!(host.deeds(), []);
+    // Nor does the fleetd after this one.
+    daemon.kill().await;
+    let daemon = host.boot(&cluster).await;
+    time::sleep(HOUR).await;
+    assert_eq!(host.deeds(), []);
+    for unit in ["a.service", "g.service"] {
+        cluster.shows(unit, "active", Launched).await;
+        cluster.want(unit, Loaded).await; // writes the order anew
+        cluster.shows(unit, "inactive", Loaded).await;
+        cluster.tells(unit, None).await;
+    }
+    // Who is told to leave takes along what is here, whatever it should be.
+    let why = cluster.garble("schedule/m1/a.service").await;
+    cluster.tells("a.service", Some(&why)).await;
+    assert!(daemon.stop().await.purge().await.is_empty());
+    host.has_files(&[]).await;
+}

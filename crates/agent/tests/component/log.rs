@@ -39,9 +39,14 @@ impl Lines {
     }
 
     fn of_units(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let about = |line: &&str| line.contains("AgentReconciler") || line.contains("Stopped unit");
-        text.lines().filter(about).map(|line| line.trim().to_owned()).collect()
+        self.with(&["AgentReconciler", "Stopped unit"])
+    }
+
+    /// The lines that have one of these texts in them.
+    fn with(&self, texts: &[&str]) -> Vec<String> {
+        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let about = |line: &&str| texts.iter().any(|text| line.contains(text));
+        all.lines().filter(about).map(|line| line.trim().to_owned()).collect()
     }
 }
 
@@ -102,4 +107,18 @@ async fn a_failing_task_says_why_and_does_not_fill_the_log() {
                   reason=\"unit scheduled here but not loaded\" err=no room";
     assert!(lines.iter().all(|line| line == failed), "{lines:#?}");
     assert!((2..15).contains(&lines.len()), "{} lines in a day", lines.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_nobody_understands_is_an_error_once() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let (lines, _guard) = Lines::start();
+    let _daemon = host.boot(&cluster).await;
+    let why = cluster.garble("schedule/m1/a.service").await;
+    cluster.tells("a.service", Some(&why)).await;
+    cluster.launch("b.service", RUNS).await;
+    cluster.shows("b.service", "active", Launched).await;
+    let said =
+        format!("ERROR order can't be understood, unit stays as it is unit=a.service reason={why}");
+    assert_eq!(lines.with(&["a.service"]), [said]);
 }

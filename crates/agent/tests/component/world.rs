@@ -16,7 +16,7 @@ use fleet_registry::{
     Decision, Keys, LeaderRecord, Leadership, MachineRecord, MetadataChange, PublishedState,
     Registry,
 };
-use fleet_store::MemoryStore;
+use fleet_store::{MemoryStore, Op, Store, Txn};
 use fleet_testkit::eventually;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -85,6 +85,16 @@ impl Cluster {
         let decision = Decision { unit: name(unit), seen, target };
         let decided = self.registry.decide(&self.lead, &[decision]).await.unwrap();
         decided.into_iter().for_each(|answer| drop(answer.unwrap()));
+    }
+
+    /// Writes what nobody can understand under a key, and returns what is to be said of that.
+    pub(crate) async fn garble(&self, key: &str) -> String {
+        let key = format!("/fleet/{key}");
+        let why = "EOF while parsing a value at line 1 column 8";
+        let said = format!("{key} holds no valid value: {why}");
+        let then = vec![Op::Put { key: key.into(), value: b"{\"hash\":".to_vec(), lease: None }];
+        self.store.commit(Txn { compare: Vec::new(), then }).await.unwrap();
+        said
     }
 
     /// Submits a unit and puts it onto `m1`, launched.
