@@ -148,6 +148,19 @@ impl Lab {
         Laptop::open(&self.sandbox, self.slot, &self.folder, near)
     }
 
+    /// Returns the laptop with an agent whose key every host takes, and with all hosts known.
+    ///
+    /// # Errors
+    /// When it can't be set up.
+    pub fn trusted_laptop(&self, near: &Host) -> Result<Laptop> {
+        let mut laptop = self.laptop(near)?;
+        let line = laptop.keygen("key", "ed25519", "")?;
+        self.hosts.iter().try_for_each(|host| laptop.authorize(&line, host))?;
+        laptop.know(&self.hosts)?;
+        laptop.start_agent(&["key"])?;
+        Ok(laptop)
+    }
+
     /// Returns a command that runs in the lab's network, outside its hosts.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {

@@ -8,18 +8,6 @@ use fleet_functional::{Host, Lab, Laptop, Output, eventually, units};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A laptop with an agent that every host takes, and which knows all hosts.
-fn laptop(lab: &Lab) -> Result<Laptop> {
-    let mut laptop = lab.laptop(lab.host(1)?)?;
-    let line = laptop.keygen("key", "ed25519", "")?;
-    for host in lab.hosts() {
-        laptop.authorize(&line, host)?;
-    }
-    laptop.know(lab.hosts())?;
-    laptop.start_agent(&["key"])?;
-    Ok(laptop)
-}
-
 /// A service that runs on host `i`.
 fn on_host(i: usize, script: &str) -> String {
     format!(
@@ -51,8 +39,8 @@ impl Day<'_> {
 #[test]
 fn a_day_at_the_laptop() -> Result<()> {
     Lab::with_hosts(3).story(|lab| {
-        let laptop = laptop(lab)?;
         let (h1, h2) = (lab.host(1)?, lab.host(2)?);
+        let laptop = lab.trusted_laptop(h1)?;
         let day = Day { laptop: &laptop, near: h1.address().to_string() };
 
         let listed = laptop.tunnelled(&["list-machines", "--full", "--no-legend"])?;
@@ -181,8 +169,8 @@ fn other_ways(lab: &Lab, day: &Day<'_>) -> Result<()> {
 #[test]
 fn much_goes_through_and_many_at_a_time() -> Result<()> {
     Lab::with_hosts(2).story(|lab| {
-        let laptop = laptop(lab)?;
         let (h1, h2) = (lab.host(1)?, lab.host(2)?);
+        let laptop = lab.trusted_laptop(h1)?;
         let near = h1.address().to_string();
         let tunnel = format!("fleetctl --tunnel {near}");
         let machine = h2.machine_id();

@@ -252,11 +252,7 @@ impl Known<'_> {
 fn hosts_that_misbehave_are_named_in_time() -> Result<()> {
     Lab::with_hosts(2).story(|lab| {
         let (h1, h2) = (lab.host(1)?, lab.host(2)?);
-        let mut laptop = lab.laptop(h1)?;
-        let line = laptop.keygen("key", "ed25519", "")?;
-        lab.hosts().iter().try_for_each(|host| laptop.authorize(&line, host))?;
-        laptop.know(lab.hosts())?;
-        laptop.start_agent(&["key"])?;
+        let laptop = lab.trusted_laptop(h1)?;
         let login = Login::new(&laptop, h1);
         let address = h1.address().to_string();
 
@@ -333,11 +329,7 @@ fn there(host: &Host, words: &str) -> Result<()> {
 fn a_terminal_comes_back_as_it_was() -> Result<()> {
     Lab::with_hosts(1).story(|lab| {
         let h1 = lab.host(1)?;
-        let mut laptop = lab.laptop(h1)?;
-        let line = laptop.keygen("key", "ed25519", "")?;
-        laptop.authorize(&line, h1)?;
-        laptop.know(lab.hosts())?;
-        laptop.start_agent(&["key"])?;
+        let laptop = lab.trusted_laptop(h1)?;
         let line = laptop.keygen("locked", "ed25519", "secret")?;
         laptop.authorize(&line, h1)?;
         let login = Login::new(&laptop, h1);
@@ -409,11 +401,7 @@ fn a_terminal_comes_back_as_it_was() -> Result<()> {
 fn a_journal_that_is_followed_ends_without_a_trace() -> Result<()> {
     Lab::with_hosts(1).story(|lab| {
         let h1 = lab.host(1)?;
-        let mut laptop = lab.laptop(h1)?;
-        let line = laptop.keygen("key", "ed25519", "")?;
-        laptop.authorize(&line, h1)?;
-        laptop.know(lab.hosts())?;
-        laptop.start_agent(&["key"])?;
+        let laptop = lab.trusted_laptop(h1)?;
         // It says nothing more, so that no write shows the far side that nobody listens.
         let text = "[Service]\nExecStart=/bin/sh -c 'echo beat; exec sleep infinity'\n";
         let file = units::hand_over(h1, "beat.service", text)?;
@@ -452,12 +440,9 @@ fn a_journal_that_is_followed_ends_without_a_trace() -> Result<()> {
 fn the_agent_is_lent_only_when_asked() -> Result<()> {
     Lab::with_hosts(1).story(|lab| {
         let h1 = lab.host(1)?;
-        let mut laptop = lab.laptop(h1)?;
-        let line = laptop.keygen("key", "ed25519", "")?;
-        laptop.authorize(&line, h1)?;
-        laptop.know(lab.hosts())?;
-        laptop.start_agent(&["key"])?;
+        let laptop = lab.trusted_laptop(h1)?;
         let login = Login::new(&laptop, h1);
+        let line = fs::read_to_string(laptop.home().join("key.pub"))?;
         let list = "ssh-add -L; echo code $?";
         let output = login.run(&[], list, "")?;
         ensure!(output.stdout == "code 2\n", "{output:?}");

@@ -204,10 +204,7 @@ fn from_a_laptop(lab: &Lab, runs: usize) -> Result<Vec<Row>> {
         ensure!(watch.elapsed() < LIMIT, "only {} units are loaded", api.states()?.len());
         thread::sleep(LOOK);
     }
-    let mut laptop = lab.laptop(near)?;
-    laptop.authorize(&laptop.keygen("key", "ed25519", "")?, near)?;
-    laptop.know(lab.hosts())?;
-    laptop.start_agent(&["key"])?;
+    let laptop = lab.trusted_laptop(near)?;
     let direct = format!("--endpoint=http://{}:49153", near.address());
     let tunnel = format!("--tunnel={}", near.address());
     let time = |words: &[&str]| -> Result<String> {
