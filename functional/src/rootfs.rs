@@ -95,7 +95,7 @@ ExecStart=/opt/fleet/fleetd --config /etc/fleet/fleet.conf
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=200ms
-TimeoutStopSec=90s
+TimeoutStopSec=2min
 [Install]
 WantedBy=multi-user.target
 ";

@@ -124,6 +124,35 @@ fn a_reload_is_noticed_by_nobody() -> Result<()> {
 }
 
 #[test]
+fn a_changed_agent_ttl_counts_from_the_reload_on() -> Result<()> {
+    Lab::with_hosts(2).config("agent_ttl=60s").story(|lab| {
+        let (h1, h2) = (lab.host(1)?, lab.host(2)?);
+        h1.api()?.put("everywhere.service", units::EVERYWHERE, "launched")?;
+        eventually("it runs", SOON, || h1.active("everywhere.service"))?;
+        let unit = h1.active("everywhere.service")?;
+        configure(h1, &[("agent_ttl", "2s")])?;
+        h1.run(&["systemctl", "reload", "fleet.service"])?;
+        logged(h1, "Restarting server components", 1)?;
+        serves(h1)?;
+        let mut there = h2.api()?;
+        throughout("it stays present, and tells what it has", Duration::from_secs(5), || {
+            ensure!(there.machines()?.len() == 2, "its presence was given up");
+            let states = there.states()?;
+            ensure!(states.len() == 2, "a state was withdrawn: {states:?}");
+            Ok(())
+        })?;
+        assert_eq!(h1.active("everywhere.service")?, unit);
+        // By the lease from before this would take forty seconds at least.
+        h1.power_cut()?;
+        eventually("its absence is noticed", SOON * 2, || {
+            let machines = there.machines()?;
+            ensure!(machines == [h2.machine_id()], "present are {machines:?}");
+            Ok(())
+        })
+    })
+}
+
+#[test]
 fn a_reload_that_makes_no_sense_changes_nothing() -> Result<()> {
     Lab::with_hosts(1).story(|lab| {
         let h1 = lab.host(1)?;
