@@ -74,7 +74,7 @@ mode=${1:-all}
 case $mode in
   all)
     [ $# = 0 ] || usage
-    step packages install_missing $build_needs $lab_needs
+    step packages install_missing $build_needs $test_needs $lab_needs
     quick
     step 'release build' release
     step 'systemd adapter' adapter
@@ -82,8 +82,7 @@ case $mode in
     ;;
   quick)
     [ $# = 0 ] || usage
-    # The store's contract is tested against a real etcd, the rest needs only the compiler.
-    step packages install_missing $build_needs etcd:etcd-server
+    step packages install_missing $build_needs $test_needs
     quick
     ;;
   functional)

@@ -8,6 +8,9 @@ PATH=$PATH:/usr/sbin:/sbin
 [ -d "${HOME:-/root}/.cargo/bin" ] && PATH=$PATH:${HOME:-/root}/.cargo/bin
 
 build_needs='cc:gcc protoc:protobuf-compiler /usr/include/google/protobuf/empty.proto:libprotobuf-dev'
+# For the tests without a lab: a real etcd, and OpenSSH on the other end.
+test_needs='etcd:etcd-server sshd:openssh-server ssh:openssh-client ssh-agent:openssh-client
+  ssh-add:openssh-client ssh-keygen:openssh-client setsid:util-linux /usr/bin/kill:procps'
 lab_needs='etcd:etcd-server systemd-nspawn:systemd-container
   /usr/lib/systemd/systemd:systemd /usr/lib/systemd/system/dbus.service:dbus
   dbus-daemon:dbus sshd:openssh-server ssh-keygen:openssh-client ip:iproute2
@@ -54,6 +57,6 @@ install_missing() {
 # Says what to do where there is no Rust.
 need_cargo() {
   command -v cargo >/dev/null && return
-  echo "missing: cargo (Rust 1.90 or newer; Debian 12's is too old, see https://rustup.rs)" >&2
+  echo "missing: cargo (Rust 1.93 or newer; Debian 12's is too old, see https://rustup.rs)" >&2
   return 1
 }
