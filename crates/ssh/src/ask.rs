@@ -11,7 +11,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 mod secret;
 
@@ -40,6 +40,9 @@ pub trait Ask: Send + Sync {
     fn tell(&self, line: &str);
 }
 
+/// Whose turn it is to ask: questions of connections that are opened at once come one by one.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// The user at this process's stdin, stderr and terminal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standard;
@@ -47,12 +50,14 @@ pub struct Standard;
 #[async_trait]
 impl Ask for Standard {
     async fn line(&self, question: &str) -> io::Result<Option<String>> {
+        let _turn = TURN.lock().await;
         write_stderr(question);
         // Only the descriptor is used: the handle itself would read ahead.
         on_own_thread(|| read_line(&io::stdin())).await
     }
 
     async fn secret(&self, question: &str) -> io::Result<Option<String>> {
+        let _turn = TURN.lock().await;
         secret::ask(question).await
     }
 

@@ -161,6 +161,12 @@ pub enum Cause {
         /// What the system says.
         error: io::Error,
     },
+    /// The agent doesn't list its keys, and there is nothing else to log in with.
+    #[error("agent: failed to list keys")]
+    AgentKeys {
+        /// What was tried.
+        tried: String,
+    },
     /// No algorithm that both sides know.
     #[error(
         "ssh: handshake failed: ssh: no common algorithm for {what}; client offered: [{ours}], \
@@ -270,7 +276,9 @@ impl fmt::Display for SshError {
         let Some(place) = &self.place else { return Ok(()) };
         write!(f, " ({} {place}", self.step)?;
         match &self.cause {
-            Cause::Refused { tried, .. } | Cause::Disconnected { tried, .. }
+            Cause::Refused { tried, .. }
+            | Cause::Disconnected { tried, .. }
+            | Cause::AgentKeys { tried }
                 if !tried.is_empty() =>
             {
                 write!(f, "; tried {tried}")?;

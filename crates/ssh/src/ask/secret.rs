@@ -5,8 +5,15 @@ use std::{
     io::{self, Write},
 };
 
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
 use super::{LONGEST, on_own_thread, read_byte, too_long};
 use crate::terminal::Kept;
+
+/// The number of SIGCONT.
+const CONT: i32 = Signal::CONT.as_raw();
 
 /// Asks on this process's terminal; `None` if there is none.
 pub(super) async fn ask(question: &str) -> io::Result<Option<String>> {
@@ -17,12 +24,26 @@ pub(super) async fn ask(question: &str) -> io::Result<Option<String>> {
 }
 
 /// Asks on `terminal`. Its echo comes back when this future ends or is dropped, as it is when a
-/// signal ends the command.
+/// signal ends the command. Stopped with Ctrl-Z and continued, when the shell has given the echo
+/// back, it asks again.
 async fn ask_on(mut terminal: File, question: &str) -> io::Result<Option<String>> {
-    let silence = Kept::silent(&terminal)?;
+    let mut continued = signal(SignalKind::from_raw(CONT))?;
+    let mut silence = Some(Kept::silent(&terminal)?);
     terminal.write_all(question.as_bytes())?;
     let reader = terminal.try_clone()?;
-    let secret = on_own_thread(move || read_secret(&reader)).await;
+    let reading = on_own_thread(move || read_secret(&reader));
+    tokio::pin!(reading);
+    let secret = loop {
+        tokio::select! {
+            secret = &mut reading => break secret,
+            Some(()) = continued.recv() => {
+                // The settings from before first, as a shell without job control leaves ours.
+                drop(silence.take());
+                silence = Some(Kept::silent(&terminal)?);
+                terminal.write_all(question.as_bytes())?;
+            }
+        }
+    };
     drop(silence);
     if !matches!(secret, Ok(Some(_))) {
         // No end of a line was typed, so none was echoed.
@@ -31,15 +52,16 @@ async fn ask_on(mut terminal: File, question: &str) -> io::Result<Option<String>
     secret
 }
 
-/// Reads a secret; `None` is the end of input before one was entered.
+/// Reads a secret; `None` is the end of input before one was entered. What was typed stays nowhere
+/// in memory but in what is returned.
 fn read_secret(terminal: &File) -> io::Result<Option<String>> {
-    let mut secret = Vec::new();
+    let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST));
     loop {
         match read_byte(terminal)? {
             None => return Ok(None),
             Some(b'\n') => {
                 let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, "it isn't UTF-8");
-                return String::from_utf8(secret).map(Some).map_err(invalid);
+                return String::from_utf8(std::mem::take(&mut *secret)).map(Some).map_err(invalid);
             }
             Some(_) if secret.len() == LONGEST => return Err(too_long()),
             Some(byte) => secret.push(byte),
@@ -52,8 +74,9 @@ mod tests {
     use std::io::Read;
 
     use rustix::{
+        process::{getpid, kill_process},
         pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
-        termios::{LocalModes, tcgetattr},
+        termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
     };
 
     use super::*;
@@ -116,6 +139,28 @@ mod tests {
         let (secret, seen) = asked(b"\x04").await;
         assert_eq!(secret, None);
         assert_eq!(seen, "\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_stopped_asks_again_without_echo() {
+        let (mut user, ours) = terminal();
+        let same = ours.try_clone().unwrap();
+        let shown = tcgetattr(&ours).unwrap();
+        let mut other_end = user.try_clone().unwrap();
+        let stopping = on_own_thread(move || {
+            other_end.read_exact(&mut [0; QUESTION.len()])?;
+            // What the shell does while this process is stopped.
+            tcsetattr(&same, OptionalActions::Now, &shown)?;
+            kill_process(getpid(), Signal::CONT)?;
+            other_end.read_exact(&mut [0; QUESTION.len()])?;
+            assert!(!echoes(&same));
+            other_end.write_all(b"secret\n")?;
+            Ok(same)
+        });
+        let (secret, same) = tokio::join!(ask_on(ours, QUESTION), stopping);
+        assert_eq!(secret.unwrap().as_deref(), Some("secret"));
+        assert!(echoes(&same.unwrap()));
+        user.read_exact(&mut [0; 2]).unwrap();
     }
 
     #[tokio::test]

@@ -7,10 +7,17 @@ use russh::keys::{
     agent::{AgentIdentity, client::AgentClient},
     ssh_key::public::KeyData,
 };
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
 
 use super::login::Login;
 use crate::{Cause, handler::Use};
+
+/// Messages of an agent (`draft-miller-ssh-agent`, 6.1).
+const FAILURE: u8 = 5;
+const REQUEST_IDENTITIES: u8 = 11;
 
 /// A connection to an agent.
 pub(super) struct Agent(AgentClient<UnixStream>);
@@ -44,12 +51,19 @@ pub(super) async fn offer_all(
     let identities = match agent.request_identities().await {
         Ok(identities) => in_order(identities, wanted, only_wanted),
         Err(error) => {
-            login.note(format!("agent: failed to list keys: {error}"));
+            login.no_list(&error.to_string());
             return Ok(false);
         }
     };
     if identities.is_empty() {
-        login.note(format!("agent: it has no {}key", if only_wanted { "such " } else { "" }));
+        // There are agents that serve one after the other.
+        drop(agent);
+        if refuses_to_list(socket).await {
+            login.no_list("it refused to list its keys");
+        } else {
+            login.note(format!("agent: it has no {}key", if only_wanted { "such " } else { "" }));
+        }
+        return Ok(false);
     }
     for identity in &identities {
         if login.offer(identity, &name(identity), &mut agent).await? {
@@ -57,6 +71,19 @@ pub(super) async fn offer_all(
         }
     }
     Ok(false)
+}
+
+/// Whether the agent answers the request for its keys with a failure. To the library that is an
+/// empty list.
+async fn refuses_to_list(socket: &Path) -> bool {
+    let ask = async {
+        let mut agent = UnixStream::connect(socket).await?;
+        agent.write_all(&[0, 0, 0, 1, REQUEST_IDENTITIES]).await?;
+        let mut answer = [0; 5];
+        agent.read_exact(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    matches!(ask.await, Ok([_, _, _, _, FAILURE]))
 }
 
 fn in_order(

@@ -19,6 +19,8 @@ use russh::{
 };
 use tokio::{fs, task};
 
+use zeroize::Zeroizing;
+
 use super::login::Login;
 use crate::{Ask, Cause};
 
@@ -197,7 +199,7 @@ async fn unlock(
     let question = format!("Enter passphrase for key '{}': ", path.display());
     for _ in 0..PASSPHRASES {
         let passphrase = match user.secret(&question).await {
-            Ok(Some(passphrase)) if !passphrase.is_empty() => passphrase,
+            Ok(Some(passphrase)) if !passphrase.is_empty() => Zeroizing::new(passphrase),
             Ok(Some(_)) => return Err("no passphrase given"),
             Ok(None) | Err(_) => return Err("it is encrypted, and there is no passphrase"),
         };
@@ -232,17 +234,18 @@ fn decode(text: &str) -> Result<(Secret, Option<PublicKey>), String> {
     }
 }
 
-async fn beside(path: &Path, suffix: &str) -> Option<String> {
+async fn beside(path: &Path, suffix: &str) -> Option<Zeroizing<String>> {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     read(Path::new(&name)).await.ok()
 }
 
-async fn read(path: &Path) -> io::Result<String> {
+/// Reads a file that may be a key, so nothing of it stays in memory.
+async fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     if fs::metadata(path).await?.len() > LONGEST {
         return Err(io::Error::other("too long"));
     }
-    fs::read_to_string(path).await
+    fs::read_to_string(path).await.map(Zeroizing::new)
 }
 
 fn words(error: &io::Error) -> String {

@@ -23,6 +23,8 @@ pub(super) struct Login<'a> {
     /// Public keys that the server has refused.
     refused: Vec<KeyData>,
     attempted: &'static str,
+    /// Whether the agent didn't list its keys.
+    unlisted: bool,
     /// How RSA signs, once it is known.
     rsa: Option<Vec<Option<HashAlg>>>,
 }
@@ -30,7 +32,8 @@ pub(super) struct Login<'a> {
 impl<'a> Login<'a> {
     pub(super) fn new(handle: &'a mut Handle<Peer>, user: &'a str, shared: &'a Shared) -> Self {
         let (tried, refused) = (Vec::new(), Vec::new());
-        Self { handle, shared, user, tried, refused, attempted: "none", rsa: None }
+        let (attempted, unlisted, rsa) = ("none", false, None);
+        Self { handle, shared, user, tried, refused, attempted, unlisted, rsa }
     }
 
     /// Asks for the methods; some servers let one in at that.
@@ -94,6 +97,12 @@ impl<'a> Login<'a> {
         }
     }
 
+    /// Notes that the agent didn't list its keys.
+    pub(super) fn no_list(&mut self, why: &str) {
+        self.unlisted = true;
+        self.note(format!("agent: {why}"));
+    }
+
     /// Whether the server has refused this key.
     pub(super) fn was_refused(&self, key: &KeyData) -> bool {
         self.refused.contains(key)
@@ -102,6 +111,9 @@ impl<'a> Login<'a> {
     /// The end: nothing is left to try.
     pub(super) fn refused(&self) -> Cause {
         let tried = if self.tried.is_empty() { "no key".to_owned() } else { self.tried.join(", ") };
+        if self.unlisted && self.attempted == "none" {
+            return Cause::AgentKeys { tried };
+        }
         Cause::Refused { attempted: self.attempted, tried }
     }
 

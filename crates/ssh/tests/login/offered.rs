@@ -1,6 +1,11 @@
 //! Which keys are offered, and what the server may say to them.
 
 use fleet_ssh::{Hop, Identities};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixListener,
+    task::JoinSet,
+};
 
 use crate::{
     agent, files, nobody, open, refused,
@@ -37,6 +42,31 @@ async fn an_empty_agent_is_told() {
     let error = refused(Hop { identities: agent(&empty), ..server.hop() }, &nobody()).await;
     assert!(error.contains("attempted methods [none], no supported"), "{error}");
     assert!(error.contains("; tried agent: it has no key)"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_that_lists_no_keys_is_told() {
+    let server = Sshd::start().await;
+    let socket = server.folder.path().join("broken");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            // A failure is its answer to everything.
+            while let Ok(length) = client.read_u32().await {
+                client.read_exact(&mut vec![0; length as usize]).await.unwrap();
+                client.write_all(&[0, 0, 0, 1, 5]).await.unwrap();
+            }
+        }
+    });
+    let broken = Identities { agent: Some(socket), ..Identities::default() };
+    let error = refused(Hop { identities: broken.clone(), ..server.hop() }, &nobody()).await;
+    assert!(error.starts_with("agent: failed to list keys (logging in to target"), "{error}");
+    // Key files do as well.
+    let hop = server.hop_with_key().await;
+    let identities = Identities { agent: broken.agent, ..hop.identities.clone() };
+    open(Hop { identities, ..hop }, &nobody()).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use fleet_testkit::eventually;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    net::UnixStream,
+    process::{Child, Command},
+};
 
 use super::LIMIT;
 
@@ -30,7 +33,9 @@ impl Agent {
             .spawn()
             .expect("OpenSSH's agent has to be installed");
         let agent = Self { socket, _folder: folder, _process: process };
-        eventually("the agent listens", LIMIT, async || agent.socket.exists().then_some(())).await;
+        // Its socket is there a moment before it listens.
+        let listens = async || UnixStream::connect(&agent.socket).await.map(drop);
+        eventually("the agent listens", LIMIT, listens).await;
         agent
     }
 
