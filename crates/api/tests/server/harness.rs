@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, TestStore};
+use crate::store::{self, Keeper, TestStore};
 
 /// Far more than anything here takes: a test that hangs fails.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -45,6 +45,7 @@ pub(crate) const SLEEP_OPTIONS: &str =
 pub(crate) struct Server {
     dir: TempDir,
     pub(crate) store: TestStore,
+    _keeper: Keeper,
     /// What keys start with: the server's own, where the store is shared.
     pub(crate) prefix: String,
     pub(crate) registry: Registry,
@@ -137,23 +138,27 @@ impl Server {
     }
 
     pub(crate) fn start_with(settings: Settings) -> Self {
-        let store = store::new();
-        Self::start_on(store.clone(), Arc::new(store), settings)
+        Self::start_changed(settings, |api| api)
     }
 
     /// A server that sees `store` through `seen`.
-    pub(crate) fn start_on(store: TestStore, seen: Arc<dyn Store>, settings: Settings) -> Self {
+    pub(crate) fn start_on(
+        store: (TestStore, Keeper),
+        seen: Arc<dyn Store>,
+        settings: Settings,
+    ) -> Self {
         Self::build(store, seen, settings, |api| api)
     }
 
     /// A server of an API with something more.
     pub(crate) fn start_changed(settings: Settings, change: impl FnOnce(Api) -> Api) -> Self {
-        let store = store::new();
-        Self::build(store.clone(), Arc::new(store), settings, change)
+        let (store, keeper) = store::new();
+        let seen = Arc::new(store.clone());
+        Self::build((store, keeper), seen, settings, change)
     }
 
     fn build(
-        store: TestStore,
+        (store, keeper): (TestStore, Keeper),
         seen: Arc<dyn Store>,
         settings: Settings,
         change: impl FnOnce(Api) -> Api,
@@ -170,7 +175,7 @@ impl Server {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(serve(vec![Listener::from(listener)], api, stop.clone()));
-        Self { dir, store, prefix, registry, availability, stop, task }
+        Self { dir, store, _keeper: keeper, prefix, registry, availability, stop, task }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

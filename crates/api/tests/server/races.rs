@@ -16,7 +16,10 @@ use fleet_store::{
     Txn,
 };
 
-use crate::harness::{SLEEP, SLEEP_OPTIONS, Server, settings, unit};
+use crate::{
+    harness::{SLEEP, SLEEP_OPTIONS, Server, settings, unit},
+    store::Keeper,
+};
 
 /// A store in which somebody else is always a bit faster, as often as they like: they create
 /// `r.service`, and from then on they change its state.
@@ -85,7 +88,7 @@ fn with_rival(times: usize) -> Server {
     let store = MemoryStore::new();
     let rival = Registry::new(Arc::new(store.clone()), Keys::new(&crate::store::prefix()).unwrap());
     let store_with_rival = FakeRival { store: store.clone(), rival, times: times.into() };
-    Server::start_on(store, Arc::new(store_with_rival), settings(100))
+    Server::start_on((store, Keeper), Arc::new(store_with_rival), settings(100))
 }
 
 #[tokio::test]

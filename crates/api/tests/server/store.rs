@@ -4,8 +4,11 @@ use fleet_store::MemoryStore;
 
 pub(crate) type TestStore = MemoryStore;
 
-pub(crate) fn new() -> TestStore {
-    MemoryStore::new()
+/// It needs nobody to keep it running.
+pub(crate) struct Keeper;
+
+pub(crate) fn new() -> (TestStore, Keeper) {
+    (MemoryStore::new(), Keeper)
 }
 
 pub(crate) fn prefix() -> String {
