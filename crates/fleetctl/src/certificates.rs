@@ -4,9 +4,8 @@
 use std::{fs, path::PathBuf};
 
 use fleet_client::{Certificates, InvalidTls, Tls};
+use fleet_core::error_text::plain;
 use fleet_etcd as etcd;
-
-use crate::os;
 
 /// Where certificates are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,9 +37,9 @@ impl Files {
         }
         let read = |path: &Option<PathBuf>| match path {
             None => Ok(None),
-            Some(path) => fs::read(path).map(Some).map_err(|error| {
-                BadFiles::Unreadable(path.display().to_string(), os::text(&error))
-            }),
+            Some(path) => fs::read(path)
+                .map(Some)
+                .map_err(|error| BadFiles::Unreadable(path.display().to_string(), plain(&error))),
         };
         let certificates = Certificates {
             ca: read(&self.ca)?,

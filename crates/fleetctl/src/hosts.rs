@@ -3,13 +3,13 @@
 
 use std::{fs, io, process::Stdio};
 
+use fleet_core::error_text::plain;
 use fleet_schema::Machine;
 use fleet_ssh::{Job, Local, Stop};
 use tokio::{process, sync::OnceCell};
 
 use crate::{
     legend::{self, Machines, Width},
-    os,
     program::Program,
     session::Session,
 };
@@ -95,7 +95,7 @@ impl<'a> Hosts<'a> {
 /// Runs a program on this machine, without a stdin.
 async fn run_here(program: &Program) -> Result<u8, Trouble> {
     let failed = |error: io::Error| {
-        Trouble::Failed(format!("Error running local command: {}", os::text(&error)), NOT_RUN)
+        Trouble::Failed(format!("Error running local command: {}", plain(&error)), NOT_RUN)
     };
     let mut signals = Local::standard().map_err(failed)?;
     let mut child = process::Command::new(program.name)
@@ -129,5 +129,5 @@ async fn run_here(program: &Program) -> Result<u8, Trouble> {
 
 /// The error with the name of the program, which the system doesn't say.
 fn named(program: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{program}: {}", os::text(error)))
+    io::Error::new(error.kind(), format!("{program}: {}", plain(error)))
 }

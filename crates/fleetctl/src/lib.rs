@@ -21,7 +21,6 @@ mod legend;
 mod local;
 mod log;
 mod name;
-mod os;
 mod program;
 mod render;
 mod select;

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fleet_core::{LexError, UnitFile};
+use fleet_core::{LexError, UnitFile, error_text::plain};
 use fleet_schema::Unit;
 
-use crate::{name::UnitArg, os, unit};
+use crate::{name::UnitArg, unit};
 
 /// Why there is no local file.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ impl NoFile {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     /// The operating system refuses.
-    #[error("read {0}: {error}", error = os::text(.1))]
+    #[error("read {0}: {error}", error = plain(.1))]
     Io(String, io::Error),
     /// It is no unit file.
     #[error(transparent)]

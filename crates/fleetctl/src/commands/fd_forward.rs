@@ -3,12 +3,13 @@
 use std::io;
 
 use clap::{ArgMatches, Command};
+use fleet_core::error_text::plain;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
 };
 
-use crate::{args::flags, error::CliError, os};
+use crate::{args::flags, error::CliError};
 
 /// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
@@ -30,13 +31,13 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<(), CliError> {
         return Err(CliError::failed("Provide a single argument"));
     };
     let socket = UnixStream::connect(path).await.map_err(|error| {
-        let cause = os::text(&error);
+        let cause = plain(&error);
         CliError::Failed(format!(
             "Failed dialing remote address: dial unix {path}: connect: {cause}"
         ))
     })?;
     forward(socket, tokio::io::stdin(), tokio::io::stdout()).await.map_err(|error| {
-        CliError::Failed(format!("Encountered error during copy: {}", os::text(&error)))
+        CliError::Failed(format!("Encountered error during copy: {}", plain(&error)))
     })
 }
 
