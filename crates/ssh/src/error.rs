@@ -206,9 +206,9 @@ impl fmt::Display for Errno<'_> {
     }
 }
 
-/// Names that a host sent, fit for a terminal: nobody knows yet who it is.
-pub(crate) fn names(names: &[String]) -> String {
-    names.join(" ").chars().filter(|letter| !letter.is_control()).take(1000).collect()
+/// What a host said, or what is said about it, fit for a terminal: it may be anybody.
+pub(crate) fn tame(words: &str) -> String {
+    words.chars().filter(|letter| !letter.is_control()).take(1000).collect()
 }
 
 impl From<russh::Error> for Cause {
@@ -224,14 +224,14 @@ impl From<russh::Error> for Cause {
                     AlgorithmKind::Mac => "MAC",
                 },
                 ours: ours.join(" "),
-                theirs: names(&theirs),
+                theirs: tame(&theirs.join(" ")),
             },
             Error::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Self::Protocol("EOF".into())
             }
             Error::HUP | Error::Disconnect => Self::Protocol("EOF".into()),
             Error::IO(error) => Self::Protocol(Errno(&error).to_string()),
-            other => Self::Protocol(other.to_string()),
+            other => Self::Protocol(tame(&other.to_string())),
         }
     }
 }
@@ -294,5 +294,25 @@ impl std::error::Error for SshError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The text says all of it.
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_does_nothing_to_the_terminal() {
+        let label = "ssh-\x1b[2J\u{9b}x\r\nrsa".to_owned();
+        let error = russh::Error::NoCommonAlgo {
+            kind: russh::AlgorithmKind::Cipher,
+            ours: vec!["a".into()],
+            theirs: vec![label.clone()],
+        };
+        assert!(Cause::from(error).to_string().ends_with("server offered: [ssh-[2Jxrsa]"));
+        let unknown = russh::keys::ssh_key::Algorithm::new(&label).unwrap_err();
+        let error = Cause::from(russh::Error::SshKey(unknown));
+        let text = error.to_string();
+        assert!(!text.chars().any(char::is_control), "{text:?}");
     }
 }

@@ -18,7 +18,7 @@ use russh::{
 };
 use tokio::{io, net::UnixStream, task::JoinSet};
 
-use crate::{Cause, host_key::Check, refusals::Refusals};
+use crate::{Cause, error::tame, host_key::Check, refusals::Refusals};
 
 /// Agent channels that may be open at once; more are refused.
 const AGENT_CHANNELS: usize = 16;
@@ -158,16 +158,14 @@ impl Handler for Peer {
         reason: DisconnectReason<Self::Error>,
     ) -> Result<(), Self::Error> {
         let words = match &reason {
-            DisconnectReason::ReceivedDisconnect(info) => {
-                info.message.chars().filter(|letter| !letter.is_control()).take(200).collect()
-            }
+            DisconnectReason::ReceivedDisconnect(info) => info.message.clone(),
             DisconnectReason::Error(Ended::Protocol(russh::Error::NoAuthMethod)) => {
                 "no authentication method is left".into()
             }
             DisconnectReason::Error(Ended::Protocol(error)) => error.to_string(),
             DisconnectReason::Error(Ended::HostKey(cause)) => cause.to_string(),
         };
-        *self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        *self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(tame(&words));
         Ok(())
     }
 

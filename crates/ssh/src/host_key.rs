@@ -12,7 +12,7 @@ use russh::{
 
 use crate::{
     Address, Ask, Cause, KnownHosts,
-    error::names,
+    error::tame,
     known_hosts::{Found, Kind, Known, KnownHostsError, Names},
 };
 
@@ -102,7 +102,7 @@ impl Check {
     /// and returns the error: `ours` and `theirs` are what was offered. Without known types it only
     /// returns the error.
     pub(crate) fn no_common_type(&self, ours: &[String], theirs: &[String]) -> Cause {
-        let (ours, theirs) = (ours.join(" "), names(theirs));
+        let (ours, theirs) = (ours.join(" "), tame(&theirs.join(" ")));
         if let Some(found) = self.known.about(Kind::Key, &self.names.keys).next() {
             self.ask.tell(&text::no_known_type(&ours, &theirs, &found.path));
         }

@@ -12,7 +12,10 @@ use std::{
 use russh::{Channel, ChannelOpenFailure, client::Msg};
 use tokio::{sync::Notify, time};
 
-use crate::{Cause, error::Refusal};
+use crate::{
+    Cause,
+    error::{Refusal, tame},
+};
 
 /// How long words may come after the number: both are from one packet.
 const WORDS_LATE: Duration = Duration::from_secs(1);
@@ -57,8 +60,7 @@ impl Refusals {
     pub(crate) fn note(&self, failure: &ChannelOpenFailure, words: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.words.len() < state.open {
-            let words = words.chars().filter(|letter| !letter.is_control()).take(200);
-            state.words.push((general(failure), words.collect()));
+            state.words.push((general(failure), tame(words)));
         }
         drop(state);
         self.came.notify_waiters();

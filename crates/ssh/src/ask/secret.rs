@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    future,
     io::{self, Write},
 };
 
@@ -12,22 +13,30 @@ use zeroize::Zeroizing;
 use super::{LONGEST, on_own_thread, read_byte, too_long};
 use crate::terminal::Kept;
 
-/// The number of SIGCONT.
-const CONT: i32 = Signal::CONT.as_raw();
-
 /// Asks on this process's terminal; `None` if there is none.
 pub(super) async fn ask(question: &str) -> io::Result<Option<String>> {
     match File::options().read(true).write(true).open("/dev/tty") {
-        Ok(terminal) => ask_on(terminal, question).await,
+        Ok(terminal) => {
+            let mut signals = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+            let continued = async move || {
+                if signals.recv().await.is_none() {
+                    future::pending().await
+                }
+            };
+            ask_on(terminal, question, continued).await
+        }
         Err(_) => Ok(None),
     }
 }
 
 /// Asks on `terminal`. Its echo comes back when this future ends or is dropped, as it is when a
-/// signal ends the command. Stopped with Ctrl-Z and continued, when the shell has given the echo
-/// back, it asks again.
-async fn ask_on(mut terminal: File, question: &str) -> io::Result<Option<String>> {
-    let mut continued = signal(SignalKind::from_raw(CONT))?;
+/// signal ends the command. When this process was stopped with Ctrl-Z and is `continued`, the shell
+/// has given the echo back, and it asks again.
+async fn ask_on(
+    mut terminal: File,
+    question: &str,
+    mut continued: impl AsyncFnMut(),
+) -> io::Result<Option<String>> {
     let mut silence = Some(Kept::silent(&terminal)?);
     terminal.write_all(question.as_bytes())?;
     let reader = terminal.try_clone()?;
@@ -36,7 +45,7 @@ async fn ask_on(mut terminal: File, question: &str) -> io::Result<Option<String>
     let secret = loop {
         tokio::select! {
             secret = &mut reading => break secret,
-            Some(()) = continued.recv() => {
+            () = continued() => {
                 // The settings from before first, as a shell without job control leaves ours.
                 drop(silence.take());
                 silence = Some(Kept::silent(&terminal)?);
@@ -71,13 +80,14 @@ fn read_secret(terminal: &File) -> io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::{io::Read, sync::Arc};
 
     use rustix::{
-        process::{getpid, kill_process},
         pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
         termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
     };
+
+    use tokio::sync::Notify;
 
     use super::*;
 
@@ -120,7 +130,7 @@ mod tests {
     async fn asked(keys: &'static [u8]) -> (Option<String>, String) {
         let (user, ours) = terminal();
         let same = ours.try_clone().unwrap();
-        let ask = ask_on(ours, QUESTION);
+        let ask = ask_on(ours, QUESTION, future::pending);
         let (secret, seen) = tokio::join!(ask, on_own_thread(answer(&user, keys)));
         assert!(echoes(&same));
         (secret.unwrap(), seen.unwrap())
@@ -147,17 +157,20 @@ mod tests {
         let same = ours.try_clone().unwrap();
         let shown = tcgetattr(&ours).unwrap();
         let mut other_end = user.try_clone().unwrap();
+        let continued = Arc::new(Notify::new());
+        let said = Arc::clone(&continued);
         let stopping = on_own_thread(move || {
             other_end.read_exact(&mut [0; QUESTION.len()])?;
             // What the shell does while this process is stopped.
             tcsetattr(&same, OptionalActions::Now, &shown)?;
-            kill_process(getpid(), Signal::CONT)?;
+            said.notify_one();
             other_end.read_exact(&mut [0; QUESTION.len()])?;
             assert!(!echoes(&same));
             other_end.write_all(b"secret\n")?;
             Ok(same)
         });
-        let (secret, same) = tokio::join!(ask_on(ours, QUESTION), stopping);
+        let ask = ask_on(ours, QUESTION, async || continued.notified().await);
+        let (secret, same) = tokio::join!(ask, stopping);
         assert_eq!(secret.unwrap().as_deref(), Some("secret"));
         assert!(echoes(&same.unwrap()));
         user.read_exact(&mut [0; 2]).unwrap();
@@ -167,7 +180,7 @@ mod tests {
     async fn the_echo_comes_back_when_nobody_waits_for_the_secret() {
         let (mut user, ours) = terminal();
         let same = ours.try_clone().unwrap();
-        let mut ask = Box::pin(ask_on(ours, QUESTION));
+        let mut ask = Box::pin(ask_on(ours, QUESTION, future::pending));
         let mut other_end = user.try_clone().unwrap();
         let question = on_own_thread(move || other_end.read_exact(&mut [0; QUESTION.len()]));
         tokio::select! {

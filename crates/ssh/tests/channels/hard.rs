@@ -1,8 +1,15 @@
 //! Much at once, over two hops and while keys change, and far ends that hang up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use fleet_ssh::{Connection, Far, Hop, Role};
+use fleet_testkit::eventually;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
@@ -61,4 +68,38 @@ async fn a_write_to_a_far_end_that_hung_up_is_an_error() {
     let data = data(8);
     let written = timeout(PATIENCE, stream.write_all(&data)).await;
     assert!(written.expect("no waiting for a host that has hung up").is_err());
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_in_the_way_only_until_it_is_dropped() {
+    let server = Sshd::start().await;
+    let connection = connect(&server).await;
+    let path = server.folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (mut flood, _) = listener.accept().await.unwrap();
+        while flood.write_all(&[0; 4096]).await.is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        // The next one only says hello.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+    });
+    let far = Far::Unix(path);
+    let unread = connection.dial(&far).await.unwrap();
+    eventually("nothing more is taken", PATIENCE, async || {
+        let before = sent.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        (before > 0 && sent.load(Ordering::SeqCst) == before).then_some(())
+    })
+    .await;
+    assert!(sent.load(Ordering::SeqCst) * 4096 < 40 << 20);
+    drop(unread);
+    let mut hello = String::new();
+    let mut stream = timeout(PATIENCE, connection.dial(&far)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut hello)).await.unwrap().unwrap();
+    assert_eq!(hello, "hello");
 }
