@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use fleet_client::{Client, Dial, Direct, Endpoint};
+use fleet_client::{Client, Dial, Direct, Endpoint, InvalidEndpoint};
 use tracing::warn;
 
 use crate::{
@@ -31,14 +31,19 @@ pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<d
                 Some((first, _)) => (first, true),
                 None => (&*config.endpoint, false),
             };
-            let endpoint: Endpoint = first.parse().map_err(failed)?;
+            let endpoint = first.parse::<Endpoint>();
+            if let Err(InvalidEndpoint::HostOfSocket { .. }) = &endpoint {
+                // A tunnel that fails has always come before this.
+                tunnel(ssh).await?;
+            }
+            let endpoint = endpoint.map_err(failed)?;
             if more {
                 warn!("multiple endpoints provided but only the first ({first}) is used");
             }
             let tls = files.map(|(_, tls)| tls);
             let dial: Arc<dyn Dial> = match tunnel(ssh).await? {
                 None => Arc::new(Direct),
-                Some(tunnel) => Arc::new(tunnel),
+                Some(tunnel) => tunnel,
             };
             Ok(Box::new(Client::with(endpoint, dial, tls, config.request_timeout)))
         }
@@ -51,7 +56,7 @@ pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<d
                 key_prefix: &config.etcd_key_prefix,
                 tls,
                 request_timeout: config.request_timeout,
-                dial: tunnel(ssh).await?.map(|tunnel| Arc::new(tunnel) as _),
+                dial: tunnel(ssh).await?.map(|tunnel| tunnel as _),
             };
             let etcd = Etcd::connect(settings).map_err(failed)?;
             etcd.check_version(ui).await;
@@ -61,11 +66,9 @@ pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<d
     }
 }
 
-async fn tunnel(ssh: &Ssh) -> Result<Option<Tunnel>, CliError> {
-    let connection = ssh.tunnel().await;
-    let connection = connection
-        .map_err(|error| failed(format_args!("failed initializing SSH client: {error}")))?;
-    Ok(connection.map(Tunnel::new))
+async fn tunnel(ssh: &Ssh) -> Result<Option<Arc<Tunnel>>, CliError> {
+    let tunnel = ssh.tunnel().await;
+    tunnel.map_err(|error| failed(format_args!("failed initializing SSH client: {error}")))
 }
 
 fn failed(error: impl Display) -> CliError {

@@ -5,13 +5,13 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    rc::Rc,
     sync::Arc,
 };
 
 use fleet_ssh::{
     Ask, BadConfig, Connection, End, Job, Local, Route, RunError, SshError, Standard, UserConfig,
 };
-use tokio::sync::OnceCell;
 
 use crate::{config, error::CliError};
 
@@ -27,17 +27,26 @@ pub(crate) enum Unreachable {
     Config(#[from] BadConfig),
     /// There is no way there.
     #[error(transparent)]
-    Ssh(#[from] SshError),
+    Ssh(Arc<SshError>),
 }
 
-/// Connections to machines, by address and the port that the user named.
-type Machines = BTreeMap<(String, Option<u16>), Arc<Connection>>;
+impl From<SshError> for Unreachable {
+    fn from(error: SshError) -> Self {
+        Self::Ssh(Arc::new(error))
+    }
+}
+
+/// What came of connecting to a machine.
+type Reached = Result<Arc<Connection>, Rc<Unreachable>>;
+
+/// Machines that were connected to, by address and the port that the user named.
+type Machines = BTreeMap<(String, Option<u16>), Reached>;
 
 /// The connections of one run of fleetctl.
 pub(crate) struct Ssh {
     config: config::Ssh,
     user: Arc<dyn Ask>,
-    tunnel: OnceCell<Arc<Connection>>,
+    tunnel: RefCell<Option<Arc<Tunnel>>>,
     machines: RefCell<Machines>,
     /// Whether something runs that minds signals itself.
     busy: Cell<bool>,
@@ -49,7 +58,7 @@ impl Ssh {
         Self {
             config,
             user: Arc::new(Standard),
-            tunnel: OnceCell::new(),
+            tunnel: RefCell::default(),
             machines: RefCell::default(),
             busy: Cell::new(false),
         }
@@ -60,50 +69,51 @@ impl Ssh {
         self.config.tunnel.is_some()
     }
 
-    /// The connection to the tunnel's host, if there is one.
-    pub(crate) async fn tunnel(&self) -> Result<Option<Arc<Connection>>, Unreachable> {
+    /// The tunnel, if there is one, connected to.
+    pub(crate) async fn tunnel(&self) -> Result<Option<Arc<Tunnel>>, Unreachable> {
         if !self.has_tunnel() {
             return Ok(None);
         }
-        let open = || async {
-            let route = self.route(None)?;
-            Ok::<_, Unreachable>(Connection::open(&route, Arc::clone(&self.user)).await?)
+        let known = self.tunnel.borrow().clone();
+        let tunnel = match known {
+            Some(tunnel) => tunnel,
+            None => Arc::new(Tunnel::new(self.route(None)?, Arc::clone(&self.user))),
         };
-        Ok(Some(Arc::clone(self.tunnel.get_or_try_init(open).await?)))
+        self.tunnel.replace(Some(Arc::clone(&tunnel)));
+        tunnel.connection().await.map_err(Unreachable::Ssh)?;
+        Ok(Some(tunnel))
     }
 
     /// The connection to the machine at `address`, through the tunnel if there is one. `port` is
-    /// the one that the user named.
-    pub(crate) async fn machine(
-        &self,
-        address: &str,
-        port: Option<u16>,
-    ) -> Result<Arc<Connection>, Unreachable> {
+    /// the one that the user named. A machine that can't be reached isn't tried twice: a command
+    /// may have several units there, and the user has been asked.
+    pub(crate) async fn machine(&self, address: &str, port: Option<u16>) -> Reached {
         let key = (address.to_owned(), port);
         let known = self.machines.borrow().get(&key).cloned();
-        if let Some(connection) = known {
-            return Ok(connection);
+        match known {
+            Some(Ok(connection)) if connection.is_lost() => {}
+            Some(reached) => return reached,
+            None => {}
         }
-        let route = self.route(Some((address, port)))?;
-        let connection = self.go(&route).await?;
-        self.machines.borrow_mut().insert(key, Arc::clone(&connection));
-        Ok(connection)
+        let reached = self.go(address, port).await.map_err(Rc::new);
+        self.machines.borrow_mut().insert(key, reached.clone());
+        reached
     }
 
-    /// Goes along `route`, from the tunnel's host on when it leads through that.
-    async fn go(&self, route: &Route) -> Result<Arc<Connection>, Unreachable> {
-        if let Some(tunnel) = self.tunnel().await? {
-            let first = self.route(None)?.hops;
-            if let Some(rest) = route.hops.strip_prefix(&*first) {
-                let mut connection = tunnel;
-                for hop in rest {
-                    let user = Arc::clone(&self.user);
-                    connection = connection.through(hop, route.timeout, user).await?;
-                }
-                return Ok(connection);
+    /// Connects to a machine, from the tunnel's host on when the way leads through that.
+    async fn go(&self, address: &str, port: Option<u16>) -> Result<Arc<Connection>, Unreachable> {
+        let route = self.route(Some((address, port)))?;
+        if let Some(tunnel) = self.tunnel().await?
+            && let Some(rest) = route.hops.strip_prefix(&*tunnel.route().hops)
+        {
+            let mut connection = tunnel.connection().await.map_err(Unreachable::Ssh)?;
+            for hop in rest {
+                let user = Arc::clone(&self.user);
+                connection = connection.through(hop, route.timeout, user).await?;
             }
+            return Ok(connection);
         }
-        Ok(Connection::open(route, Arc::clone(&self.user)).await?)
+        Ok(Connection::open(&route, Arc::clone(&self.user)).await?)
     }
 
     fn route(&self, target: Option<(&str, Option<u16>)>) -> Result<Route, Unreachable> {
@@ -149,10 +159,11 @@ impl Ssh {
     /// Says goodbye to all hosts: machines first, as the tunnel carries them.
     pub(crate) async fn close(&self) {
         let machines = self.machines.take();
-        for connection in machines.values() {
+        for connection in machines.values().flatten() {
             connection.close().await;
         }
-        if let Some(tunnel) = self.tunnel.get() {
+        let tunnel = self.tunnel.take();
+        if let Some(tunnel) = tunnel {
             tunnel.close().await;
         }
     }

@@ -7,13 +7,19 @@ mod support;
 mod openssh;
 
 use std::{
+    convert::Infallible,
     fs,
     path::PathBuf,
     process::{Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
+use fleet_schema::{Unit, to_json};
 use fleet_testkit::EtcdServer;
-use openssh::{Agent, Sshd, generate};
+use openssh::{Agent, LIMIT, Sshd, generate};
 use support::{
     Cluster, GLOBAL, HELLO, MACHINE, Run, error,
     server::{
@@ -22,7 +28,14 @@ use support::{
     },
 };
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{
+    io::{AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    sync::Notify,
+    task::JoinSet,
+    time::timeout,
+};
 
 /// The machine that has no address.
 const BARE: &str = "c9000000000000000000000000000000";
@@ -357,6 +370,86 @@ async fn a_tunnel_that_fails_names_itself() {
     let run = desk.through(&["list-units"], &[("FLEETCTL_ENDPOINT", "http://127.0.0.1:1")]).await;
     let refused = "ssh: rejected: connect failed";
     assert!(run.code == Some(1) && run.err.contains(refused), "{}", run.err);
+}
+
+#[tokio::test]
+async fn a_socket_with_a_host_is_reported_after_the_tunnel() {
+    let desk = Desk::new().await;
+    let endpoint = [("FLEETCTL_ENDPOINT", "unix://var/run/fleet.sock")];
+    let run = desk.through(&["list-units"], &endpoint).await;
+    let text = "unable to connect to host \"var\" with scheme \"unix\"";
+    assert_eq!(run.transcript(), format!("rc 1\nerr|Unable to initialize client: {text}\n"));
+    assert_eq!(desk.server.connections(), 1);
+    // What is wrong with other endpoints comes before.
+    let run = desk.through(&["list-units"], &[("FLEETCTL_ENDPOINT", "localhost")]).await;
+    assert_eq!(run.transcript(), "rc 1\nerr|Unable to initialize client: URL scheme undefined\n");
+    assert_eq!(desk.server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_command_that_waits_outlives_its_tunnel() {
+    let cut = Arc::new(Notify::new());
+    let desk = Desk::new().await;
+    let (polls, cutter) = (AtomicUsize::new(0), Arc::clone(&cut));
+    let unit = desk.cluster.units.lock().unwrap()["j1.service"].clone();
+    let units = [("j1.service", HELLO, "launched", "launched")];
+    let waiting = Cluster::ruled(&units, move |request| {
+        if !request.target.contains("/units/j1.service") {
+            return None;
+        }
+        if request.method == "PUT" {
+            polls.store(1, Ordering::Relaxed);
+            return Some(Reply::Send(204, String::new()));
+        }
+        // Nothing counts before the unit was told to start.
+        let poll = polls.load(Ordering::Relaxed);
+        polls.store(if poll > 0 { poll + 1 } else { 0 }, Ordering::Relaxed);
+        if poll == 3 {
+            cutter.notify_one();
+        }
+        let state = |launched| if launched { "launched" } else { "loaded" }.to_owned();
+        let (current_state, desired_state) = (state(poll > 6), state(poll > 0));
+        let unit = Unit { current_state, desired_state, ..unit.clone() };
+        Some(Reply::Send(200, to_json(&unit)))
+    });
+    let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tunnel = gate.local_addr().unwrap().to_string();
+    let endpoint = waiting.server.endpoint();
+    let variables = [("FLEETCTL_TUNNEL", &*tunnel), ("FLEETCTL_ENDPOINT", &endpoint)];
+    let run = tokio::select! {
+        run = timeout(LIMIT, desk.type_into(&["start", "j1"], "", &variables)) => run.unwrap(),
+        never = pass(&gate, desk.server.port, &cut) => match never {},
+    };
+    assert_eq!((run.code, &*run.err), (Some(0), ""), "{}", run.out);
+    assert_eq!(desk.server.connections(), 2);
+}
+
+/// Passes connections on to a port of this machine, and cuts those that there are when told to.
+async fn pass(gate: &TcpListener, port: u16, cut: &Notify) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = gate.accept() => {
+                let (mut near, _) = accepted.unwrap();
+                connections.spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", port)).await?;
+                    copy_bidirectional(&mut near, &mut far).await
+                });
+            }
+            () = cut.notified() => connections.abort_all(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn machines_that_cannot_be_reached_are_tried_once() {
+    let desk = Desk::new().await;
+    let strict = [("FLEETCTL_STRICT_HOST_KEY_CHECKING", "")];
+    let run = desk.type_into(&["status", "PORT", "j1", "c31e.service"], "no\nno\n", &strict).await;
+    assert_eq!(run.code, Some(255));
+    assert_eq!(run.err.matches("(yes/no)?").count(), 1, "{}", run.err);
+    let text = "Unable to SSH to remote host: ssh: handshake failed: unauthorized host";
+    assert_eq!(run.err.matches(text).count(), 2, "{}", run.err);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
         let text = format!("Unit {name} is not on a machine whose id begins with {wanted}.");
         return Err(CliError::Failed(text));
     }
-    CliError::ended(on_machine(session, &hosts, &program, &known.machine_id).await?)
+    CliError::ended(on_machine(session, &hosts, &program, &known.machine_id, None).await?)
 }
 
 /// The machines that a global unit's journal is printed of.
@@ -119,27 +119,32 @@ async fn on_machines(
     }
     let mut first = 0;
     for (place, machine) in machines.iter().enumerate() {
-        if headed {
+        let legend = if headed { Some(hosts.legend(machine).await) } else { None };
+        if let Some(legend) = &legend {
             let gap = if place > 0 { "\n" } else { "" };
-            let legend = hosts.legend(machine).await;
             session.ui.out(format_args!("{gap}==> {legend} <=="))?;
         }
-        let code = on_machine(session, hosts, program, machine).await?;
+        let legend = legend.as_deref();
+        let code = on_machine(session, hosts, program, machine, legend).await?;
         first = if first == 0 { code } else { first };
     }
     CliError::ended(first)
 }
 
+/// Runs `program` on a machine. Trouble is told, with the legend of the machine in front if there
+/// is one, and becomes an exit code.
 async fn on_machine(
     session: &Session<'_>,
     hosts: &Hosts<'_>,
     program: &Program,
     machine: &str,
+    legend: Option<&str>,
 ) -> Result<u8, CliError> {
     match hosts.run(machine, program).await {
         Ok(code) => Ok(code),
         Err(Trouble::Failed(text, code)) => {
-            session.ui.err(text);
+            let whose = legend.map(|legend| format!("{legend}: ")).unwrap_or_default();
+            session.ui.err(format_args!("{whose}{text}"));
             Ok(code)
         }
         Err(Trouble::Stopped(code)) => Err(CliError::Ended(code)),
