@@ -3,6 +3,7 @@
 use std::{error::Error as _, fmt, time::Duration};
 
 use etcd_client::Error;
+use fleet_core::error_text::chain;
 use fleet_store::{LeaseId, Revision, StoreError};
 use tonic::{Code, ConnectError, Status};
 
@@ -138,18 +139,6 @@ fn describe(status: &Status) -> String {
         Some(source) => chain(source),
         None => status.message().to_owned(),
     }
-}
-
-/// The texts of an error and its causes, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    for cause in std::iter::successors(error.source(), |&error| error.source()) {
-        let cause = cause.to_string();
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]
