@@ -40,7 +40,11 @@ deny() {
   fi
   cargo deny --config .deny.toml check bans licenses sources
 }
-release() { cargo build --release --locked --package fleetd --package fleetctl; }
+release() {
+  # One by one, as build.sh does it: cargo builds what is built together with other features.
+  cargo build --release --locked --package fleetd --package fleetctl &&
+    cargo build --release --locked --package fleet-manual
+}
 be_root() {
   if [ "$(id -u)" != 0 ]; then
     echo "the lab boots hosts on this machine, for which it must be root" >&2

@@ -2,8 +2,10 @@
 //! for one user, for trying it out, and with an etcd that shows and wants certificates
 //! (fleetd.md 2, 6, 9 and 10).
 
-use std::fs;
+use std::env;
+use std::fs::File;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,11 +17,47 @@ use rcgen::{
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// What `build.sh install` installs, with the binaries where hosts have them.
-fn dist(file: &str) -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/fleetd/dist").join(file);
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    Ok(text.replace("@BINDIR@", "/opt/fleet"))
+/// Installs fleet below `/usr/local` of a host, in the place of what the lab runs there. Returns
+/// the commands that `build.sh install` says are left to do.
+fn install(host: &Host) -> Result<Vec<String>> {
+    let tree = tempfile::tempdir()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut installer = Command::new(root.join("build.sh"));
+    installer.args(["install", "/usr/local"]).env("DESTDIR", tree.path());
+    // What cargo sets for this test would make it build again what is built.
+    for (name, _) in env::vars_os() {
+        let kept = ["CARGO_HOME", "CARGO_TARGET_DIR"].iter().any(|kept| name == *kept);
+        if name.to_string_lossy().starts_with("CARGO_") && !kept {
+            installer.env_remove(name);
+        }
+    }
+    let installer = installer.output()?;
+    ensure!(installer.status.success(), "{}", String::from_utf8_lossy(&installer.stderr));
+    let archive = tree.path().join("installed.tar");
+    let tar = Command::new("tar")
+        .args([Path::new("-cf"), &archive, Path::new("-C"), tree.path(), Path::new("usr")])
+        .status()?;
+    ensure!(tar.success(), "tar: {tar}");
+
+    remove_units_of_lab(host)?;
+    host.run(&["mkdir", "-p", "/srv"])?;
+    let unpacked =
+        host.command("tar")?.args(["-C", "/srv", "-x"]).stdin(File::open(&archive)?).status()?;
+    ensure!(unpacked.success(), "tar: {unpacked}");
+    // The machine's own /usr is there for all hosts to read.
+    host.run(&["mount", "--bind", "/srv/usr/local", "/usr/local"])?;
+    let said = String::from_utf8(installer.stdout)?;
+    let commands = said.lines().filter_map(|line| line.strip_prefix("  "));
+    Ok(commands.filter_map(|line| line.split("  ").next()).map(str::to_owned).collect())
+}
+
+/// Takes away the units that the lab runs fleet with.
+fn remove_units_of_lab(host: &Host) -> Result<()> {
+    let units = ["fleet.socket", "fleet.service"];
+    host.run(&[&["systemctl", "stop"][..], &units].concat())?;
+    host.run(&[&["systemctl", "disable"][..], &units].concat())?;
+    let files = units.map(|unit| format!("/etc/systemd/system/{unit}"));
+    host.run(&["rm", "-r", "/run/fleet", &files[0], &files[1]]).map(drop)
 }
 
 /// Runs a command as another user of the host.
@@ -43,22 +81,40 @@ fn user_of(host: &Host, unit: &str) -> Result<String> {
 }
 
 #[test]
+fn what_was_installed_runs_as_the_installer_says() -> Result<()> {
+    Lab::with_hosts(1).story(|lab| {
+        let h1 = lab.host(1)?;
+        let commands = install(h1)?;
+        assert_eq!(commands.len(), 3, "{commands:?}");
+        for command in &commands {
+            h1.run(&command.split(' ').collect::<Vec<_>>())?;
+        }
+        let pid = h1.show("fleet.service", "MainPID")?["MainPID"].clone();
+        let program = h1.run(&["readlink", &format!("/proc/{pid}/exe")])?;
+        assert_eq!(program, "/usr/local/bin/fleetd\n");
+        let socket = h1.run(&["stat", "--format=%a %U %G", "/run/fleet.sock"])?;
+        assert_eq!(socket, "660 root fleet\n");
+
+        let file = units::hand_over(h1, "a.service", units::SLEEPER)?;
+        let fleetctl = |args: &[&str]| h1.run(&[&["/usr/local/bin/fleetctl"], args].concat());
+        fleetctl(&["start", &file])?;
+        h1.active("a.service")?;
+        let list = fleetctl(&["list-units", "--no-legend", "--fields=unit,active"])?;
+        assert_eq!(list, "a.service\tactive\n");
+        h1.run(&["systemctl", "disable", "--now", "fleet.socket", "fleet.service"])?;
+        h1.not_active("a.service")
+    })
+}
+
+#[test]
 fn fleetd_runs_as_user_fleet_for_the_members_of_its_group() -> Result<()> {
     Lab::with_hosts(1).story(|lab| {
         let h1 = lab.host(1)?;
-        h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
-        h1.run(&["rm", "-r", "/run/fleet"])?;
-        let (system, rules) = ("/etc/systemd/system", "/etc/polkit-1/rules.d");
-        h1.run(&["mkdir", "-p", &format!("{system}/fleet.service.d"), rules])?;
-        for (file, to) in [
-            ("fleet.service", format!("{system}/fleet.service")),
-            ("fleet.socket", format!("{system}/fleet.socket")),
-            ("user.conf", format!("{system}/fleet.service.d/user.conf")),
-        ] {
-            h1.write(&to, &dist(file)?)?;
-        }
-        let people = "u alice -\nm alice fleet\nu bob -\n";
-        add_users(h1, &format!("{}{people}", dist("sysusers.conf")?))?;
+        install(h1)?;
+        let (drop_ins, rules) = ("/etc/systemd/system/fleet.service.d", "/etc/polkit-1/rules.d");
+        h1.run(&["mkdir", "-p", drop_ins, rules])?;
+        h1.run(&["cp", "/usr/local/share/doc/fleet/user.conf", drop_ins])?;
+        add_users(h1, "u alice -\nm alice fleet\nu bob -\n")?;
         h1.run(&["systemctl", "daemon-reload"])?;
 
         // Without the rule systemd doesn't let it, and it says so.
@@ -71,7 +127,8 @@ fn fleetd_runs_as_user_fleet_for_the_members_of_its_group() -> Result<()> {
             h1.not_active("a.service")
         })?;
 
-        h1.write(&format!("{rules}/50-fleet.rules"), &dist("polkit.rules")?)?;
+        // Where this polkit doesn't look in /usr/local.
+        h1.run(&["cp", "/usr/local/share/polkit-1/rules.d/50-fleet.rules", rules])?;
         h1.run(&["systemctl", "restart", "polkit.service"])?;
         eventually("the rule lets it", SOON * 2, || h1.active("a.service"))?;
         // With [Install] it has to enable, and to reload systemd.
