@@ -14,13 +14,12 @@ fn units_of_every_type_work() -> Result<()> {
         sockets_start_their_service_when_somebody_connects(lab).context("socket")?;
         timers_start_their_service_in_time(lab).context("timer")?;
         paths_start_their_service_when_touched(lab).context("path")?;
+        mounts_come_and_go(lab).context("mount")?;
         slices_and_targets_work_through_the_api(lab).context("slice, target")?;
         instances_of_every_type_with_templates_run(lab).context("templates")?;
         wanted_by_is_followed_and_undone(lab).context("[Install]")?;
         units_of_one_pass_may_need_each_other(lab).context("After=")?;
-        types_that_cannot_be_started_here_go_again(lab).context("other types")?;
-        // Last: for a while after mounts, systemd 252 now and then leaves new jobs waiting.
-        mounts_come_and_go(lab).context("mount")
+        types_that_cannot_be_started_here_go_again(lab).context("other types")
     })
 }
 
