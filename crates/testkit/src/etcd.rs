@@ -249,11 +249,16 @@ impl Drop for EtcdServer {
 }
 
 impl Ports {
-    /// Ports that are free at the moment.
+    /// Ports that are free at the moment, and that the kernel gives to no connection: while a
+    /// member is dead, the others try its port, and one of these tries may be given that very port.
     fn free() -> Self {
-        let listeners: [TcpListener; 3] = std::array::from_fn(|_| {
-            TcpListener::bind("127.0.0.1:0").expect("loopback has free ports")
-        });
+        let listen = || {
+            let mut tries = (0..1000).map(|_| fastrand::u16(10_000..32_000));
+            tries.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+        };
+        // All three are held until all are found, so that they differ.
+        let listeners: [TcpListener; 3] =
+            std::array::from_fn(|_| listen().expect("loopback has free ports"));
         let [client, peer, health] = listeners
             .map(|listener| listener.local_addr().expect("a bound socket has an address").port());
         Self { client, peer, health }

@@ -46,12 +46,12 @@ pub(crate) async fn timed<T>(call: impl Future<Output = T>) -> (Duration, T) {
     (start.elapsed(), result)
 }
 
-/// Tries until the store answers, and returns how long that took.
-pub(crate) async fn until_it_works(store: &EtcdStore) -> Duration {
+/// Tries until the store answers.
+pub(crate) async fn until_it_works(store: &EtcdStore) {
     let start = Instant::now();
     loop {
         match read(store).await {
-            Ok(_) => return start.elapsed(),
+            Ok(_) => return,
             Err(error) => {
                 assert!(start.elapsed() < 20 * TIMEOUT, "still failing: {error:?}");
                 time::sleep(TIMEOUT / 50).await;
