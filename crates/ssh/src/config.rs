@@ -17,7 +17,9 @@ use std::{
     path::Path,
 };
 
-use crate::{error::Errno, host_key::Checking, known_hosts::expand};
+use fleet_core::error_text::plain;
+
+use crate::{host_key::Checking, known_hosts::expand};
 use line::Line;
 
 /// Files within files, as in OpenSSH.
@@ -167,7 +169,7 @@ impl Reader<'_> {
         let text = match read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(bad(Errno(&error).to_string())),
+            Err(error) => return Err(bad(plain(&error))),
         };
         let mut items = Vec::new();
         for (number, text) in text.lines().enumerate() {

@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time,
 };
+use tracing::debug;
 
 use crate::{
     Address, Ask, Cause, Hop, Place, Role, Route, SshError, Step, auth,
@@ -129,6 +130,7 @@ impl Connection {
     ) -> Result<Arc<Self>, SshError> {
         let user = Arc::new(Clocked::new(Arc::clone(ask)));
         let mut attempt = Attempt { hop, below, user: Arc::clone(&user), step: Step::Prepare };
+        debug!("SSH to {}", attempt.place());
         let outcome = user.limited(limit, attempt.make()).await;
         outcome.unwrap_or(Err(Cause::TimedOut(limit))).map(Arc::new).map_err(|cause| SshError {
             place: Some(attempt.place()),

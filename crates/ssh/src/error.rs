@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
+use fleet_core::error_text::plain;
+
 use crate::{Address, BadConfig, InvalidAddress, known_hosts::KnownHostsError, route::Role};
 
 /// A connection that could not be made: which host, which hop, which step, and why.
@@ -119,7 +121,7 @@ pub enum Cause {
     #[error(transparent)]
     Address(#[from] InvalidAddress),
     /// No such host.
-    #[error("dial tcp: lookup {host}: {}", Errno(error))]
+    #[error("dial tcp: lookup {host}: {}", plain(error))]
     Lookup {
         /// The name.
         host: String,
@@ -127,7 +129,7 @@ pub enum Cause {
         error: io::Error,
     },
     /// TCP.
-    #[error("dial tcp {address}: connect: {}", Errno(error))]
+    #[error("dial tcp {address}: connect: {}", plain(error))]
     Dial {
         /// Where to.
         address: String,
@@ -135,7 +137,7 @@ pub enum Cause {
         error: io::Error,
     },
     /// A stream, or a file.
-    #[error("{}", Errno(.0))]
+    #[error("{}", plain(.0))]
     Io(#[source] io::Error),
     /// The host would not open the channel.
     #[error("ssh: rejected: {refusal} ({reason})")]
@@ -154,7 +156,7 @@ pub enum Cause {
         tried: String,
     },
     /// The agent can't be reached.
-    #[error("dial unix {}: connect: {}", path.display(), Errno(error))]
+    #[error("dial unix {}: connect: {}", path.display(), plain(error))]
     Agent {
         /// Its socket.
         path: PathBuf,
@@ -188,24 +190,6 @@ pub enum Cause {
     Lost,
 }
 
-/// A system error in the words of the original, without the number.
-pub(crate) struct Errno<'a>(pub(crate) &'a io::Error);
-
-impl fmt::Display for Errno<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        let text = text.split(" (os error").next().unwrap_or(&text);
-        // The system's words begin with a capital letter, the original's don't.
-        let mut letters = text.chars();
-        match letters.next() {
-            Some(first) if self.0.raw_os_error().is_some() => {
-                write!(f, "{}{}", first.to_ascii_lowercase(), letters.as_str())
-            }
-            _ => f.write_str(text),
-        }
-    }
-}
-
 /// What a host said, or what is said about it, fit for a terminal: it may be anybody.
 pub(crate) fn tame(words: &str) -> String {
     words.chars().filter(|letter| !letter.is_control()).take(1000).collect()
@@ -230,7 +214,7 @@ impl From<russh::Error> for Cause {
                 Self::Protocol("EOF".into())
             }
             Error::HUP | Error::Disconnect => Self::Protocol("EOF".into()),
-            Error::IO(error) => Self::Protocol(Errno(&error).to_string()),
+            Error::IO(error) => Self::Protocol(plain(&error)),
             other => Self::Protocol(tame(&other.to_string())),
         }
     }

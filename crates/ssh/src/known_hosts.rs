@@ -10,6 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use fleet_core::error_text::plain;
 use russh::keys::ssh_key::public::KeyData;
 
 mod append;
@@ -33,7 +34,7 @@ pub struct KnownHosts {
 
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("can't read known hosts {}: {cause}", path.display())]
+#[error("can't read known hosts {}: {}", path.display(), plain(cause))]
 pub struct KnownHostsError {
     path: PathBuf,
     cause: io::Error,

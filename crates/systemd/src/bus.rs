@@ -9,6 +9,7 @@ use zbus::{Connection, DBusError, DynamicType, Message, Type};
 
 use crate::{
     calls::{BUS, SYSTEMD},
+    config::Bell,
     nudge,
 };
 
@@ -71,11 +72,12 @@ impl From<CallError> for ManagerError {
 pub(crate) struct Limits {
     in_flight: Semaphore,
     timeout: Duration,
+    bell: Option<Bell>,
 }
 
 impl Limits {
-    pub(crate) fn new(timeout: Duration) -> Self {
-        Self { in_flight: Semaphore::new(IN_FLIGHT), timeout }
+    pub(crate) fn new(timeout: Duration, bell: Option<Bell>) -> Self {
+        Self { in_flight: Semaphore::new(IN_FLIGHT), timeout, bell }
     }
 
     /// Calls a method of systemd and reads its answer.
@@ -95,7 +97,7 @@ impl Limits {
             let _permit = self.in_flight.acquire().await;
             connection.call_method(Some(SYSTEMD), path, Some(interface), member, body).await
         };
-        let answer = nudge::await_answer(answer, || nudge::ping(connection));
+        let answer = nudge::await_answer(answer, || nudge::ring(self.bell.as_ref()));
         let answer = time::timeout(self.timeout, answer).await;
         let reply = answer
             .map_err(|_| CallError::Unavailable(format!("{member}: no answer in time")))?

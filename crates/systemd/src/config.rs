@@ -45,6 +45,18 @@ pub struct Config {
     pub units_directory: PathBuf,
     /// The longest wait for the answer to one call.
     pub call_timeout: Duration,
+    /// What wakes systemd when it sleeps over its work, where there is anything.
+    pub bell: Option<Bell>,
+}
+
+/// A way to systemd that isn't its bus: while it sleeps over messages of its bus, those that follow
+/// don't wake it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bell {
+    /// A socket to connect to, and no more: the one where systemd itself listens.
+    Connect(PathBuf),
+    /// A socket to write to: where a service tells how it is doing (sd_notify(3)).
+    Notify(PathBuf),
 }
 
 impl Config {
@@ -58,11 +70,25 @@ impl Config {
         is_root: bool,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConnectError> {
+        let bell = bell(bus, is_root, &environment);
         let endpoints = match bus {
             Bus::System => system_endpoints(is_root, environment),
             Bus::User => user_endpoints(environment)?,
         };
-        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT })
+        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT, bell })
+    }
+}
+
+/// The private socket lets only its owner in. Anybody else needs to be a service.
+fn bell(bus: Bus, is_root: bool, environment: impl Fn(&str) -> Option<String>) -> Option<Bell> {
+    let folder = |name| environment(name).filter(|value| value.starts_with('/'));
+    match bus {
+        Bus::System if is_root => Some(Bell::Connect("/run/systemd/private".into())),
+        Bus::System => folder("NOTIFY_SOCKET").map(|socket| Bell::Notify(socket.into())),
+        Bus::User => {
+            let socket = folder("XDG_RUNTIME_DIR")? + "/systemd/private";
+            Some(Bell::Connect(socket.into()))
+        }
     }
 }
 
@@ -139,6 +165,18 @@ mod tests {
         };
         let config = Config::new(bus, "/run/fleet/units".into(), is_root, environment).ok()?;
         Some(config.endpoints.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn there_is_a_bell_beside_the_bus() {
+        let service = |name: &str| (name == "NOTIFY_SOCKET").then(|| "/run/notify".to_owned());
+        let session = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/run/user/7".to_owned());
+        let connect = |path: &str| Some(Bell::Connect(path.into()));
+        assert_eq!(bell(Bus::System, true, service), connect("/run/systemd/private"));
+        assert_eq!(bell(Bus::System, false, service), Some(Bell::Notify("/run/notify".into())));
+        assert_eq!(bell(Bus::System, false, session), None);
+        assert_eq!(bell(Bus::User, false, session), connect("/run/user/7/systemd/private"));
+        assert_eq!(bell(Bus::User, false, service), None);
     }
 
     #[test]

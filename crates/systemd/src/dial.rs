@@ -140,6 +140,7 @@ mod tests {
             endpoints,
             units_directory: "/nonexistent".into(),
             call_timeout: Duration::from_secs(5),
+            bell: None,
         };
         let error = dial(&config).await.map(|_| ()).unwrap_err();
         assert_eq!(

@@ -21,5 +21,5 @@ mod signals;
 mod states;
 mod unload;
 
-pub use config::{Bus, Config, ConnectError, Endpoint};
+pub use config::{Bell, Bus, Config, ConnectError, Endpoint};
 pub use manager::SystemdManager;

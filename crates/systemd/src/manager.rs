@@ -60,7 +60,7 @@ impl SystemdManager {
 
         let (session, messages) = Session::new(dial(&config).await?);
         let (session, signals) = (Arc::new(session), Arc::new(Signals::default()));
-        let limits = Limits::new(config.call_timeout);
+        let limits = Limits::new(config.call_timeout, config.bell.clone());
         let mut follower = JoinSet::new();
         follower.spawn(session::follow(
             Arc::clone(&session),

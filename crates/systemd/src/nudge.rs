@@ -1,19 +1,21 @@
 //! Wakes a systemd that sleeps over its work.
 //!
-//! When the rate limit of mount events ends (a second after the first of more than five) while
-//! systemd is busy, its event loop may wait for the next message although jobs are in its queue
-//! (seen with 252; `process_timer` in sd-event). They then stay `waiting`, and calls unanswered,
-//! until anybody says anything. So while an answer or the end of a job is due, something is said.
+//! When the rate limit of mount events ends, up to a second after five of them, while systemd is
+//! busy, its event loop may go to sleep although jobs are in its queue, or messages it has read in
+//! that of its bus (seen with 252: sd_event_prepare() finds that the limit has ended and returns 0,
+//! and sd_event_run() then waits without end). In the first case any message wakes it. In the
+//! second none over that bus does, as it reads no others until it has answered those. So while an
+//! answer or the end of a job is due, [`Bell`] is rung.
 
-use std::time::Duration;
+use std::{io, path::Path, time::Duration};
 
-use tokio::time;
-use zbus::{Connection, Message, message::Flags};
-
-use crate::{
-    calls::{MANAGER_PATH, SYSTEMD},
-    signals::Signals,
+use tokio::{
+    net::{UnixDatagram, UnixStream},
+    time,
 };
+use tracing::debug;
+
+use crate::{config::Bell, signals::Signals};
 
 /// The first and the longest pause between nudges. Some jobs take hours.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -55,16 +57,22 @@ async fn keep_nudging<N: Future<Output = ()>>(is_needed: impl Fn() -> bool, nudg
     }
 }
 
-/// Says something to systemd that it needn't answer. What fails here is noticed by who reads.
-pub(crate) async fn ping(connection: &Connection) {
-    let message = Message::method_call(MANAGER_PATH, "Ping")
-        .interface("org.freedesktop.DBus.Peer")
-        .destination(SYSTEMD)
-        .with_flags(Flags::NO_REPLY_EXPECTED)
-        .build(&());
-    if let Ok(message) = message {
-        let _ = connection.send(&message).await;
+/// Rings the bell once.
+pub(crate) async fn ring(bell: Option<&Bell>) {
+    let rung = match bell {
+        None => return,
+        // systemd wakes up to find that nobody is there any more.
+        Some(Bell::Connect(socket)) => UnixStream::connect(socket).await.map(drop),
+        Some(Bell::Notify(socket)) => notify(socket).await,
+    };
+    if let Err(error) = rung {
+        debug!(%error, ?bell, "systemd not woken");
     }
+}
+
+/// Tells systemd nothing.
+async fn notify(socket: &Path) -> io::Result<()> {
+    UnixDatagram::unbound()?.send_to(b"\n", socket).await.map(drop)
 }
 
 #[cfg(test)]
@@ -128,5 +136,19 @@ mod tests {
         }
         // The second job's queueing counts anew; the first is still awaited then.
         assert_eq!(nudged.times(), [101, 103, 107, 115, 121]);
+    }
+
+    #[tokio::test]
+    async fn bells_are_heard_by_whoever_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stream, datagram) = (folder.path().join("private"), folder.path().join("notify"));
+        ring(Some(&Bell::Connect(stream.clone()))).await; // nobody listens yet
+        let listener = tokio::net::UnixListener::bind(&stream).unwrap();
+        let notified = UnixDatagram::bind(&datagram).unwrap();
+        ring(Some(&Bell::Connect(stream))).await;
+        ring(Some(&Bell::Notify(datagram))).await;
+        listener.accept().await.unwrap();
+        let mut said = [0; 8];
+        assert_eq!(notified.recv(&mut said).await.unwrap(), 1);
     }
 }

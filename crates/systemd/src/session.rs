@@ -21,7 +21,7 @@ use zbus::{Connection, MessageStream};
 
 use crate::{
     bus::CallError,
-    config::Config,
+    config::{Bell, Config},
     dial::{Line, dial},
     nudge,
     signals::{Signals, Verdict},
@@ -94,7 +94,7 @@ pub(crate) async fn follow(
     mut messages: MessageStream,
 ) {
     loop {
-        listen(messages, &session, &signals).await;
+        listen(messages, &signals, config.bell.as_ref()).await;
         session.set(State::Lost { since: Instant::now() });
         signals.lose();
         warn!("connection to systemd is lost, reconnecting");
@@ -106,15 +106,10 @@ pub(crate) async fn follow(
 }
 
 /// Takes in what arrives, until there is nothing more to come.
-async fn listen(messages: MessageStream, session: &Session, signals: &Signals) {
-    let ping = || async {
-        if let Ok(live) = session.live() {
-            nudge::ping(&live.connection).await;
-        }
-    };
+async fn listen(messages: MessageStream, signals: &Signals, bell: Option<&Bell>) {
     tokio::select! {
         () = read(messages, signals) => {}
-        () = nudge::await_jobs(signals, ping) => {}
+        () = nudge::await_jobs(signals, || nudge::ring(bell)) => {}
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use fleet_core::error_text::plain;
 use russh::{
     SendError, Signer,
     keys::{
@@ -95,11 +96,11 @@ pub(super) async fn public_halves(files: &[PathBuf]) -> Vec<KeyData> {
 impl KeyFile {
     /// Reads a key file and what lies beside it; the error says what is wrong with it.
     pub(super) async fn load(path: &Path) -> Result<Self, String> {
-        let metadata = fs::metadata(path).await.map_err(|error| words(&error))?;
+        let metadata = fs::metadata(path).await.map_err(|error| plain(&error))?;
         if !metadata.is_file() {
             return Err("it is no file".into());
         }
-        let text = read(path).await.map_err(|error| words(&error))?;
+        let text = read(path).await.map_err(|error| plain(&error))?;
         if PublicKey::from_openssh(&text).is_ok() {
             return Err("it is a public key".into());
         }
@@ -246,8 +247,4 @@ async fn read(path: &Path) -> io::Result<Zeroizing<String>> {
         return Err(io::Error::other("too long"));
     }
     fs::read_to_string(path).await.map(Zeroizing::new)
-}
-
-fn words(error: &io::Error) -> String {
-    crate::error::Errno(error).to_string()
 }

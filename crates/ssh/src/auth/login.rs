@@ -7,6 +7,7 @@ use russh::{
     client::{AuthResult, Handle},
     keys::{HashAlg, agent::AgentIdentity, ssh_key::public::KeyData},
 };
+use tracing::debug;
 
 use crate::{
     Cause,
@@ -92,6 +93,7 @@ impl<'a> Login<'a> {
 
     /// Adds a line to the account.
     pub(super) fn note(&mut self, line: String) {
+        debug!("SSH {line}");
         if !self.tried.contains(&line) {
             self.tried.push(line);
         }
@@ -119,7 +121,10 @@ impl<'a> Login<'a> {
 
     fn answer(&mut self, answer: AuthResult, what: Option<&str>) -> Result<bool, Cause> {
         let (methods, partial) = match answer {
-            AuthResult::Success => return Ok(true),
+            AuthResult::Success => {
+                debug!("SSH {} logged in with {}", self.user, what.unwrap_or("nothing"));
+                return Ok(true);
+            }
             AuthResult::Failure { remaining_methods, partial_success } => {
                 (remaining_methods, partial_success)
             }

@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use fleet_core::error_text::plain;
+
 use crate::SshError;
 
 /// Why a job has no end to tell of.
@@ -29,11 +31,11 @@ pub enum RunError {
     #[error("wait: remote command exited without exit status or exit signal")]
     Lost,
     /// The local terminal, or reading the input.
-    #[error("can't use stdin: {0}")]
-    Input(#[source] io::Error),
+    #[error("can't use stdin: {}", plain(.0))]
+    Input(io::Error),
     /// The output can't be written.
-    #[error("can't write the output: {0}")]
-    Output(#[source] io::Error),
+    #[error("can't write the output: {}", plain(.0))]
+    Output(io::Error),
 }
 
 impl RunError {

@@ -74,6 +74,7 @@ impl Machine {
             endpoints: vec![self.endpoint("run/dbus/system_bus_socket", false)],
             units_directory: self.units_directory(name),
             call_timeout: SOON,
+            bell: None,
         }
     }
 
