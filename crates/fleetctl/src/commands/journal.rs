@@ -62,6 +62,12 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
     let wanted = flags::given(matches, "machine");
     if unit::is_global(&known) {
         let machines = machines_of(session, &name, wanted).await?;
+        if matches.get_flag("follow") && machines.len() > 1 {
+            return Err(CliError::Failed(format!(
+                "Unable to follow several machines: pick one with --machine: {}",
+                list(&machines)
+            )));
+        }
         return on_machines(session, &hosts, &program, &machines, wanted.is_none()).await;
     }
     if known.current_state == "inactive" {
@@ -110,13 +116,6 @@ async fn on_machines(
     machines: &[String],
     headed: bool,
 ) -> Result<(), CliError> {
-    let follows = program.arguments.last().is_some_and(|last| last == "-f");
-    if follows && machines.len() > 1 {
-        return Err(CliError::Failed(format!(
-            "Unable to follow several machines: pick one with --machine: {}",
-            list(machines)
-        )));
-    }
     let mut first = 0;
     for (place, machine) in machines.iter().enumerate() {
         let legend = if headed { Some(hosts.legend(machine).await) } else { None };
