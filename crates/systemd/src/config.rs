@@ -79,15 +79,23 @@ impl Config {
     }
 }
 
-/// The private socket lets only its owner in. Anybody else needs to be a service.
+/// A service has a socket where saying nothing is no news. The private socket lets only its owner
+/// in, and systemd logs that somebody came and went.
 fn bell(bus: Bus, is_root: bool, environment: impl Fn(&str) -> Option<String>) -> Option<Bell> {
-    let folder = |name| environment(name).filter(|value| value.starts_with('/'));
+    let path = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let (service, session) = (path("NOTIFY_SOCKET"), path("XDG_RUNTIME_DIR"));
     match bus {
-        Bus::System if is_root => Some(Bell::Connect("/run/systemd/private".into())),
-        Bus::System => folder("NOTIFY_SOCKET").map(|socket| Bell::Notify(socket.into())),
+        Bus::System => service
+            .map(Bell::Notify)
+            .or_else(|| is_root.then(|| Bell::Connect("/run/systemd/private".into()))),
         Bus::User => {
-            let socket = folder("XDG_RUNTIME_DIR")? + "/systemd/private";
-            Some(Bell::Connect(socket.into()))
+            // A service of the machine's systemd can't speak to the user's this way.
+            let session = session?;
+            let service = service.filter(|socket| socket.starts_with(&session));
+            Some(
+                service
+                    .map_or_else(|| Bell::Connect(session.join("systemd/private")), Bell::Notify),
+            )
         }
     }
 }
@@ -169,14 +177,26 @@ mod tests {
 
     #[test]
     fn there_is_a_bell_beside_the_bus() {
-        let service = |name: &str| (name == "NOTIFY_SOCKET").then(|| "/run/notify".to_owned());
-        let session = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/run/user/7".to_owned());
         let connect = |path: &str| Some(Bell::Connect(path.into()));
-        assert_eq!(bell(Bus::System, true, service), connect("/run/systemd/private"));
-        assert_eq!(bell(Bus::System, false, service), Some(Bell::Notify("/run/notify".into())));
-        assert_eq!(bell(Bus::System, false, session), None);
-        assert_eq!(bell(Bus::User, false, session), connect("/run/user/7/systemd/private"));
-        assert_eq!(bell(Bus::User, false, service), None);
+        let notify = |path: &str| Some(Bell::Notify(path.into()));
+        let (session, of_user) = ("/run/user/7", "/run/user/7/systemd/notify");
+        for (bus, is_root, service, expected) in [
+            (Bus::System, true, "", connect("/run/systemd/private")),
+            (Bus::System, true, "/run/notify", notify("/run/notify")),
+            (Bus::System, false, "", None),
+            (Bus::System, false, "/run/notify", notify("/run/notify")),
+            (Bus::User, false, "", connect("/run/user/7/systemd/private")),
+            (Bus::User, false, "/run/notify", connect("/run/user/7/systemd/private")),
+            (Bus::User, false, of_user, notify(of_user)),
+        ] {
+            let environment = |name: &str| match name {
+                "NOTIFY_SOCKET" => Some(service.to_owned()),
+                "XDG_RUNTIME_DIR" => Some(session.to_owned()),
+                _ => None,
+            };
+            assert_eq!(bell(bus, is_root, environment), expected, "{bus:?} {is_root} {service:?}");
+        }
+        assert_eq!(bell(Bus::User, false, |_| None), None);
     }
 
     #[test]
