@@ -44,6 +44,17 @@ fn a_unit_is_started_listed_stopped_and_destroyed() -> Result<()> {
             ["loaded", "loaded"]
         );
 
+        assert_eq!(h1.fleetctl(&["unload", unit])?, format!("Unit {unit} inactive\n"));
+        lab.wait_for_states("no state is left", SOON, <[State]>::is_empty)?;
+        assert_eq!(host.show(unit, "LoadState")?["LoadState"], "not-found");
+        h1.fleetctl(&["load", unit])?;
+        let states = lab.wait_for_states("it has a state", SOON, |states| !states.is_empty())?;
+        let loaded = lab.host_with_id(&states[0].machine)?;
+        assert_eq!(loaded.show(unit, "LoadState")?["LoadState"], "loaded");
+        loaded.not_active(unit)?;
+        assert_eq!(h1.fleetctl(&["cat", unit])?, units::SLEEPER);
+        assert_eq!(h1.fleetctl(&["version"])?, h1.fleetctl(&["--version"])?);
+
         assert_eq!(h1.fleetctl(&["destroy", unit])?, format!("Destroyed {unit}\n"));
         lab.wait_for_states("no state is left", SOON, <[State]>::is_empty)?;
         assert_eq!(h1.fleetctl(&["list-unit-files", "--no-legend"])?, "");
