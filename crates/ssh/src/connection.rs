@@ -67,12 +67,10 @@ impl Connection {
     /// # Errors
     /// The host and the step that failed. Nothing is left behind.
     pub async fn open(route: &Route, ask: Arc<dyn Ask>) -> Result<Arc<Self>, SshError> {
-        for (at, hop) in route.hops.iter().enumerate() {
-            auth::check(&hop.identities).await.map_err(|cause| {
-                let before = at.checked_sub(1).and_then(|at| route.hops.get(at));
-                let through = before.map(|hop| format!("{} {}", hop.role, hop.name));
-                SshError { place: Some(place(hop, through)), step: Step::Prepare, cause }
-            })?;
+        let mut before = None;
+        for hop in &route.hops {
+            check(hop, before.map(|before: &Hop| passed(before.role, &before.name))).await?;
+            before = Some(hop);
         }
         let mut reached = None;
         for hop in &route.hops {
@@ -91,6 +89,7 @@ impl Connection {
         timeout: Duration,
         ask: Arc<dyn Ask>,
     ) -> Result<Arc<Self>, SshError> {
+        check(hop, Some(passed(self.place.role, &self.place.name))).await?;
         Self::hop(Some(self), hop, timeout, &ask).await
     }
 
@@ -115,11 +114,19 @@ impl Connection {
         &self,
         opening: impl Future<Output = Result<Channel<Msg>, russh::Error>>,
     ) -> Result<Channel<Msg>, SshError> {
-        self.shared.refusals.open(opening).await.map_err(|cause| SshError {
-            place: Some(self.place.clone()),
-            step: Step::Channel,
-            cause,
-        })
+        self.shared.refusals.open(opening).await.map_err(|cause| self.failed(cause))
+    }
+
+    /// Opens a channel to a port that the host reaches (`ssh.md` 2.5).
+    pub(crate) async fn to_port(&self, host: &str, port: u16) -> Result<Channel<Msg>, Cause> {
+        let port = u32::from(port);
+        let opening = self.handle.channel_open_direct_tcpip(host, port, "0.0.0.0", 0);
+        self.shared.refusals.open(opening).await
+    }
+
+    /// A channel that failed because of `cause`.
+    pub(crate) fn failed(&self, cause: Cause) -> SshError {
+        SshError { place: Some(self.place.clone()), step: Step::Channel, cause }
     }
 
     async fn hop(
@@ -129,7 +136,7 @@ impl Connection {
         ask: &Arc<dyn Ask>,
     ) -> Result<Arc<Self>, SshError> {
         let user = Arc::new(Clocked::new(Arc::clone(ask)));
-        let mut attempt = Attempt { hop, below, user: Arc::clone(&user), step: Step::Prepare };
+        let mut attempt = Attempt { hop, below, user: Arc::clone(&user), step: Step::Connect };
         debug!("SSH to {}", attempt.place());
         let outcome = user.limited(limit, attempt.make()).await;
         outcome.unwrap_or(Err(Cause::TimedOut(limit))).map(Arc::new).map_err(|cause| SshError {
@@ -142,8 +149,6 @@ impl Connection {
 
 impl Attempt<'_> {
     async fn make(&mut self) -> Result<Connection, Cause> {
-        auth::check(&self.hop.identities).await?;
-        self.step = Step::Connect;
         match self.below {
             None => {
                 let (stream, remote) = tcp::connect(&self.hop.address).await?;
@@ -151,13 +156,7 @@ impl Attempt<'_> {
             }
             Some(below) => {
                 let remote = self.behind().await;
-                let opening = below.handle.channel_open_direct_tcpip(
-                    &*remote.host,
-                    remote.port.into(),
-                    "0.0.0.0",
-                    0,
-                );
-                let channel = below.shared.refusals.open(opening).await?;
+                let channel = below.to_port(&remote.host, remote.port).await?;
                 self.log_in(channel.into_stream(), remote).await
             }
         }
@@ -213,12 +212,23 @@ impl Attempt<'_> {
     }
 
     fn place(&self) -> Box<Place> {
-        let through = self.below.map(|below| {
-            let Place { role, name, .. } = &*below.place;
-            format!("{role} {name}")
-        });
-        place(self.hop, through)
+        place(self.hop, self.below.map(|below| passed(below.place.role, &below.place.name)))
     }
+}
+
+/// Checks, before it is dialled, that there is something to log in to `hop` with.
+async fn check(hop: &Hop, through: Option<String>) -> Result<(), SshError> {
+    let checked = auth::check(&hop.identities).await;
+    checked.map_err(|cause| SshError {
+        place: Some(place(hop, through)),
+        step: Step::Prepare,
+        cause,
+    })
+}
+
+/// A host that is on the way to another, in words.
+fn passed(role: Role, name: &str) -> String {
+    format!("{role} {name}")
 }
 
 fn place(hop: &Hop, through: Option<String>) -> Box<Place> {

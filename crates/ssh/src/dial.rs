@@ -9,16 +9,13 @@ mod stream;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use russh::{Channel, client::Msg};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Cause, Connection, Refusal, SshError, Step};
+use crate::{Cause, Connection, Refusal, SshError};
 pub use stream::FarStream;
 use stream::{Closing, Kind};
 
@@ -42,7 +39,8 @@ pub enum Far {
 /// What a connection keeps for its streams.
 pub(crate) struct Dialing {
     free: Arc<Semaphore>,
-    way: Arc<KnownWay>,
+    /// The way to unix sockets that has worked.
+    way: OnceLock<Way>,
     closing: Closing,
 }
 
@@ -50,7 +48,7 @@ impl Default for Dialing {
     fn default() -> Self {
         Self {
             free: Arc::new(Semaphore::new(STREAMS)),
-            way: Arc::default(),
+            way: OnceLock::new(),
             closing: Closing::default(),
         }
     }
@@ -59,32 +57,8 @@ impl Default for Dialing {
 /// How unix sockets of a host are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    Unknown,
     Straight,
     Command,
-}
-
-/// The way that has worked on a connection.
-#[derive(Debug, Default)]
-struct KnownWay(AtomicU8);
-
-impl KnownWay {
-    fn get(&self) -> Way {
-        match self.0.load(Ordering::Relaxed) {
-            1 => Way::Straight,
-            2 => Way::Command,
-            _ => Way::Unknown,
-        }
-    }
-
-    fn set(&self, way: Way) {
-        let way = match way {
-            Way::Unknown => 0,
-            Way::Straight => 1,
-            Way::Command => 2,
-        };
-        self.0.store(way, Ordering::Relaxed);
-    }
 }
 
 impl Connection {
@@ -97,16 +71,11 @@ impl Connection {
     pub async fn dial(self: &Arc<Self>, far: &Far) -> Result<FarStream, SshError> {
         // It is never closed.
         let free = Arc::clone(&self.dialing.free);
-        let slot = free.acquire_owned().await.map_err(|_| self.lost())?;
+        let slot = free.acquire_owned().await.map_err(|_| self.failed(Cause::Lost))?;
         match far {
             Far::Tcp { host, port } => {
-                let opening = self.handle.channel_open_direct_tcpip(
-                    host.as_str(),
-                    u32::from(*port),
-                    "0.0.0.0",
-                    0,
-                );
-                let channel = self.channel(opening).await?;
+                let channel = self.to_port(host, *port).await;
+                let channel = channel.map_err(|cause| self.failed(cause))?;
                 Ok(self.stream(channel, Kind::Straight, slot))
             }
             Far::Unix(path) => self.dial_socket(path, slot).await,
@@ -118,18 +87,18 @@ impl Connection {
         path: &Path,
         slot: OwnedSemaphorePermit,
     ) -> Result<FarStream, SshError> {
-        let way = self.dialing.way.get();
+        let way = self.dialing.way.get().copied();
         // The library takes only text as a path.
-        let Some(text) = path.to_str().filter(|_| way != Way::Command) else {
+        let Some(text) = path.to_str().filter(|_| way != Some(Way::Command)) else {
             return self.forward(path, None, slot).await;
         };
         match self.channel(self.handle.channel_open_direct_streamlocal(text)).await {
             Ok(channel) => {
-                self.dialing.way.set(Way::Straight);
+                self.dialing.way.get_or_init(|| Way::Straight);
                 Ok(self.stream(channel, Kind::Straight, slot))
             }
             Err(SshError { cause: Cause::Rejected { refusal, .. }, .. })
-                if way == Way::Unknown && refusal != Refusal::Shortage =>
+                if way.is_none() && refusal != Refusal::Shortage =>
             {
                 tracing::debug!(%refusal, "no channel straight to the socket, trying fd-forward");
                 self.forward(path, Some(refusal), slot).await
@@ -148,12 +117,8 @@ impl Connection {
         let channel = self.channel(self.handle.channel_open_session()).await?;
         let far_end = command::FarEnd::new(self.place.name.clone(), refusal);
         let mut stream = self.stream(channel, Kind::Command(far_end), slot);
-        stream.exec(command::line(path)).await.map_err(|_| self.lost())?;
+        stream.exec(command::line(path)).await.map_err(|_| self.failed(Cause::Lost))?;
         Ok(stream)
-    }
-
-    fn lost(&self) -> SshError {
-        SshError { place: Some(self.place.clone()), step: Step::Channel, cause: Cause::Lost }
     }
 
     fn stream(
@@ -167,7 +132,7 @@ impl Connection {
 
     /// Notes that `fd-forward` works on this connection.
     fn command_works(&self) {
-        self.dialing.way.set(Way::Command);
+        self.dialing.way.get_or_init(|| Way::Command);
     }
 
     fn closing(&self) -> &Closing {
