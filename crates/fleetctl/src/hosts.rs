@@ -1,15 +1,14 @@
 //! Where the commands about a unit run: here if its machine is this one, else over SSH (`ssh.md`
 //! 7.1).
 
-use std::{fs, io, process::Stdio};
+use std::{fs, process::Stdio};
 
 use fleet_core::error_text::plain;
-use fleet_schema::Machine;
 use fleet_ssh::{Job, Local, Stop};
-use tokio::{process, sync::OnceCell};
+use tokio::process;
 
 use crate::{
-    legend::{self, Machines, Width},
+    legend::{self, Width},
     program::Program,
     session::Session,
 };
@@ -27,7 +26,6 @@ pub(crate) struct Hosts<'a> {
     port: Option<u16>,
     /// The id of this machine; empty when there is none.
     here: String,
-    machines: OnceCell<Machines>,
 }
 
 /// Why a program was not run to its end.
@@ -43,7 +41,7 @@ impl<'a> Hosts<'a> {
     /// The cluster's machines, where SSH listens at `port` if the user says so.
     pub(crate) fn new(session: &'a Session<'a>, port: Option<u16>) -> Self {
         let here = fs::read_to_string(MACHINE_ID).unwrap_or_default().trim().to_owned();
-        Self { session, port, here, machines: OnceCell::new() }
+        Self { session, port, here }
     }
 
     /// Runs `program` on the machine called `machine` and returns its exit status.
@@ -65,15 +63,14 @@ impl<'a> Hosts<'a> {
 
     /// How a machine is shown.
     pub(crate) async fn legend(&self, machine: &str) -> String {
-        let unknown = Machines::new();
-        let machines = self.machines().await.unwrap_or(&unknown);
-        legend::full(machine, machines, Width::Short)
+        legend::full(machine, self.session.machines().await, Width::Short)
     }
 
     async fn address(&self, machine: &str) -> Result<String, Trouble> {
         let failed =
             |why: String| Trouble::Failed(format!("Error getting machine IP: {why}"), NOWHERE);
-        let machines = self.machines().await.map_err(failed)?;
+        let machines = self.session.known_machines().await;
+        let machines = machines.map_err(|error| failed(error.to_string()))?;
         let found = machines.get(machine).ok_or_else(|| failed("machine ID not found".into()))?;
         if found.primary_ip.is_empty() {
             let text = "Could not determine address of machine.".to_owned();
@@ -81,33 +78,24 @@ impl<'a> Hosts<'a> {
         }
         Ok(found.primary_ip.clone())
     }
-
-    async fn machines(&self) -> Result<&Machines, String> {
-        let list = || async {
-            let machines = self.session.api.machines().await.map_err(|error| error.to_string())?;
-            let by_id = |machine: Machine| (machine.id.clone(), machine);
-            Ok::<Machines, String>(machines.into_iter().map(by_id).collect())
-        };
-        self.machines.get_or_try_init(list).await
-    }
 }
 
 /// Runs a program on this machine, without a stdin.
 async fn run_here(program: &Program) -> Result<u8, Trouble> {
-    let failed = |error: io::Error| {
-        Trouble::Failed(format!("Error running local command: {}", plain(&error)), NOT_RUN)
-    };
-    let mut signals = Local::standard().map_err(failed)?;
+    let failed =
+        |why: String| Trouble::Failed(format!("Error running local command: {why}"), NOT_RUN);
+    let mut signals = Local::standard().map_err(|error| failed(plain(&error)))?;
     let mut child = process::Command::new(program.name)
         .args(&program.arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| failed(named(program.name, &error)))?;
+        // The system doesn't say which program.
+        .map_err(|error| failed(format!("{}: {}", program.name, plain(&error))))?;
     let mut interrupted = None;
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status.map_err(failed)?,
+            status = child.wait() => break status.map_err(|error| failed(plain(&error)))?,
             stop = signals.interrupted() => match stop {
                 // Typed on the terminal, where the program sees it too: what it means is its
                 // business, and that of its pager.
@@ -125,9 +113,4 @@ async fn run_here(program: &Program) -> Result<u8, Trouble> {
         (None, None) => Ok(NOT_RUN),
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(NOT_RUN)),
     }
-}
-
-/// The error with the name of the program, which the system doesn't say.
-fn named(program: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{program}: {}", plain(error)))
 }

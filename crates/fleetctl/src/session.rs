@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 use tracing::debug;
 
 use crate::{
-    api::Api,
+    api::{Api, ApiError},
     legend::{self, Machines, Width},
     ssh::Ssh,
     ui::Ui,
@@ -17,25 +17,36 @@ pub(crate) struct Session<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) ssh: &'a Ssh,
     machines: OnceCell<Machines>,
+    /// Set once the machines were asked for to decorate with.
+    decorated: OnceCell<()>,
 }
 
 impl<'a> Session<'a> {
     /// A session in which nothing was asked yet.
     pub(crate) fn new(api: &'a dyn Api, ui: &'a Ui, ssh: &'a Ssh) -> Self {
-        Self { api, ui, ssh, machines: OnceCell::new() }
+        Self { api, ui, ssh, machines: OnceCell::new(), decorated: OnceCell::new() }
+    }
+
+    /// The machines, asked for until there is an answer.
+    pub(crate) async fn known_machines(&self) -> Result<&Machines, ApiError> {
+        let list = || async {
+            let machines = self.api.machines().await?;
+            Ok(machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect())
+        };
+        self.machines.get_or_try_init(list).await
     }
 
     /// The machines, asked for once. Without an answer there are none: they only decorate.
     pub(crate) async fn machines(&self) -> &Machines {
-        self.machines
+        static NONE: Machines = Machines::new();
+        self.decorated
             .get_or_init(|| async {
-                let machines = self.api.machines().await.unwrap_or_else(|error| {
+                if let Err(error) = self.known_machines().await {
                     debug!("machines are shown without their addresses: {error}");
-                    Vec::new()
-                });
-                machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect()
+                }
             })
-            .await
+            .await;
+        self.machines.get().unwrap_or(&NONE)
     }
 
     /// Where `unit` is: ` on LEGEND`, or nothing when that isn't known.

@@ -3,7 +3,7 @@
 //! logins to machines behind it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     rc::Rc,
     sync::Arc,
@@ -45,6 +45,8 @@ type Machines = BTreeMap<(String, Option<u16>), Reached>;
 /// The connections of one run of fleetctl.
 pub(crate) struct Ssh {
     config: config::Ssh,
+    /// `~/.ssh/config`, once it was read.
+    user_config: OnceCell<UserConfig>,
     user: Arc<dyn Ask>,
     tunnel: RefCell<Option<Arc<Tunnel>>>,
     machines: RefCell<Machines>,
@@ -57,6 +59,7 @@ impl Ssh {
     pub(crate) fn new(config: config::Ssh) -> Self {
         Self {
             config,
+            user_config: OnceCell::new(),
             user: Arc::new(Standard),
             tunnel: RefCell::default(),
             machines: RefCell::default(),
@@ -118,8 +121,14 @@ impl Ssh {
 
     fn route(&self, target: Option<(&str, Option<u16>)>) -> Result<Route, Unreachable> {
         let config::Ssh { settings, tunnel } = &self.config;
-        let user_config = UserConfig::load(settings.home.as_deref())?;
-        Ok(settings.route(&user_config, tunnel.as_deref(), target)?)
+        let user_config = match self.user_config.get() {
+            Some(known) => known,
+            None => {
+                let read = UserConfig::load(settings.home.as_deref())?;
+                self.user_config.get_or_init(|| read)
+            }
+        };
+        Ok(settings.route(user_config, tunnel.as_deref(), target)?)
     }
 
     /// Runs `job` on a connection, with the streams of this process.

@@ -29,11 +29,11 @@ fn unusable(text: &str) -> NotFound {
 
 /// The address of the machine whose id begins with `prefix`.
 pub(super) async fn machine(session: &Session<'_>, prefix: &str) -> Result<String, NotFound> {
-    let mut machines = session.api.machines().await?;
-    machines.retain(|machine| machine.id.starts_with(prefix));
-    match (machines.pop(), machines.pop()) {
+    let machines = session.known_machines().await?.values();
+    let mut machines = machines.filter(|machine| machine.id.starts_with(prefix));
+    match (machines.next(), machines.next()) {
         (None, _) => Err("machine does not exist".to_owned().into()),
-        (Some(only), None) => Ok(only.primary_ip),
+        (Some(only), None) => Ok(only.primary_ip.clone()),
         (Some(_), Some(_)) => Err(unusable("found more than one machine")),
     }
 }
@@ -51,9 +51,8 @@ pub(super) async fn unit(session: &Session<'_>, argument: &str) -> Result<String
     if known.machine_id.is_empty() {
         return Ok(String::new());
     }
-    let machines = session.api.machines().await?;
-    let place = machines.into_iter().find(|machine| machine.id == known.machine_id);
-    Ok(place.map(|machine| machine.primary_ip).unwrap_or_default())
+    let place = session.known_machines().await?.get(&known.machine_id);
+    Ok(place.map(|machine| machine.primary_ip.clone()).unwrap_or_default())
 }
 
 /// The address of the machine that `word` means, or of the one that has the unit it means.
