@@ -53,10 +53,13 @@ RemainAfterExit=yes
 ExecStart=/usr/bin/touch /run/lab-ready
 ";
 
+/// Debian's sshd tells systemd when it listens. Without waiting for that a host would be ready
+/// before anybody can log in.
 const SSHD_UNIT: &str = "[Unit]
 After=lab-net.service
 StartLimitIntervalSec=0
 [Service]
+Type=notify
 ExecStartPre=/usr/bin/mkdir -p /run/sshd
 ExecStart=/usr/sbin/sshd -D -e -f /etc/ssh/sshd_config
 ";
