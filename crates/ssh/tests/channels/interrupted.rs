@@ -106,9 +106,18 @@ async fn a_connection_serves_one_job_after_the_other() {
     let (events, script) = Events::scripted();
     let mut local = Local::new(stdin, stdout, stderr, script);
     // More than the sessions that a server allows at once.
-    for _ in 0..12 {
-        events.send(Event::Stop(Stop::Terminate)).await.unwrap();
-        assert_eq!(connection.run(&job("cat"), &mut local).await.unwrap().status, 143);
+    for round in 0..12 {
+        let file = server.folder.path().join(format!("pid{round}"));
+        let cat = job(&noting(&file, "cat"));
+        let interrupting = async {
+            let pid = pid(&file).await;
+            events.send(Event::Stop(Stop::Terminate)).await.unwrap();
+            pid
+        };
+        let (end, pid) = tokio::join!(connection.run(&cat, &mut local), interrupting);
+        assert_eq!(end.unwrap().status, 143);
+        // The server takes a session for open until its command is gone.
+        gone(pid).await;
         assert_eq!(connection.run(&job("exit 2"), &mut local).await.unwrap().status, 2);
     }
 }
