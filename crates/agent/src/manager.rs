@@ -1,6 +1,9 @@
 //! The local service manager as the agent needs it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use async_trait::async_trait;
 use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
@@ -106,10 +109,34 @@ pub enum JobResult {
     Done,
     /// The unit failed.
     Failed,
-    /// Cancelled, timed out, skipped, or failed for a dependency.
+    /// What the unit needs could not be started.
+    Dependency,
+    /// Another job took its place.
+    Canceled,
+    /// It was given up after its time (`JobTimeoutSec=`).
+    TimedOut,
+    /// The unit itself said that it is not to run now (`ExecCondition=`).
+    Skipped,
+    /// It was not run, for some other reason.
     NotRun,
     /// The connection broke before the end was seen.
     Lost,
+}
+
+/// What became of the unit that the job was to start.
+impl fmt::Display for JobResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "started",
+            Self::Failed => "its start failed",
+            Self::Dependency => "what it depends on could not be started",
+            Self::Canceled => "its start was canceled",
+            Self::TimedOut => "its start timed out",
+            Self::Skipped => "its start was skipped",
+            Self::NotRun => "systemd did not start it",
+            Self::Lost => "its start was lost sight of",
+        })
+    }
 }
 
 /// What can go wrong with the service manager.

@@ -322,10 +322,15 @@ impl Reconciler {
 
 /// What went wrong for units that should be here, or may have to.
 fn troubles(desired: &Desired, current: &Current) -> Troubles {
+    let launched = |unit| desired.units.get(unit).is_some_and(|w| w.state == JobState::Launched);
+    let not_started = current.units.iter().filter(|(unit, _)| launched(*unit));
+    let not_started =
+        not_started.filter_map(|(unit, here)| Some((unit, here.not_started?.to_string())));
     let failed = current.retries.iter().filter(|(_, retry)| retry.wanted.is_some());
     let failed = failed.map(|(unit, retry)| (unit, short(&retry.error)));
     let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, short(why)));
-    failed.chain(unclear).map(|(unit, error)| (unit.clone(), Trouble { error })).collect()
+    let all = not_started.chain(failed).chain(unclear); // the last of a unit counts
+    all.map(|(unit, error)| (unit.clone(), Trouble { error })).collect()
 }
 
 /// The beginning of a text that may be of any length.

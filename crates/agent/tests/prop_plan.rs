@@ -40,6 +40,7 @@ fn any_here() -> impl Strategy<Value = Here> {
         claim,
         stopped,
         busy,
+        not_started: None,
     })
 }
 

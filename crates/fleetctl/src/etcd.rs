@@ -300,7 +300,7 @@ async fn all<T, U>(
 }
 
 fn unit_of(unit: Unit) -> schema::Unit {
-    let Unit { name, record, file, current_state } = unit;
+    let Unit { name, record, file, current_state, .. } = unit;
     schema::Unit {
         name: name.into(),
         options: file.options().iter().map(Into::into).collect(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet_core::{MachineId, UnitName};
 use fleet_store::{Compare, Key, KeyValue, LeaseId, MAX_TXN_OPS, Op, Range, StoreError, Txn};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Presence, PublishedState, Registry, RegistryError, Trouble,
@@ -103,24 +103,35 @@ impl Registry {
         name: &UnitName,
         most: usize,
     ) -> Result<BTreeMap<MachineId, Trouble>, RegistryError> {
-        let range = Range::prefix(&self.keys.troubles_of(name.as_str())).limit(most);
-        let snapshot = self.store.read(&[range], None).await?;
+        self.by_machine(&self.keys.troubles_of(name.as_str()), most).await
+    }
+
+    /// What every machine that reports a unit has published of it, of `most` machines at most.
+    ///
+    /// # Errors
+    /// The store failed. What is corrupt is left out.
+    pub async fn states_of(
+        &self,
+        name: &UnitName,
+        most: usize,
+    ) -> Result<BTreeMap<MachineId, PublishedState>, RegistryError> {
+        self.by_machine(&self.keys.states_of(name.as_str()), most).await
+    }
+
+    async fn by_machine<T: DeserializeOwned>(
+        &self,
+        prefix: &Key,
+        most: usize,
+    ) -> Result<BTreeMap<MachineId, T>, RegistryError> {
+        let snapshot = self.store.read(&[Range::prefix(prefix).limit(most)], None).await?;
         let kvs = snapshot.ranges.into_iter().flat_map(|range| range.kvs);
         let said = kvs.filter_map(|kv| match self.keys.parse(&kv.key)? {
-            Entry::Trouble(_, machine) => Some((machine, decode::<Trouble>(&kv).ok()?.value)),
+            Entry::State(_, machine) | Entry::Trouble(_, machine) => {
+                Some((machine, decode::<T>(&kv).ok()?.value))
+            }
             _ => None,
         });
         Ok(said.collect())
-    }
-
-    /// Whether any machine reports a state of a unit.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn is_reported(&self, name: &UnitName) -> Result<bool, RegistryError> {
-        let range = Range::prefix(&self.keys.states_of(name.as_str())).limit(1);
-        let snapshot = self.store.read(&[range], None).await?;
-        Ok(snapshot.ranges.into_iter().any(|range| !range.kvs.is_empty()))
     }
 
     /// What this machine has published and is still there, by unit: for a fleetd that adopts an

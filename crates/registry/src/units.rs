@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{JobState, MachineId, UnitFile, UnitName};
+use fleet_core::{JobState, MachineId, UnitFile, UnitName, UnitState};
 use fleet_store::{Compare, Key, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Txn};
 
 use crate::{
@@ -25,6 +25,8 @@ pub struct Unit {
     pub file: UnitFile,
     /// Its current state as a whole (`cluster.md` 1); `inactive` for global units.
     pub current_state: JobState,
+    /// What systemd says of it on its machine, as published; `None` for global units.
+    pub systemd: Option<UnitState>,
 }
 
 impl Registry {
@@ -69,12 +71,19 @@ impl Registry {
         let text = file.ok_or_else(|| corrupt("there is a record but no content".to_owned()))?;
         let file =
             UnitFile::parse_stored(&text.value).map_err(|error| corrupt(error.to_string()))?;
-        let current_state = match state.map(decode::<PublishedState>).transpose()? {
-            Some(state) if state.value.claim == JobState::Launched => JobState::Launched,
+        let published = state.map(decode::<PublishedState>).transpose()?.map(|state| state.value);
+        let current_state = match &published {
+            Some(state) if state.claim == JobState::Launched => JobState::Launched,
             Some(_) => JobState::Loaded,
             None => JobState::Inactive,
         };
-        Ok(Unit { name, record, file, current_state })
+        Ok(Unit {
+            name,
+            record,
+            file,
+            current_state,
+            systemd: published.map(|state| state.systemd),
+        })
     }
 
     /// Creates a unit.

@@ -1,16 +1,18 @@
 //! Why a unit isn't running where it should.
 //!
-//! Costs nothing for a unit that is where it should be, two small reads for one that has a machine
+//! Costs nothing for a unit that runs where it should, two small reads for one that has a machine
 //! or is global, and an explanation for one that nobody has. Only an engine can give that:
 //! [`Explain`] is the seam to it.
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
-use fleet_core::{JobState, MachineId, UnitName, eligibility::Refusal};
+use fleet_core::{JobState, MachineId, UnitName, UnitState, eligibility::Refusal};
 use tracing::debug;
 
-use crate::{Registry, RegistryError, Trouble, Unit};
+use crate::{PublishedState, Registry, RegistryError, Trouble, Unit};
 
+/// The active state of a unit whose process failed.
+const FAILED: &str = "failed";
 /// Machines that are named at most: an answer stays small in any cluster.
 const NAMED: usize = 100;
 
@@ -105,15 +107,17 @@ pub async fn pending(
     found.ok().flatten()
 }
 
-/// A global unit waits while no machine reports anything of it, or where one has trouble with it.
+/// A global unit waits while no machine reports anything of it, or where one has trouble with it
+/// or its process has failed.
 async fn of_global(
     registry: &Registry,
     explainer: Option<&dyn Explain>,
     name: &UnitName,
 ) -> Result<Option<Pending>, RegistryError> {
     let troubles = registry.troubles(name, NAMED).await?;
-    if registry.is_reported(name).await? {
-        return Ok((!troubles.is_empty()).then(|| failing(&troubles)));
+    let states = registry.states_of(name, NAMED).await?;
+    if !states.is_empty() {
+        return Ok(failing(&troubles, &states));
     }
     Ok(explained(explainer, name).await.map(|explanation| {
         if explanation.machines.values().any(Option::is_none) {
@@ -128,9 +132,17 @@ async fn explained(explainer: Option<&dyn Explain>, name: &UnitName) -> Option<E
     explainer?.explain(name).await
 }
 
-fn failing(troubles: &Troubles) -> Pending {
-    let machines = troubles.iter().map(|(machine, said)| on(machine, "failing", &said.error));
-    whole("failing", "some machines can't make it what it should be", machines.collect())
+fn failing(troubles: &Troubles, states: &BTreeMap<MachineId, PublishedState>) -> Option<Pending> {
+    let failed = states.iter().filter_map(|(machine, state)| {
+        let failed = state.claim == JobState::Launched && state.systemd.active == FAILED;
+        failed.then(|| (machine, on(machine, "failed", &has_failed(&state.systemd))))
+    });
+    let troubled =
+        troubles.iter().map(|(machine, said)| (machine, on(machine, "failing", &said.error)));
+    // What systemd reports says more than that a start failed.
+    let machines: BTreeMap<&MachineId, Said> = troubled.chain(failed).collect();
+    let message = "some machines can't make it what it should be";
+    (!machines.is_empty()).then(|| whole("failing", message, machines.into_values().collect()))
 }
 
 fn not_loaded(explanation: Explanation, troubles: &Troubles) -> Pending {
@@ -151,6 +163,9 @@ async fn of_placed(
     machine: &MachineId,
 ) -> Result<Option<Pending>, RegistryError> {
     let (reason, message) = match (unit.record.value.desired_state, unit.current_state) {
+        (JobState::Launched, JobState::Launched) => {
+            return of_launched(registry, unit, machine).await;
+        }
         (JobState::Launched, JobState::Loaded) => ("not-launched", "has not started it yet"),
         (_, JobState::Inactive) if registry.machine(machine).await?.is_none() => {
             ("machine-absent", "is not present")
@@ -160,8 +175,39 @@ async fn of_placed(
     };
     // It goes with its machine.
     let message = because(message, registry.trouble(&unit.name, machine).await?.as_ref());
+    Ok(Some(there(machine, reason, &message)))
+}
+
+/// A unit that was started may have failed, and may never have begun to run. One that ran and
+/// ended well is as it should be.
+async fn of_launched(
+    registry: &Registry,
+    unit: &Unit,
+    machine: &MachineId,
+) -> Result<Option<Pending>, RegistryError> {
+    match &unit.systemd {
+        Some(systemd) if systemd.active == FAILED => {
+            Ok(Some(there(machine, "failed", &has_failed(systemd))))
+        }
+        Some(systemd) if systemd.active == "inactive" => {
+            let trouble = registry.trouble(&unit.name, machine).await?;
+            Ok(trouble.map(|trouble| {
+                let message = because("could not start it", Some(&trouble));
+                there(machine, "not-started", &message)
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What is said of the one machine that has to do with it.
+fn there(machine: &MachineId, reason: &'static str, message: &str) -> Pending {
     let of_all = format!("machine {machine} {message}");
-    Ok(Some(whole(reason, &of_all, vec![on(machine, reason, &message)])))
+    whole(reason, &of_all, vec![on(machine, reason, message)])
+}
+
+fn has_failed(systemd: &UnitState) -> String {
+    format!("started it, and systemd reports {} ({})", systemd.active, systemd.sub)
 }
 
 /// What isn't so yet, and what the machine says of why.

@@ -91,7 +91,11 @@ pub(crate) fn parse_result(result: &str) -> JobResult {
     match result {
         "done" => JobResult::Done,
         "failed" => JobResult::Failed,
-        _ => JobResult::NotRun, // canceled, timeout, dependency, skipped, and what may come
+        "dependency" => JobResult::Dependency,
+        "canceled" => JobResult::Canceled,
+        "timeout" => JobResult::TimedOut,
+        "skipped" => JobResult::Skipped,
+        _ => JobResult::NotRun, // assert, unsupported, once, and what may come
     }
 }
 
@@ -166,9 +170,11 @@ mod tests {
         for (text, result) in [
             ("done", JobResult::Done),
             ("failed", JobResult::Failed),
-            ("canceled", JobResult::NotRun),
-            ("timeout", JobResult::NotRun),
-            ("dependency", JobResult::NotRun),
+            ("canceled", JobResult::Canceled),
+            ("timeout", JobResult::TimedOut),
+            ("dependency", JobResult::Dependency),
+            ("skipped", JobResult::Skipped),
+            ("assert", JobResult::NotRun),
             ("new in 2040", JobResult::NotRun),
         ] {
             assert_eq!(parse_result(text), result, "{text}");

@@ -255,7 +255,7 @@ impl Host {
         let (done, job) = Job::new(self.last_job);
         let queued = Queued { id: self.last_job, waiting: vec![done] };
         if let Some(old) = self.jobs.insert(unit.clone(), queued) {
-            old.end(JobResult::NotRun);
+            old.end(JobResult::Canceled);
         }
         (self.last_job, job)
     }

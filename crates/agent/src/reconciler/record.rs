@@ -53,12 +53,14 @@ impl Reconciler {
                 if let Some(here) = units.get_mut(&step.unit) {
                     here.claim = JobState::Loaded;
                     here.busy = Some(Busy::Stopping);
+                    here.not_started = None;
                 }
             }
             Action::Restart => {
                 if let Some(here) = units.get_mut(&step.unit) {
                     here.claim = JobState::Launched;
                     here.busy = Some(Busy::Restarting);
+                    here.not_started = None;
                 }
                 self.told(&step);
             }
@@ -66,6 +68,7 @@ impl Reconciler {
                 if let Some(here) = units.get_mut(&step.unit) {
                     here.claim = JobState::Launched;
                     here.busy = Some(Busy::Starting);
+                    here.not_started = None;
                 }
             }
         }
@@ -89,9 +92,11 @@ impl Reconciler {
         match (step.action, result) {
             (Action::Start, Some(JobResult::Done)) => {}
             (Action::Restart, Some(JobResult::Done)) => info!("Restarted unit({})", step.unit),
-            // Only its published state tells: fleet restarts nothing (`cluster.md` 1).
+            // It is only told of: fleet restarts nothing (`cluster.md` 1).
             (action @ (Action::Start | Action::Restart), result) => {
                 info!(unit = %step.unit, ?action, ?result, "start did not succeed");
+                let unknown = matches!(result, Some(JobResult::Skipped | JobResult::Lost));
+                here.not_started = result.filter(|_| !unknown);
             }
             (Action::Halt, Some(JobResult::Done)) => {
                 here.stopped = true;

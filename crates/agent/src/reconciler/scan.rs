@@ -15,7 +15,7 @@ use crate::{
 
 impl Reconciler {
     /// Lists the unit files if that is due. Asks systemd only about units nobody remembers
-    /// anything of, so that it costs no call otherwise.
+    /// anything of, and about those that could not be started, so that it costs no call otherwise.
     pub(super) async fn scan(&mut self) -> Result<(), ManagerError> {
         if Instant::now() < self.scan_at {
             return Ok(());
@@ -52,19 +52,24 @@ impl Reconciler {
         listing.into_iter().map(here).collect()
     }
 
-    /// Gives units without a claim the one that their state speaks for.
+    /// Gives units without a claim the one that their state speaks for, and forgets that a unit
+    /// could not be started when somebody else has started it.
     async fn adopt(&self, found: &mut BTreeMap<UnitName, Here>) -> Result<(), ManagerError> {
-        let unclaimed = |(name, here): (&UnitName, &Here)| {
-            (here.claim == JobState::Inactive && here.busy.is_none()).then(|| name.clone())
-        };
-        let unclaimed: BTreeSet<UnitName> = found.iter().filter_map(unclaimed).collect();
-        if unclaimed.is_empty() {
+        let unclaimed = |here: &Here| here.claim == JobState::Inactive && here.busy.is_none();
+        let asked: BTreeSet<UnitName> = found
+            .iter()
+            .filter(|(_, here)| unclaimed(here) || here.not_started.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if asked.is_empty() {
             return Ok(());
         }
-        for (name, state) in self.manager.states(&unclaimed).await? {
-            if let Some(here) = found.get_mut(&name) {
+        for (name, state) in self.manager.states(&asked).await? {
+            let Some(here) = found.get_mut(&name) else { continue };
+            if unclaimed(here) {
                 here.claim = adopted_claim(&state);
             }
+            here.not_started = here.not_started.filter(|_| state.active != "active");
         }
         Ok(())
     }

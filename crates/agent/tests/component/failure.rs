@@ -42,8 +42,26 @@ async fn a_refused_start_is_retried_and_a_failed_one_is_not() {
     cluster.shows("refused.service", "inactive", Loaded).await;
     time::sleep(HOUR).await;
     assert_eq!(host.manager.starts_of(&name("fails.service")), 1);
+    cluster.tells("fails.service", Some("its start failed")).await;
     host.manager.allow(&name("refused.service"));
     cluster.shows("refused.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_came_to_nothing_is_told_of_until_it_does_not_matter() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
+    for unit in ["stopped.service", "replaced.service", "mended.service"] {
+        cluster.launch(unit, FAILS).await;
+        cluster.tells(unit, Some("its start failed")).await;
+    }
+    cluster.want("stopped.service", Loaded).await;
+    cluster.tells("stopped.service", None).await;
+    cluster.submit("replaced.service", RUNS, Launched).await;
+    cluster.tells("replaced.service", None).await;
+    host.manager.set_state(&name("mended.service"), "active", "running");
+    cluster.tells("mended.service", None).await;
 }
 
 #[tokio::test(start_paused = true)]

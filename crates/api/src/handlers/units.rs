@@ -66,7 +66,7 @@ fn no_such_unit() -> ApiError {
 }
 
 fn entity(unit: Unit) -> schema::Unit {
-    let Unit { name, record, file, current_state } = unit;
+    let Unit { name, record, file, current_state, .. } = unit;
     let record = record.value;
     schema::Unit {
         current_state: current_state.to_string(),

@@ -252,8 +252,18 @@ impl Server {
     }
 
     pub(crate) async fn publish(&self, presence: &Presence, name: &str, claim: JobState) {
-        let systemd =
-            UnitState { load: "loaded".into(), active: "active".into(), sub: "running".into() };
+        self.publish_as(presence, name, claim, ("active", "running")).await;
+    }
+
+    /// The same with what systemd reports: active and sub state.
+    pub(crate) async fn publish_as(
+        &self,
+        presence: &Presence,
+        name: &str,
+        claim: JobState,
+        (active, sub): (&str, &str),
+    ) {
+        let systemd = UnitState { load: "loaded".into(), active: active.into(), sub: sub.into() };
         let state = PublishedState { systemd, hash: UnitHash::of(SLEEP.as_bytes()), claim };
         let states = BTreeMap::from([(unit(name), Some(state))]);
         self.registry.publish(presence, &states).await.unwrap();

@@ -157,6 +157,38 @@ async fn what_a_machine_has_trouble_with_is_told_in_its_words() {
 }
 
 #[tokio::test]
+async fn what_was_started_and_does_not_run_is_told_of_unless_it_ended_well() {
+    let server = start(&Arc::new(fixed(Engine::Leads, &[])));
+    let lead = server.lead().await;
+    let presence = server.register("m1", "", &[]).await;
+    server.create("a.service", SLEEP, JobState::Launched).await;
+    server.schedule(&lead, "a.service", "m1").await;
+    let launched = async |name, active, sub| {
+        server.publish_as(&presence, name, JobState::Launched, (active, sub)).await;
+        pending(&server, name).await
+    };
+    assert_eq!(launched("a.service", "inactive", "dead").await, "");
+    assert_eq!(
+        launched("a.service", "failed", "failed").await,
+        r#"{"machines":[{"machineID":"m1","message":"started it, and systemd reports failed (failed)","reason":"failed"}],"message":"machine m1 started it, and systemd reports failed (failed)","reason":"failed"}"#
+    );
+    server.say_trouble(&presence, "a.service", "no such device").await;
+    let said = launched("a.service", "inactive", "dead").await;
+    let expected =
+        r#""message":"machine m1 could not start it: no such device","reason":"not-started"}"#;
+    assert!(said.ends_with(expected), "{said}");
+    assert_eq!(launched("a.service", "active", "running").await, "", "somebody else started it");
+
+    server.create("g.service", GLOBAL, JobState::Launched).await;
+    assert_eq!(launched("g.service", "active", "running").await, "");
+    server.say_trouble(&presence, "g.service", "its start failed").await;
+    assert_eq!(
+        launched("g.service", "failed", "start-limit-hit").await,
+        r#"{"machines":[{"machineID":"m1","message":"started it, and systemd reports failed (start-limit-hit)","reason":"failed"}],"message":"some machines can't make it what it should be","reason":"failing"}"#
+    );
+}
+
+#[tokio::test]
 async fn what_need_not_run_is_not_explained() {
     let explain = Arc::new(fixed(Engine::Leads, &[]));
     let server = start(&explain);
