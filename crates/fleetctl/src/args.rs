@@ -36,11 +36,18 @@ pub(crate) enum Invocation {
 pub(crate) fn read(words: Vec<OsString>) -> Result<Invocation, CliError> {
     let words = usage::utf8(words)?;
     if let [first, ..] = &*words
-        && first == "-v"
+        && ["-v", "--version"].contains(&&**first)
     {
         return Ok(Invocation::Version);
     }
-    let Some((verb, rest)) = words::split(&words)? else {
+    let asks_version = |words: &[String]| {
+        words.iter().take_while(|word| *word != "--").any(|word| word == "--version")
+    };
+    let split = match words::split(&words) {
+        Err(_) if asks_version(&words) => return Ok(Invocation::Version),
+        split => split?,
+    };
+    let Some((verb, rest)) = split else {
         let matches = parse(flags::global(words::base("fleetctl")), &words, None)?;
         let version = matches.get_flag("version");
         return Ok(if version { Invocation::Version } else { Invocation::Help(None) });

@@ -1,9 +1,6 @@
 //! How a command fails, and what becomes of it: the one place for exit codes (`fleetctl.md` 1.4).
 
-use std::{
-    io::{self, ErrorKind},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use crate::ui::Ui;
 
@@ -69,8 +66,6 @@ impl CliError {
                 ui.err(self);
                 ExitCode::from(USAGE)
             }
-            // Whoever read our output has seen enough.
-            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(_) => {
                 ui.err(self);
                 ExitCode::from(FAILED)

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     fmt,
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
 };
 
 use crate::error::CliError;
@@ -30,10 +30,14 @@ impl Ui {
         self.text(&format!("{line}\n"))
     }
 
-    /// Prints text of the result as it is.
+    /// Prints text of the result as it is. Whoever closes the pipe has seen enough, and the
+    /// command goes on without: `start x | grep -q inactive` starts x.
     pub(crate) fn text(&self, text: &str) -> Result<(), CliError> {
         let mut out = self.out.borrow_mut();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(CliError::Output),
+        }
     }
 
     /// Prints a line that isn't part of the result. Nobody is left to tell when that fails.

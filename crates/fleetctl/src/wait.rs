@@ -167,7 +167,9 @@ impl Wait<'_> {
         if known.len() > NAMED {
             units.push(format!("{} more", known.len() - NAMED));
         }
-        format!("Still waiting for {} {}", units.join(", "), self.goal)
+        // One line, whatever a server has said.
+        let units = units.join(", ").replace(char::is_control, " ");
+        format!("Still waiting for {units} {}", self.goal)
     }
 }
 

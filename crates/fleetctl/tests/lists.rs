@@ -58,6 +58,12 @@ fn machines_are_listed() {
         "{}",
         "{}",
     );
+    assert_snapshot!(other.run("list-machines --full").transcript(), @r"
+    rc 0
+    out|MACHINE→→→→→IP→METADATA
+    out|c31e44e1f858436e933e59c642517860→1.2.3.4→az=b,region=us-west
+    out|595989bbcbb749ce8726722d6e157b4e→-→-
+    ");
     assert_snapshot!(other.run("list-machines --fields=metadata,machine,metadata").transcript(), @r"
     rc 0
     out|METADATA→→MACHINE→→METADATA

@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use insta::assert_snapshot;
-use support::{Cluster, Desk, GLOBAL, HELLO, error, server::Reply};
+use support::{Cluster, Desk, GLOBAL, HELLO, MACHINE, error, server::Reply};
 
 const TEMPLATE: &str = "[Service]\nExecStart=/bin/sleep %i\n";
 
@@ -100,7 +100,7 @@ fn every_unit_shows_its_machine() {
 
 #[test]
 fn attempts_that_run_out_are_reported() {
-    let stuck = Cluster::ruled(&[("hello.service", HELLO, "inactive", "inactive")], |request| {
+    let stuck = Cluster::ruled(&[], |request| {
         (request.line()
             == r#"PUT units/hello.service {"desiredState":"launched","name":"hello.service"}"#)
             .then(|| Reply::Send(204, String::new()))
@@ -108,6 +108,7 @@ fn attempts_that_run_out_are_reported() {
     let desk = Desk::at(stuck).file("hello.service", HELLO);
     assert_snapshot!(desk.run("start --block-attempts=1 hello").transcript(), @r"
     rc 1
+    out|Unit hello.service inactive
     err|Error waiting for units: timed out waiting for unit hello.service to report state launched
     err|Error waiting for unit states, exit status: timed out waiting for unit hello.service to report state launched
     ");
@@ -166,6 +167,12 @@ fn a_missing_unit_among_others_changes_no_state() {
         assert_eq!(run.err, text);
         assert_eq!(desk.cluster.desired(), ["a.service=inactive", "c.service=inactive"]);
     }
+    let desk = Desk::at(Cluster::empty()).file("a.service", HELLO).file("b.service", HELLO);
+    let run = desk.run("start a nope b");
+    let text =
+        "Error creating units: unable to find Unit(nope.service) in Registry or on filesystem\n";
+    assert_eq!((run.code, &*run.err), (Some(1), text));
+    assert_eq!(desk.cluster.desired(), ["a.service=inactive"]);
 }
 
 #[test]
@@ -201,6 +208,95 @@ fn systemd_has_the_last_word_on_a_start() {
             assert_eq!((run.code, &*run.err), (Some(1), &*text), "{active}");
         }
     }
+}
+
+#[test]
+fn a_unit_at_rest_has_started_only_if_it_could_end_and_nothing_is_said_of_it() {
+    let at_rest = |name: &'static str, pending: &'static str| {
+        let unit = format!(
+            r#"{{"currentState":"launched","desiredState":"launched","machineID":"{MACHINE}","name":"{name}"{pending}}}"#
+        );
+        let state = format!(
+            r#"{{"machineID":"{MACHINE}","name":"{name}","systemdActiveState":"inactive","systemdLoadState":"loaded","systemdSubState":"dead"}}"#
+        );
+        let launched = AtomicBool::new(false);
+        let units = [(name, HELLO, "inactive", "inactive")];
+        Desk::at(Cluster::ruled(&units, move |request| match &*request.method {
+            "PUT" => {
+                launched.store(true, Ordering::Relaxed);
+                None
+            }
+            _ if request.line() == format!("GET state/{name}") => {
+                Some(Reply::Send(200, state.clone()))
+            }
+            _ if request.line() == format!("GET units/{name}")
+                && launched.load(Ordering::Relaxed) =>
+            {
+                Some(Reply::Send(200, unit.clone()))
+            }
+            _ => None,
+        }))
+    };
+    assert_eq!(at_rest("once.service", "").run("start once").code, Some(0));
+    assert_snapshot!(at_rest("t.timer", "").run("start t.timer").transcript(), @r"
+    rc 1
+    out|Unit t.timer launched on c31e44e1.../1.2.3.4
+    err|Error waiting for units: Failed to find an active unit t.timer, err: systemd reports inactive (dead)
+    err|Error waiting for systemd unit states, err: Failed to find an active unit t.timer, err: systemd reports inactive (dead)
+    ");
+    let said = concat!(
+        r#","pending":{"machines":[{"machineID":"c31e44e1f858436e933e59c642517860","message":"could not start it: no such device","reason":"not-started"}],"#,
+        r#""message":"machine c31e44e1f858436e933e59c642517860 could not start it: no such device","reason":"not-started"}"#
+    );
+    assert_snapshot!(at_rest("dep.service", said).run("start dep").transcript(), @r"
+    rc 1
+    out|Unit dep.service launched on c31e44e1.../1.2.3.4
+    err|Error waiting for units: Failed to find an active unit dep.service, err: could not start it: no such device
+    err|Error waiting for systemd unit states, err: Failed to find an active unit dep.service, err: could not start it: no such device
+    ");
+}
+
+#[test]
+fn waiting_for_systemd_ends_when_the_unit_is_destroyed_or_taken_back() {
+    for (name, reason) in [
+        ("gone.service", "unit gone.service does not exist any more"),
+        ("back.service", "unit back.service is not to be launched any more"),
+    ] {
+        let polls = AtomicUsize::new(0);
+        let units = [(name, HELLO, "inactive", "inactive")];
+        let cluster = Cluster::ruled(&units, move |request| {
+            if request.line() == format!("GET state/{name}") {
+                polls.fetch_add(1, Ordering::Relaxed);
+                return Some(error(404, "unit state does not exist"));
+            }
+            let is_over =
+                request.line() == format!("GET units/{name}") && polls.load(Ordering::Relaxed) > 3;
+            is_over.then(|| match name {
+                "gone.service" => error(404, "unit does not exist"),
+                _ => Reply::Send(200, format!(r#"{{"desiredState":"loaded","name":"{name}"}}"#)),
+            })
+        });
+        let run = Desk::at(cluster).run(&format!("start {name}"));
+        let told = format!("Failed to find an active unit {name}, err: {reason}\n");
+        assert_eq!(run.code, Some(1), "{name}");
+        assert!(run.err.ends_with(&told), "{}", run.err);
+    }
+}
+
+#[test]
+fn what_a_server_says_is_one_line_where_fleetctl_waits() {
+    let units = [("hello.service", HELLO, "inactive", "inactive")];
+    let told = AtomicBool::new(false);
+    let broken = Cluster::ruled(&units, move |request| {
+        told.fetch_or(request.method == "PUT", Ordering::Relaxed);
+        (request.method == "GET" && told.load(Ordering::Relaxed))
+            .then(|| Reply::Send(502, "<html>\n\x1b[31mbad\n</html>".to_owned()))
+    });
+    let run = Desk::at(broken).run("start --block-attempts=2 hello");
+    let (first, rest) = run.err.split_once('\n').unwrap();
+    assert!(first.starts_with("Still waiting for hello.service (googleapi: "), "{first}");
+    assert!(first.ends_with(" <html>  [31mbad </html>) to report state launched"), "{first}");
+    assert!(rest.starts_with("Error waiting for units: timed out"), "{rest}");
 }
 
 #[test]

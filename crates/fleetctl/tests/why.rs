@@ -46,6 +46,7 @@ fn lists_ask_only_about_units_that_are_not_as_desired_and_only_when_told() {
     out|r.service→launched→launched→-
     out|w.service→launched→launched→-
     req|GET units
+    req|GET state
     ");
     desk.cluster.units.lock().unwrap().get_mut("w.service").unwrap().current_state =
         "inactive".into();
@@ -56,7 +57,32 @@ fn lists_ask_only_about_units_that_are_not_as_desired_and_only_when_told() {
     out|r.service→-
     out|w.service→no machine takes it (c31e44e1...: local Machine metadata insufficient)
     req|GET units
+    req|GET state
     req|GET units/w.service
     ");
     assert_eq!(desk.run("list-unit-files").requests, ["GET units", "GET machines"]);
+}
+
+#[test]
+fn lists_tell_of_launched_units_that_systemd_reports_at_rest() {
+    let units = [("f.service", HELLO, "launched", "launched")];
+    let desk = Desk::at(Cluster::ruled(&units, |request| {
+        match &*request.line() {
+        "GET state" => Some(Reply::Send(
+            200,
+            r#"{"states":[{"name":"f.service","systemdActiveState":"failed"}]}"#.to_owned(),
+        )),
+        "GET units/f.service" => Some(Reply::Send(
+            200,
+            r#"{"name":"f.service","pending":{"message":"machine m1 started it, and systemd reports failed (failed)","reason":"failed"}}"#
+                .to_owned(),
+        )),
+        _ => None,
+    }
+    }));
+    assert_snapshot!(desk.run("list-unit-files --fields=unit,why").transcript(), @r"
+    rc 0
+    out|UNIT→→WHY
+    out|f.service→machine m1 started it, and systemd reports failed (failed)
+    ");
 }

@@ -189,7 +189,7 @@ pub(crate) fn is_global(arg: &Arg) -> bool {
 pub(crate) fn attempts() -> Arg {
     int(
         "block-attempts",
-        "Wait until the units are there, in at most that many attempts of 2 seconds; \
+        "Wait for the units in at most that many attempts of 2 seconds; \
          0 to wait as long as it takes",
     )
 }
@@ -201,7 +201,7 @@ pub(crate) fn attempts_block(matches: &ArgMatches) -> Block {
 
 /// The flags of commands that wait.
 pub(crate) fn blocking() -> [Arg; 2] {
-    [attempts(), flag("no-block", "Do not wait until the units are there")]
+    [attempts(), flag("no-block", "Do not wait for the units")]
 }
 
 /// What [`blocking`] says.

@@ -1,6 +1,7 @@
 //! Which words are refused, and in which words.
 
 use super::*;
+use crate::help;
 
 fn error(words: &str) -> String {
     let words = words.split_whitespace().map(OsString::from).collect();
@@ -83,6 +84,35 @@ fn every_command_is_consistent() {
     }
 }
 
+/// The lines of `fleetctl.md` 1.5.
+#[test]
+fn usage_lines_are_the_ones_people_know() {
+    for (name, expected) in [
+        ("cat", "cat UNIT"),
+        ("destroy", "destroy UNIT..."),
+        ("fd-forward", "fd-forward SOCKET"),
+        ("help", "help [command]"),
+        ("journal", "journal [--lines=N] [--ssh-port=N] [-f|--follow] [--output=STRING] <unit>"),
+        ("list-machines", "list-machines [-l|--full] [--no-legend]"),
+        ("list-unit-files", "list-unit-files [--fields]"),
+        ("list-units", "list-units [--no-legend] [-l|--full] [--fields]"),
+        ("load", "load [--no-block|--block-attempts=N] UNIT..."),
+        ("restart", "restart [--block-attempts=N] UNIT..."),
+        ("ssh", "ssh [-A|--forward-agent] [--ssh-port=N] [--machine|--unit] {MACHINE|UNIT}"),
+        ("start", "start [--no-block|--block-attempts=N] UNIT..."),
+        ("status", "status [--ssh-port=N] UNIT..."),
+        ("stop", "stop [--no-block|--block-attempts=N] UNIT..."),
+        ("submit", "submit UNIT..."),
+        ("unload", "unload UNIT..."),
+        ("verify", "verify UNIT"),
+        ("version", "version"),
+    ] {
+        let text = help::of(words::find(name).unwrap());
+        let line = text.split("USAGE:\n\tfleetctl ").nth(1).and_then(|rest| rest.lines().next());
+        assert_eq!(line, Some(expected), "{name}");
+    }
+}
+
 #[test]
 fn help_and_version_are_found_wherever_they_stand() {
     let read = |words: &str| read(words.split_whitespace().map(OsString::from).collect());
@@ -91,15 +121,14 @@ fn help_and_version_are_found_wherever_they_stand() {
         "--version",
         "version",
         "list-units --version",
-        "--version=true x",
         "--debug --version",
+        "--version nope",
+        "nope --version",
     ] {
-        let result = read(words);
-        if words.ends_with(" x") {
-            assert!(result.is_err(), "{words}");
-        } else {
-            assert!(matches!(result, Ok(Invocation::Version)), "{words}");
-        }
+        assert!(matches!(read(words), Ok(Invocation::Version)), "{words}");
+    }
+    for words in ["--version=true x", "nope -- --version"] {
+        assert!(read(words).is_err(), "{words}");
     }
     for words in ["", "-h", "--help", "--h", "help", "--debug"] {
         assert!(matches!(read(words), Ok(Invocation::Help(None))), "{words}");

@@ -21,8 +21,8 @@ pub(crate) fn describe(command: Command) -> Command {
             "Remove one or more units from the cluster, stopping them where they run. Units that\n\
              don't exist are ignored. Templates and their instances are destroyed separately.\n\
              \n\
-             Waits until the cluster doesn't have the units any more, unless --no-block or\n\
-             --block-attempts is given; machines may take a moment longer to stop them.",
+             Waits until the cluster doesn't have the units any more, unless --no-block is given;\n\
+             --block-attempts bounds the wait. Machines may take a moment longer to stop them.",
         )
         .args(flags::blocking())
 }

@@ -1,7 +1,9 @@
 //! `fleetctl list-unit-files` (`fleetctl.md` 5.11).
 
+use std::collections::BTreeSet;
+
 use clap::{ArgMatches, Command};
-use fleet_schema::Unit;
+use fleet_schema::{Unit, UnitState};
 use futures::{StreamExt, future::ready, stream};
 use tracing::debug;
 
@@ -81,9 +83,12 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
 
 /// Asks for what lists don't tell: why units aren't running. Without an answer nothing is shown.
 async fn explain(session: &Session<'_>, units: &mut [Unit]) {
+    let at_rest = at_rest(session, units).await;
     let is_pending = |unit: &Unit| {
         unit.desired_state != "inactive"
-            && (unit::is_global(unit) || unit.desired_state != unit.current_state)
+            && (unit::is_global(unit)
+                || unit.desired_state != unit.current_state
+                || at_rest.contains(&unit.name))
     };
     let pending = units.iter_mut().filter(|unit| is_pending(unit));
     let answers = pending.map(|unit| async {
@@ -93,6 +98,19 @@ async fn explain(session: &Session<'_>, units: &mut [Unit]) {
         }
     });
     stream::iter(answers).buffer_unordered(AT_ONCE).for_each(|()| ready(())).await;
+}
+
+/// Units that systemd reports as failed or inactive somewhere, though they were launched.
+async fn at_rest(session: &Session<'_>, units: &[Unit]) -> BTreeSet<String> {
+    if !units.iter().any(|unit| unit.current_state == "launched") {
+        return BTreeSet::new();
+    }
+    let states = session.api.states().await.unwrap_or_else(|error| {
+        debug!("no answer on which units don't run: {error}");
+        Vec::new()
+    });
+    let at_rest = |state: &UnitState| matches!(&*state.systemd_active_state, "failed" | "inactive");
+    states.into_iter().filter(at_rest).map(|state| state.name).collect()
 }
 
 fn hash(unit: &Unit, width: Width) -> String {

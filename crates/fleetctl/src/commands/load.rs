@@ -23,8 +23,8 @@ pub(crate) fn describe(command: Command) -> Command {
              Instances of a template are made of the template in the cluster, else of the local one.\n\
              A unit that is running is stopped.\n\
              \n\
-             Waits until the units are loaded, unless --no-block or --block-attempts is given;\n\
-             units that run on all machines are not waited for.",
+             Waits until the units are loaded, unless --no-block is given; --block-attempts bounds\n\
+             the wait. Units that run on all machines are not waited for.",
         )
         .args(flags::creating())
         .args(flags::blocking())

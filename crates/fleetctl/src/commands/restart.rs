@@ -12,7 +12,7 @@ use crate::{
     select::pick,
     session::Session,
     unit,
-    wait::{Block, OnFailure, for_restart, for_state},
+    wait::{Block, OnFailure, for_restart, for_state, for_systemd},
 };
 
 /// What clap has to know of it.
@@ -79,8 +79,11 @@ async fn scheduled_unit(
             let names = [name.clone()];
             let stop = OnFailure::Stop;
             let failed = for_state(session, &names, JobState::Launched, block, stop).await?;
-            match failed.into_iter().next() {
-                Some((_, error)) => Err(not_awaited(session, &error)),
+            if let Some((_, error)) = failed.into_iter().next() {
+                return Err(not_awaited(session, &error));
+            }
+            match for_systemd(session, &names, block).await? {
+                Some(error) => Err(not_awaited(session, &error)),
                 None => Ok(Outcome::Done),
             }
         }

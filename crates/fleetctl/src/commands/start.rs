@@ -24,8 +24,8 @@ pub(crate) fn describe(command: Command) -> Command {
              submitted first, and units without a machine get one. Instances of a template are\n\
              made of the template in the cluster, else of the local one.\n\
              \n\
-             Waits until systemd reports the units active, unless --no-block or --block-attempts\n\
-             is given; units that run on all machines are not waited for.\n\
+             Waits until systemd reports the units active, unless --no-block is given;\n\
+             --block-attempts bounds the wait. Units that run on all machines are not waited for.\n\
              \n\
              Start a single unit:\n\
              \tfleetctl start foo.service\n\

@@ -15,8 +15,8 @@ pub(crate) fn describe(command: Command) -> Command {
             "Stop one or more units in the cluster. They stay on their machines, from where they\n\
              can be started again.\n\
              \n\
-             Waits until the units are stopped, unless --no-block or --block-attempts is given;\n\
-             units that run on all machines are not waited for.",
+             Waits until the units are stopped, unless --no-block is given; --block-attempts bounds\n\
+             the wait. Units that run on all machines are not waited for.",
         )
         .args(flags::blocking())
 }

@@ -8,13 +8,13 @@ use crate::{args::flags, commands::stop, error::CliError, session::Session, wait
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Unschedule one or more units in the cluster.")
-        .override_usage("unload [--no-block|--block-attempts=N] UNIT...")
+        .override_usage("unload UNIT...")
         .long_about(
             "Take one or more units off their machines, stopping them first. They stay in the\n\
              cluster, from where they can be loaded or started again.\n\
              \n\
-             Waits until the units are unloaded, unless --no-block or --block-attempts is given;\n\
-             units that run on all machines are not waited for.",
+             Waits until the units are unloaded, unless --no-block is given; --block-attempts bounds\n\
+             the wait. Units that run on all machines are not waited for.",
         )
         .args(flags::blocking())
 }

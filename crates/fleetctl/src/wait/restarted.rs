@@ -7,7 +7,10 @@ use std::{
 
 use fleet_schema::{Unit, UnitState};
 
-use super::{Block, Cause, OnFailure, Poll, Wait, launched::Rest};
+use super::{
+    Block, Cause, OnFailure, Poll, Wait,
+    launched::{Judged, Rest, ended, wanted},
+};
 use crate::{
     api::ApiError,
     error::CliError,
@@ -40,14 +43,17 @@ pub(crate) async fn for_restart(
     let failures = wait
         .run(async |name, since| {
             Ok(match look(session, name, machine).await {
-                Ok(Seen::At(state)) => {
+                Ok(Seen::At(state, unit)) => {
                     let first = acknowledged.get().unwrap_or(since);
                     acknowledged.set(Some(first));
                     if since - first < SETTLED {
                         Poll::NotYet("just acknowledged".to_owned())
                     } else {
                         place.replace(state.machine_id.clone());
-                        rest.judge(&state, since)
+                        match rest.judge(&state, since) {
+                            Judged::Ended => ended(&unit, &state.machine_id),
+                            Judged::Is(poll) => poll,
+                        }
                     }
                 }
                 Ok(Seen::NotYet(what)) => Poll::NotYet(what),
@@ -70,19 +76,17 @@ pub(crate) async fn for_restart(
 
 /// What is known of a restart.
 enum Seen {
-    /// It has been acknowledged, and this is the unit's state.
-    At(UnitState),
+    /// It has been acknowledged, and this is the unit's state there.
+    At(UnitState, Box<Unit>),
     NotYet(String),
     Never(String),
 }
 
 async fn look(session: &Session<'_>, name: &str, machine: Option<&str>) -> Result<Seen, ApiError> {
-    let Some(unit) = session.api.unit(name).await? else {
-        return Ok(Seen::Never(format!("unit {name} does not exist any more")));
+    let unit = match wanted(session, name).await? {
+        Ok(unit) => unit,
+        Err(reason) => return Ok(Seen::Never(reason)),
     };
-    if unit.desired_state != "launched" {
-        return Ok(Seen::Never(format!("unit {name} is not to be launched any more")));
-    }
     let machine = machine.unwrap_or(&unit.machine_id);
     if machine.is_empty() {
         let why = why::line(&unit.pending).unwrap_or_else(|| "on no machine".to_owned());
@@ -94,7 +98,7 @@ async fn look(session: &Session<'_>, name: &str, machine: Option<&str>) -> Resul
     let short = legend::id(machine, Width::Short);
     match state {
         Some(_) if !pending.is_empty() => Ok(Seen::NotYet(format!("under way on {short}"))),
-        Some(state) => Ok(Seen::At(state)),
+        Some(state) => Ok(Seen::At(state, Box::new(unit))),
         None if unit.machine_id.is_empty() && !is_present(session, machine).await? => {
             Ok(Seen::Never(format!("machine {machine} is not present any more")))
         }
