@@ -144,6 +144,38 @@ fn every_fleetd_says_why_a_unit_has_no_machine() -> Result<()> {
         })?;
         let list = h1.fleetctl(&["list-unit-files", "--no-legend", "--fields=unit,why"])?;
         ensure!(list == format!("{unit}\t-\n"), "{list}");
-        Ok(())
+        what_systemd_did_not_start_is_told_of(h1)
     })
+}
+
+/// Units that were launched and don't run, though systemd was told to start them.
+fn what_systemd_did_not_start_is_told_of(h1: &Host) -> Result<()> {
+    let needy = "[Unit]\nRequires=fails.service\nAfter=fails.service\n\
+                 [Service]\nExecStart=/bin/sleep 1d\n[X-Fleet]\nMachineOf=fails.service\n";
+    let timer = "[Timer]\nOnActiveSec=1h\nUnit=absent.service\n";
+    for (unit, text, said) in [
+        (
+            "fails.service",
+            "[Service]\nType=oneshot\nExecStart=/bin/false\n",
+            "systemd reports failed (failed)",
+        ),
+        ("needs.service", needy, "what it depends on could not be started"),
+        ("idle.timer", timer, "its start failed"),
+    ] {
+        let file = units::hand_over(h1, unit, text)?;
+        let started = h1.output(&["fleetctl", "start", "--block-attempts=5", &file])?;
+        let told = format!("Failed to find an active unit {unit}, err: ");
+        let line = started.stderr.lines().last().unwrap_or_default();
+        ensure!(started.code == Some(1), "{started:?}");
+        ensure!(line.contains(&told) && line.ends_with(said), "{}", started.stderr);
+        let list = h1.fleetctl(&["list-unit-files", "--no-legend", "--fields=unit,state,why"])?;
+        let line = list.lines().find(|line| line.starts_with(unit)).unwrap_or_default();
+        ensure!(line.contains("launched") && line.ends_with(said), "{list}");
+    }
+    let once =
+        units::hand_over(h1, "once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")?;
+    h1.fleetctl(&["start", &once])?;
+    let list = h1.fleetctl(&["list-unit-files", "--no-legend", "--fields=unit,why"])?;
+    ensure!(list.lines().any(|line| line == "once.service\t-"), "{list}");
+    Ok(())
 }
