@@ -22,8 +22,8 @@ const SHORT_ID: usize = 8;
 /// The id of a machine: cut, with dots, or whole.
 pub(crate) fn id(id: &str, width: Width) -> String {
     match width {
-        Width::Short => format!("{}...", first(id, SHORT_ID)),
-        Width::Full => id.to_owned(),
+        Width::Short => format!("{}...", tame(first(id, SHORT_ID))),
+        Width::Full => tame(id),
     }
 }
 
@@ -31,9 +31,16 @@ pub(crate) fn id(id: &str, width: Width) -> String {
 pub(crate) fn full(machine: &str, machines: &Machines, width: Width) -> String {
     let legend = id(machine, width);
     match machines.get(machine) {
-        Some(known) if !known.primary_ip.is_empty() => format!("{legend}/{}", known.primary_ip),
+        Some(known) if !known.primary_ip.is_empty() => {
+            format!("{legend}/{}", tame(&known.primary_ip))
+        }
         _ => legend,
     }
+}
+
+/// What a machine or a unit says of itself, fit for a terminal and for one line: it may be anything.
+pub(crate) fn tame(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// The first `count` characters of `text`.
@@ -51,6 +58,15 @@ mod tests {
         assert_eq!(id("short", Width::Short), "short...");
         assert_eq!(id("éééééééééé", Width::Short), "éééééééé...");
         assert_eq!(id("c31e44e1f858436e", Width::Full), "c31e44e1f858436e");
+    }
+
+    #[test]
+    fn machines_do_nothing_to_the_terminal() {
+        let (name, ip) = ("a\x1b[2J\nb\x07", "1.2\x1b]0;x\x07\u{9b}J");
+        let machine = Machine { primary_ip: ip.into(), ..Machine::default() };
+        let machines = Machines::from([(name.into(), machine)]);
+        assert_eq!(full(name, &machines, Width::Full), "a [2J b /1.2 ]0;x  J");
+        assert_eq!(full(name, &machines, Width::Short), "a [2J b .../1.2 ]0;x  J");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::{
     net::{Ipv6Addr, SocketAddr},
 };
 
+use crate::error::tame;
+
 /// SSH's port.
 pub(crate) const PORT: u16 = 22;
 
@@ -38,7 +40,7 @@ impl Address {
                 let port = port.map_or(Ok(default_port), parse_port)?;
                 Ok(Self { host: host.to_owned(), port })
             })
-            .map_err(|reason| InvalidAddress { text: text.to_owned(), reason })
+            .map_err(|reason| InvalidAddress { text: tame(text), reason })
     }
 
     /// Returns the name that known hosts have for it: the bare host on SSH's port, otherwise
@@ -177,7 +179,6 @@ mod tests {
             ("[::1]22", "unexpected text after ']' in address"),
             ("::1%", "too many colons in address"),
             ("a b", "invalid character in host name"),
-            ("a\nb", "invalid character in host name"),
             ("a,b", "invalid character in host name"),
             ("*", "invalid character in host name"),
             ("root@host", "invalid character in host name"),
@@ -185,6 +186,12 @@ mod tests {
             let error = Address::parse(text, 22).unwrap_err();
             assert_eq!(error.to_string(), format!("address {text}: {reason}"));
         }
+    }
+
+    #[test]
+    fn what_is_no_address_does_nothing_to_the_terminal() {
+        let error = Address::parse("a\x1b[2J\x07\nb\u{9b}", 22).unwrap_err();
+        assert_eq!(error.to_string(), "address a[2Jb: invalid character in host name");
     }
 
     #[test]

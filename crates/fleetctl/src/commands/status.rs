@@ -9,6 +9,7 @@ use crate::{
     args::flags,
     error::CliError,
     hosts::{Hosts, Trouble},
+    legend,
     name::UnitArg,
     program::Program,
     session::Session,
@@ -174,7 +175,7 @@ impl Status<'_> {
 /// What the registry knows of a unit on a machine, in the manner of systemctl.
 fn known(state: &UnitState) -> String {
     let word = |text: &str| {
-        let text = text.replace(char::is_control, " ");
+        let text = legend::tame(text);
         if text.is_empty() { "-".to_owned() } else { text }
     };
     format!(
