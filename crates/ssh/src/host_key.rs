@@ -103,7 +103,7 @@ impl Check {
     /// returns the error.
     pub(crate) fn no_common_type(&self, ours: &[String], theirs: &[String]) -> Cause {
         let (ours, theirs) = (ours.join(" "), tame(&theirs.join(" ")));
-        if let Some(found) = self.known.about(Kind::Key, &self.names.keys).next() {
+        if let Some(found) = self.known.about(Kind::Key, &self.names).next() {
             self.ask.tell(&text::no_known_type(&ours, &theirs, &found.path));
         }
         Cause::NoCommonHostKey { ours, theirs }
@@ -111,7 +111,7 @@ impl Check {
 
     /// Returns the line that says that the key, its certificate or its authority is revoked.
     fn revoked(&self, key: &KeyData, certificate: Option<&Certificate>) -> Option<&Found> {
-        self.known.about(Kind::Revoked, &self.names.revoked).find(|found| {
+        self.known.about(Kind::Revoked, &self.names).find(|found| {
             let revoked = &found.entry.key;
             revoked == key
                 || certificate.is_some_and(|certificate| {
@@ -124,11 +124,11 @@ impl Check {
     /// Whether the certificate is known itself, or a known authority made it for this host. Tells
     /// why not, if it is only that the certificate isn't good.
     fn vouched_for(&self, certificate: &Certificate) -> bool {
-        let mut keys = self.known.about(Kind::Key, &self.names.keys);
+        let mut keys = self.known.about(Kind::Key, &self.names);
         if keys.any(|found| found.entry.key.certificate() == Some(certificate)) {
             return true;
         }
-        let mut authorities = self.known.about(Kind::Authority, &self.names.authorities);
+        let mut authorities = self.known.about(Kind::Authority, &self.names);
         if !authorities.any(|found| found.entry.key == *certificate.signature_key()) {
             return false;
         }
@@ -144,7 +144,7 @@ impl Check {
 
     /// The algorithm of `ssh.md` 4.4.
     async fn decide_key(&self, key: &KeyData) -> Result<(), Cause> {
-        let about = || self.known.about(Kind::Key, &self.names.keys);
+        let about = || self.known.about(Kind::Key, &self.names);
         if about().any(|found| found.entry.key == *key) {
             return Ok(());
         }

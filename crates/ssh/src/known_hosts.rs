@@ -24,6 +24,7 @@ mod pattern;
 pub(crate) use home::expand;
 pub(crate) use line::{Entry, Kind};
 pub(crate) use name::Names;
+use pattern::Hosts;
 
 /// The files that hosts are looked for in. New ones go to the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,15 +108,20 @@ impl Known {
         warnings
     }
 
-    /// Returns the lines of `kind` that speak of a host with one of `names`, in their order.
+    /// Returns the lines of `kind` that speak of the host with `names`, in their order.
     pub(crate) fn about<'a>(
         &'a self,
         kind: Kind,
-        names: &'a [String],
+        names: &'a Names,
     ) -> impl Iterator<Item = &'a Found> {
+        let speaks = move |hosts: &Hosts| match kind {
+            Kind::Key => hosts.matches(&names.keys),
+            Kind::Authority => hosts.matches(&names.authorities),
+            Kind::Revoked => hosts.may_mean(&names.revoked, &names.keys),
+        };
         self.lines
             .iter()
-            .filter(move |found| found.entry.kind == kind && found.entry.hosts.matches(names))
+            .filter(move |found| found.entry.kind == kind && speaks(&found.entry.hosts))
     }
 }
 

@@ -32,7 +32,7 @@ impl Offered {
     /// itself is known by one.
     pub(crate) fn to(known: &Known, names: &Names) -> Self {
         let mut offered = Self { keys: Vec::new(), certificates: Vec::new() };
-        for found in known.about(Kind::Key, &names.keys) {
+        for found in known.about(Kind::Key, names) {
             match found.entry.key.certificate() {
                 Some(certificate) => extend(&mut offered.certificates, certificate.algorithm()),
                 None => extend(&mut offered.keys, found.entry.key.algorithm()),
@@ -41,7 +41,7 @@ impl Offered {
         if offered.keys.is_empty() && offered.certificates.is_empty() {
             offered.keys = [&ECDSA[..], &RSA, &[Algorithm::Ed25519]].concat();
         }
-        if known.about(Kind::Authority, &names.authorities).next().is_some() {
+        if known.about(Kind::Authority, names).next().is_some() {
             offered.certificates = [&RSA[..], &ECDSA, &[Algorithm::Ed25519]].concat();
         }
         offered

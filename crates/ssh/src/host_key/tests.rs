@@ -254,6 +254,7 @@ async fn revoked_keys_are_refused_even_if_they_are_known() {
         format!("* {ED25519}\n@revoked * {ED25519}\n"),
         format!("@revoked core-1 {ED25519}\ncore-1 {ED25519}\n"),
         format!("@revoked 10.0.0.1 {ED25519}\n"),
+        format!("@revoked Core-1 {ED25519}\ncore-1 {ED25519}\n"),
     ] {
         for port in [("core-1", "10.0.0.1"), ("core-1:2222", "10.0.0.1:2222")] {
             let (typed, remote) = port;

@@ -11,8 +11,7 @@ pub(crate) struct Names {
     /// What authorities are looked for under, as OpenSSH does: what was typed, also without its
     /// port.
     pub(crate) authorities: Vec<String>,
-    /// What revoked keys are looked for under: all of these, also in lower case, as OpenSSH
-    /// writes names.
+    /// What revoked keys are looked for under: all of these, also without their port.
     pub(crate) revoked: Vec<String>,
     /// What it is added as and asked about under: where it is.
     pub(crate) stored: String,
@@ -27,8 +26,6 @@ impl Names {
         let authorities = joined([forms(typed), forms(&without_port(typed))]);
         let without_ports = [forms(&without_port(typed)), forms(&without_port(remote))];
         let revoked = joined([keys.clone(), joined(without_ports)]);
-        let lower = revoked.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let revoked = joined([revoked, lower]);
         let principal = typed.host.to_ascii_lowercase();
         Self { keys, authorities, revoked, stored: remote.known_as(), principal }
     }
@@ -68,7 +65,7 @@ mod tests {
         let names = names("Core-1", "10.0.0.1");
         assert_eq!(names.keys, ["Core-1", "10.0.0.1"]);
         assert_eq!(names.authorities, ["Core-1"]);
-        assert_eq!(names.revoked, ["Core-1", "10.0.0.1", "core-1"]);
+        assert_eq!(names.revoked, ["Core-1", "10.0.0.1"]);
         assert_eq!((&*names.stored, &*names.principal), ("10.0.0.1", "core-1"));
     }
 

@@ -51,20 +51,36 @@ impl Hosts {
     /// Whether the line speaks of a host that has all these names. A `!` that matches one of them
     /// takes the line away from the host.
     pub(super) fn matches(&self, names: &[String]) -> bool {
+        self.speaks_of(names, wildcard) && !self.excludes(names)
+    }
+
+    /// Whether the line may speak of a host with one of `names`, in which case doesn't count, as in
+    /// OpenSSH. Only a `!` that matches one of `own` as it is written takes the line away from the
+    /// host. For lines that keep a key from being taken: those should rather mean too much.
+    pub(super) fn may_mean(&self, names: &[String], own: &[String]) -> bool {
+        self.speaks_of(names, |pattern, name| {
+            wildcard(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
+        }) && !self.excludes(own)
+    }
+
+    fn speaks_of(&self, names: &[String], matches: impl Fn(&[u8], &[u8]) -> bool) -> bool {
         match self {
-            Self::Patterns(patterns) => {
-                let hit = |negated: bool| {
-                    patterns.iter().filter(|pattern| pattern.negated == negated).any(|pattern| {
-                        names.iter().any(|name| wildcard(&pattern.text, name.as_bytes()))
-                    })
-                };
-                hit(false) && !hit(true)
-            }
+            Self::Patterns(patterns) => patterns.iter().any(|pattern| {
+                !pattern.negated && names.iter().any(|name| matches(&pattern.text, name.as_bytes()))
+            }),
             // OpenSSH hashes names in lower case.
             Self::Hashed { salt, hash } => names.iter().any(|name| {
                 is_hash(salt, hash, name) || is_hash(salt, hash, &name.to_ascii_lowercase())
             }),
         }
+    }
+
+    fn excludes(&self, names: &[String]) -> bool {
+        let Self::Patterns(patterns) = self else { return false };
+        patterns
+            .iter()
+            .filter(|pattern| pattern.negated)
+            .any(|pattern| names.iter().any(|name| wildcard(&pattern.text, name.as_bytes())))
     }
 }
 
@@ -166,6 +182,27 @@ mod tests {
         let pattern = "*a".repeat(200);
         assert!(!wildcard(pattern.as_bytes(), "a".repeat(199).as_bytes()));
         assert!(wildcard(pattern.as_bytes(), "a".repeat(200).as_bytes()));
+    }
+
+    #[test]
+    fn what_is_revoked_may_mean_a_name_in_any_case() {
+        let means = |field: &str, names: &[&str], own: &[&str]| {
+            let all =
+                |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            Hosts::parse(field.as_bytes()).unwrap().may_mean(&all(names), &all(own))
+        };
+        for (field, name, expected) in [
+            ("Core-1", "core-1", true),
+            ("core-1", "CORE-1", true),
+            ("*.Example", "a.example", true),
+            ("core-2", "core-1", false),
+            ("*,!core-1", "core-1", false),
+            ("*,!Core-1", "core-1", true),
+            ("!core-1", "core-1", false),
+        ] {
+            assert_eq!(means(field, &[name], &[name]), expected, "{field} {name}");
+        }
+        assert!(means("*,!core-1", &["[core-1]:2222", "core-1"], &["[core-1]:2222"]));
     }
 
     #[test]
