@@ -53,9 +53,8 @@ pub(crate) struct HostConfig {
     pub(crate) identity_agent: Option<String>,
     /// The jump hosts, the nearest first; empty for `none`.
     pub(crate) proxy_jump: Option<Vec<String>>,
-    /// Whether there is a `ProxyCommand`, which we don't run. Of it and `ProxyJump` the first
-    /// counts.
-    pub(crate) proxy_command: bool,
+    /// Where the `ProxyCommand` is, which we don't run. Of it and `ProxyJump` the first counts.
+    pub(crate) proxy_command: Option<String>,
     pub(crate) known_hosts: Option<Vec<String>>,
     pub(crate) checking: Option<Checking>,
 }
@@ -80,8 +79,8 @@ enum Setting {
     IdentitiesOnly(bool),
     IdentityAgent(String),
     ProxyJump(Vec<String>),
-    /// Whether it is another than `none`.
-    ProxyCommand(bool),
+    /// Where it is, unless it is `none`.
+    ProxyCommand(Option<String>),
     KnownHosts(Vec<String>),
     Checking(Checking),
 }
@@ -144,8 +143,10 @@ impl HostConfig {
             Setting::IdentitiesOnly(value) => first(&mut self.identities_only, value),
             Setting::IdentityAgent(value) => first(&mut self.identity_agent, value),
             Setting::ProxyJump(value) => first(&mut self.proxy_jump, value),
-            Setting::ProxyCommand(is_command) => {
-                self.proxy_command |= is_command && self.proxy_jump.is_none();
+            Setting::ProxyCommand(place) => {
+                if self.proxy_jump.is_none() {
+                    self.proxy_command = place;
+                }
                 first(&mut self.proxy_jump, Vec::new());
             }
             Setting::KnownHosts(value) => first(&mut self.known_hosts, value),
@@ -172,11 +173,13 @@ impl Reader<'_> {
             Err(error) => return Err(bad(plain(&error))),
         };
         let mut items = Vec::new();
-        for (number, text) in text.lines().enumerate() {
+        for (index, text) in text.lines().enumerate() {
+            let number = index + 1;
+            let place = format!("{}: line {number}", path.display());
             let item = line::split(text)
-                .and_then(|line| line.map_or(Ok(None), |line| self.item(line)))
+                .and_then(|line| line.map_or(Ok(None), |line| self.item(line, place)))
                 .map_err(|fault| match fault {
-                    Fault::Here(reason) => bad(format!("line {}: {reason}", number + 1)),
+                    Fault::Here(reason) => bad(format!("line {number}: {reason}")),
                     Fault::Included(bad) => bad,
                 })?;
             items.extend(item);
@@ -184,7 +187,7 @@ impl Reader<'_> {
         Ok(items)
     }
 
-    fn item(&mut self, line: Line) -> Result<Option<Item>, Fault> {
+    fn item(&mut self, line: Line, place: String) -> Result<Option<Item>, Fault> {
         match &*line.keyword {
             "host" => Ok(Some(Item::Host(line.words()?))),
             "match" => {
@@ -194,7 +197,7 @@ impl Reader<'_> {
                 Ok(Some(Item::Host(if all { vec!["*".into()] } else { Vec::new() })))
             }
             "include" => self.include(&line.words()?).map(|files| Some(Item::Include(files))),
-            _ => Ok(setting(&line)?.map(Item::Set)),
+            _ => Ok(setting(&line, place)?.map(Item::Set)),
         }
     }
 
@@ -229,8 +232,8 @@ impl From<String> for Fault {
     }
 }
 
-/// The option of a line, if it counts.
-fn setting(line: &Line) -> Result<Option<Setting>, String> {
+/// The option of the line at `place`, if it counts.
+fn setting(line: &Line, place: String) -> Result<Option<Setting>, String> {
     let yes_or_no = |word: String| match &*word.to_ascii_lowercase() {
         "yes" | "true" => Ok(true),
         "no" | "false" => Ok(false),
@@ -248,7 +251,10 @@ fn setting(line: &Line) -> Result<Option<Setting>, String> {
         "identitiesonly" => Setting::IdentitiesOnly(yes_or_no(line.word()?)?),
         "identityagent" => Setting::IdentityAgent(line.word()?),
         "proxyjump" => Setting::ProxyJump(jumps(&line.rest)),
-        "proxycommand" => Setting::ProxyCommand(!line.rest.eq_ignore_ascii_case("none")),
+        "proxycommand" => {
+            let is_none = line.rest.eq_ignore_ascii_case("none");
+            Setting::ProxyCommand((!is_none).then_some(place))
+        }
         "userknownhostsfile" => Setting::KnownHosts(line.words()?),
         "stricthostkeychecking" => Setting::Checking(checking(&line.word()?)?),
         _ => return Ok(None),

@@ -114,6 +114,20 @@ pub enum Cause {
     /// Jump hosts that lead in a circle, or too many of them.
     #[error("jump hosts lead in a circle: {0}")]
     Jumps(String),
+    /// A host that only a command leads to, which isn't run.
+    #[error(
+        "{place}: ProxyCommand of {host} isn't supported: name the hosts on the way with ProxyJump, \
+         or with --tunnel"
+    )]
+    ProxyCommand {
+        /// File and line.
+        place: String,
+        /// What the user calls the host.
+        host: String,
+    },
+    /// A variable that `~/.ssh/config` names and the environment doesn't have.
+    #[error("environment variable {0} of ~/.ssh/config is not set")]
+    Variable(String),
     /// Neither a tunnel nor a target.
     #[error("no host to connect to")]
     Nowhere,

@@ -70,13 +70,15 @@ pub struct Settings {
 
 impl Settings {
     /// Returns the way to the host of `tunnel`, or through it to `target`: an address and
-    /// `--ssh-port`. Each may name a host of `config`; `tunnel` may begin with `user@`.
+    /// `--ssh-port`. Each may name a host of `config`; `tunnel` may begin with `user@`,
+    /// the address not: machines publish it, and who logs in isn't theirs to say.
     ///
     /// With a tunnel the target is reached from it, whatever `ProxyJump` the target has; the jump
     /// hosts of the tunnel count.
     ///
     /// # Errors
-    /// Text that is no address, and jump hosts that lead in a circle.
+    /// Text that is no address, jump hosts that lead in a circle, and what of the configuration
+    /// can't be followed.
     pub fn route(
         &self,
         config: &UserConfig,

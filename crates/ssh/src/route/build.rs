@@ -1,6 +1,6 @@
 //! The building of a route: flags and environment, then `~/.ssh/config`, then the defaults.
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
 use nix::unistd::{Uid, User};
 
@@ -28,11 +28,21 @@ pub(super) struct Builder<'a> {
     hops: Vec<Hop>,
 }
 
-/// A host as it is given: `[user@]host[:port]`.
+/// A host as it is given: `[user@]host[:port]`, or no more than an address.
 struct Given {
     user: Option<String>,
     host: String,
     port: Option<u16>,
+}
+
+/// The host that is meant by it.
+struct Meant {
+    role: Role,
+    /// What it is called.
+    name: String,
+    address: Address,
+    user: String,
+    config: HostConfig,
 }
 
 impl<'a> Builder<'a> {
@@ -54,9 +64,9 @@ impl<'a> Builder<'a> {
         text: &str,
         port: Option<u16>,
     ) -> Result<(), SshError> {
-        let mut way = vec![text.to_owned()];
-        self.jumps_to(text, &mut way)?;
-        self.hop(role, text, port)
+        let host = self.meant(role, text, port)?;
+        self.jumps_to(&host, &mut vec![text.to_owned()])?;
+        self.add(host)
     }
 
     /// Adds a host.
@@ -66,49 +76,56 @@ impl<'a> Builder<'a> {
         text: &str,
         port: Option<u16>,
     ) -> Result<(), SshError> {
-        let given = Given::parse(text)?;
+        let host = self.meant(role, text, port)?;
+        self.add(host)
+    }
+
+    fn meant(&self, role: Role, text: &str, port: Option<u16>) -> Result<Meant, SshError> {
+        let given = Given::parse(role, text)?;
         let config = self.config.host(&given.host);
-        if config.proxy_command && self.hops.is_empty() {
-            tracing::warn!(host = given.host, "ProxyCommand isn't supported, dialling directly");
-        }
         let (flag, configured) = (self.settings.user.clone(), config.user.clone());
         let otherwise = match role {
             Role::Jump => configured.or(flag),
             Role::Tunnel | Role::Target => flag.or(configured),
         };
+        let user = given.user.or(otherwise).unwrap_or_else(|| USER.into());
         let host = match &config.host_name {
             Some(name) => tokens(name, &[('h', &given.host)]),
             None => given.host.clone(),
         };
         let address = Address { host, port: given.port.or(port).or(config.port).unwrap_or(PORT) };
-        let hop = Hop {
-            role,
-            name: given.host,
-            address,
-            user: given.user.or(otherwise).unwrap_or_else(|| USER.into()),
-            checking: self.checking(&config),
-            known_hosts: KnownHosts { files: Vec::new() },
-            identities: Identities::default(),
-        };
-        let paths = Paths::new(self.settings, &hop);
-        let known_hosts = self.known_hosts(&config, &paths);
-        let identities = self.identities(role, &config, &paths);
-        self.hops.push(Hop { known_hosts, identities, ..hop });
+        Ok(Meant { role, name: given.host, address, user, config })
+    }
+
+    fn add(&mut self, host: Meant) -> Result<(), SshError> {
+        if let Some(place) = host.config.proxy_command.as_ref().filter(|_| self.hops.is_empty()) {
+            return Err(failed(Cause::ProxyCommand { place: place.clone(), host: host.name }));
+        }
+        let paths = Paths::new(self.settings, &host);
+        let checking = self.checking(&host.config);
+        let known_hosts = self.known_hosts(&host.config, &paths)?;
+        let identities = self.identities(host.role, &host.config, &paths)?;
+        let Meant { role, name, address, user, .. } = host;
+        self.hops.push(Hop { role, name, address, user, checking, known_hosts, identities });
         Ok(())
     }
 
-    /// Adds the hosts before `text`. Of several the first is the nearest, and the only one whose
+    /// Adds the hosts before `host`. Of several the first is the nearest, and the only one whose
     /// own jump hosts count, as in OpenSSH.
-    fn jumps_to(&mut self, text: &str, way: &mut Vec<String>) -> Result<(), SshError> {
-        let given = Given::parse(text)?;
-        let jumps = self.config.host(&given.host).proxy_jump.unwrap_or_default();
+    fn jumps_to(&mut self, host: &Meant, way: &mut Vec<String>) -> Result<(), SshError> {
+        let port = host.address.port.to_string();
+        let known =
+            [('h', &*host.address.host), ('n', &*host.name), ('p', &*port), ('r', &*host.user)];
+        let jumps = host.config.proxy_jump.iter().flatten();
+        let jumps: Vec<String> = jumps.map(|jump| tokens(jump, &known)).collect();
         let Some(nearest) = jumps.first() else { return Ok(()) };
         let circle = way.contains(nearest);
         way.push(nearest.clone());
         if circle || way.len() + jumps.len() > MOST_JUMPS + 2 {
             return Err(failed(Cause::Jumps(way.join(", "))));
         }
-        self.jumps_to(nearest, way)?;
+        let nearest = self.meant(Role::Jump, nearest, None)?;
+        self.jumps_to(&nearest, way)?;
         jumps.iter().try_for_each(|jump| self.hop(Role::Jump, jump, None))
     }
 
@@ -120,31 +137,27 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn known_hosts(&self, config: &HostConfig, paths: &Paths<'_>) -> KnownHosts {
+    fn known_hosts(&self, config: &HostConfig, paths: &Paths<'_>) -> Result<KnownHosts, SshError> {
         let files = match (&self.settings.known_hosts, &config.known_hosts) {
             (Some(file), _) => vec![paths.plain(file)],
-            (None, Some(files)) => files
-                .iter()
-                .filter(|file| !file.eq_ignore_ascii_case("none"))
-                .map(|file| paths.with_tokens(file))
-                .collect(),
+            (None, Some(files)) => paths.all_expanded(files)?,
             (None, None) => vec![paths.plain(KNOWN_HOSTS)],
         };
-        KnownHosts { files }
+        Ok(KnownHosts { files })
     }
 
-    fn identities(&self, role: Role, config: &HostConfig, paths: &Paths<'_>) -> Identities {
+    fn identities(
+        &self,
+        role: Role,
+        config: &HostConfig,
+        paths: &Paths<'_>,
+    ) -> Result<Identities, SshError> {
         let flags = || self.settings.identities.iter().map(|file| paths.plain(file)).collect();
-        let configured = || {
-            let files = config.identity_files.iter();
-            let files = files.filter(|file| !file.eq_ignore_ascii_case("none"));
-            files.map(|file| paths.with_tokens(file)).collect()
-        };
         let flags_first = role != Role::Jump || config.identity_files.is_empty();
         let (files, may_be_absent) = if flags_first && !self.settings.identities.is_empty() {
             (flags(), false)
         } else if !config.identity_files.is_empty() {
-            (configured(), false)
+            (paths.all_expanded(&config.identity_files)?, false)
         } else {
             (KEY_FILES.iter().map(|file| paths.plain(file)).collect(), true)
         };
@@ -153,18 +166,24 @@ impl<'a> Builder<'a> {
             None | Some("SSH_AUTH_SOCK" | "$SSH_AUTH_SOCK") => {
                 self.settings.agent.as_ref().map(PathBuf::from)
             }
-            Some(path) => Some(paths.with_tokens(path)),
+            Some(path) => Some(paths.expanded(path)?),
         };
         let only_files = config.identities_only.unwrap_or(false);
-        Identities { agent, files, may_be_absent, only_files }
+        Ok(Identities { agent, files, may_be_absent, only_files })
     }
 }
 
 impl Given {
-    /// Reads `[user@]host[:port]`, or the same after `ssh://`.
-    fn parse(text: &str) -> Result<Self, SshError> {
-        let text = text.strip_prefix("ssh://").map_or(text, |rest| rest.trim_end_matches('/'));
-        let (user, rest) = split_user(text);
+    /// Reads `[user@]host[:port]`, or the same after `ssh://`. A target is called by the address
+    /// that its machine publishes: who logs in there isn't the machine's to say.
+    fn parse(role: Role, text: &str) -> Result<Self, SshError> {
+        let (user, rest) = match role {
+            Role::Target => (None, text),
+            Role::Tunnel | Role::Jump => {
+                let url = text.strip_prefix("ssh://");
+                split_user(url.map_or(text, |rest| rest.trim_end_matches('/')))
+            }
+        };
         // Port 0 is none.
         let Address { host, port } =
             Address::parse(rest, 0).map_err(|error| failed(Cause::Address(error)))?;
@@ -179,16 +198,16 @@ struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    fn new(settings: &'a Settings, hop: &Hop) -> Self {
+    fn new(settings: &'a Settings, host: &Meant) -> Self {
         let home = settings.home.as_deref();
         let local = User::from_uid(Uid::current()).ok().flatten();
         let tokens = vec![
             ('d', expand("~", home).to_string_lossy().into_owned()),
-            ('h', hop.address.host.clone()),
+            ('h', host.address.host.clone()),
             ('i', Uid::current().to_string()),
-            ('n', hop.name.clone()),
-            ('p', hop.address.port.to_string()),
-            ('r', hop.user.clone()),
+            ('n', host.name.clone()),
+            ('p', host.address.port.to_string()),
+            ('r', host.user.clone()),
             ('u', local.map(|user| user.name).unwrap_or_default()),
         ];
         Self { home, tokens }
@@ -198,11 +217,37 @@ impl<'a> Paths<'a> {
         expand(path, self.home)
     }
 
-    fn with_tokens(&self, path: &str) -> PathBuf {
+    /// The files of the configuration, but for the word `none`.
+    fn all_expanded(&self, files: &[String]) -> Result<Vec<PathBuf>, SshError> {
+        let files = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
+        files.map(|file| self.expanded(file)).collect()
+    }
+
+    /// Replaces `~`, tokens and `${NAME}`. What one of them brings is as it is: `~` comes first,
+    /// the others at once, as in OpenSSH.
+    fn expanded(&self, path: &str) -> Result<PathBuf, SshError> {
         let known: Vec<_> =
             self.tokens.iter().map(|(token, value)| (*token, value.as_str())).collect();
-        // `~` first, as in OpenSSH: what a token brings is no `~`.
-        PathBuf::from(tokens(&self.plain(path).to_string_lossy(), &known))
+        let path = self.plain(path);
+        let path = path.to_string_lossy();
+        let (mut expanded, mut rest) = (String::new(), &*path);
+        while let Some((before, variable)) = rest.split_once("${")
+            && let Some((name, after)) = variable.split_once('}')
+        {
+            expanded.push_str(&tokens(before, &known));
+            expanded.push_str(&self.variable(name)?);
+            rest = after;
+        }
+        expanded.push_str(&tokens(rest, &known));
+        Ok(expanded.into())
+    }
+
+    fn variable(&self, name: &str) -> Result<String, SshError> {
+        let value = match (name, self.home) {
+            ("HOME", Some(home)) => Some(home.to_owned()),
+            _ => env::var(name).ok(),
+        };
+        value.ok_or_else(|| failed(Cause::Variable(name.to_owned())))
     }
 }
 

@@ -70,6 +70,21 @@ fn the_way_leads_through_tunnel_and_jump_hosts() {
             "jump host core@b:4 > target core@a:22",
         ),
         ("", Some("a:b:c"), None, "address a:b:c: too many colons in address"),
+        // A machine that says who should log in to it, or that it is a URL.
+        (
+            "",
+            Some("t"),
+            Some(("root@10.0.0.2", None)),
+            "address root@10.0.0.2: invalid character in host name",
+        ),
+        ("", None, Some(("a@b", None)), "address a@b: invalid character in host name"),
+        ("", None, Some(("ssh://b", None)), "address ssh://b: invalid port"),
+        (
+            "Host a\n HostName 10.0.0.7\n Port 9\n User u\n ProxyJump %r@gate.%h:1%p,%n-%%",
+            Some("a"),
+            None,
+            "jump host u@gate.10.0.0.7:19 > jump host core@a-%:22 > tunnel u@10.0.0.7:9",
+        ),
         ("", None, None, "no host to connect to"),
     ] {
         assert_eq!(way(config, tunnel, target), expected, "{tunnel:?} {target:?} in\n{config}");
@@ -117,6 +132,43 @@ fn flags_win_over_the_configuration_and_that_over_the_defaults() {
     }
     assert_eq!(tunnel.identities.files, [Path::new("/home/me/id")]);
     assert_ne!(jump.identities.files, tunnel.identities.files);
+}
+
+#[test]
+fn variables_in_paths_are_those_of_the_environment() {
+    let route = |path: &str| {
+        let text = format!(
+            "Host t\n IdentityFile {path}\n IdentityAgent {path}\n UserKnownHostsFile {path}"
+        );
+        settings().route(&config(&text), Some("t"), None).map_err(|error| error.to_string())
+    };
+    let path = std::env::var("PATH").unwrap();
+    for (given, expected) in [
+        ("${HOME}/%h", "/home/me/t".to_owned()),
+        ("~/${HOME}-%%${PATH}%n", format!("/home/me//home/me-%{path}t")),
+        ("/a/${HOME", "/a/${HOME".to_owned()),
+        ("/a/$HOME", "/a/$HOME".to_owned()),
+    ] {
+        let hop = route(given).unwrap().hops.remove(0);
+        let expected = Path::new(&expected);
+        assert_eq!(hop.identities.files, [expected]);
+        assert_eq!(hop.identities.agent.as_deref(), Some(expected));
+        assert_eq!(hop.known_hosts.files, [expected]);
+    }
+    let error = route("/a/${NOT_SET_HERE}/b").unwrap_err();
+    assert_eq!(error, "environment variable NOT_SET_HERE of ~/.ssh/config is not set");
+}
+
+#[test]
+fn a_host_that_only_a_command_leads_to_is_refused_unless_there_is_another_way() {
+    let text = "Host a b 10.0.0.2\n ProxyCommand nc %h %p\nHost c\n ProxyJump b";
+    let refused = "line 2: ProxyCommand of a isn't supported: ";
+    let error = way(text, Some("a"), None);
+    assert!(error.contains(refused), "{error}");
+    assert!(way(text, Some("c"), None).contains("ProxyCommand of b isn't supported"));
+    let target = Some(("10.0.0.2", None));
+    assert!(way(text, None, target).contains("ProxyCommand of 10.0.0.2 isn't supported"));
+    assert_eq!(way(text, Some("d"), target), "tunnel core@d:22 > target core@10.0.0.2:22");
 }
 
 #[test]
