@@ -100,7 +100,11 @@ async fn run_here(program: &Program) -> Result<u8, Trouble> {
                 // Typed on the terminal, where the program sees it too: what it means is its
                 // business, and that of its pager.
                 Stop::Interrupt | Stop::Quit => interrupted = Some(stop),
-                Stop::HangUp | Stop::Terminate => {
+                Stop::HangUp
+                | Stop::User1
+                | Stop::User2
+                | Stop::Alarm
+                | Stop::Terminate => {
                     // It may be gone by now, which is as good.
                     let _ = child.kill().await;
                     return Err(Trouble::Stopped(stop.status()));

@@ -88,8 +88,7 @@ impl Seat {
     }
 
     async fn terminate(&self) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        signal("TERM", &self.child).await;
     }
 
     /// Waits for the end; the terminal must be as it was before.
@@ -98,6 +97,12 @@ impl Seat {
         assert_eq!(status.code(), Some(code), "{}", self.seen.lock().unwrap());
         assert_eq!(settings(&self.near), self.before);
     }
+}
+
+async fn signal(name: &str, child: &Child) {
+    let pid = child.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+    assert!(sent.success());
 }
 
 fn settings(terminal: &OwnedFd) -> String {
@@ -174,9 +179,47 @@ async fn a_shell_is_left_with_the_terminal_as_it_was() {
     seat.far.write_all(b"echo $((40+2)) is here; exit 5\n").unwrap();
     seat.shows("42 is here").await;
     seat.ends_with(5).await;
-    let mut seat = Seat::at(&server, &key, &ANY_HOST);
-    seat.far.write_all(b"echo $((40+2)) is here\n").unwrap();
-    seat.shows("42 is here").await;
-    seat.terminate().await;
-    seat.ends_with(143).await;
+    for (name, code) in
+        [("TERM", 143), ("HUP", 129), ("QUIT", 131), ("USR1", 138), ("USR2", 140), ("ALRM", 142)]
+    {
+        let mut seat = Seat::at(&server, &key, &ANY_HOST);
+        seat.far.write_all(b"echo $((40+2)) is here\n").unwrap();
+        seat.shows("42 is here").await;
+        signal(name, &seat.child).await;
+        seat.ends_with(code).await;
+    }
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_can_be_given_up() {
+    let server = Sshd::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let key = generate(home.path(), "key", "ed25519").await;
+    server.authorize(&key);
+    let units: Vec<String> = (0..500).map(|i| format!("a-unit-{i}.service")).collect();
+    let units: Vec<_> = units.iter().map(|unit| (&**unit, HELLO, "launched", "launched")).collect();
+    let cluster = Cluster::with(&units);
+    let (unread, stdout) = std::io::pipe().unwrap();
+    let room = rustix::pipe::fcntl_setpipe_size(&unread, 4096).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fleetctl"))
+        .arg("list-units")
+        .env_clear()
+        .env("HOME", home.path())
+        .env("FLEETCTL_ENDPOINT", cluster.server.endpoint())
+        .env("FLEETCTL_TUNNEL", format!("127.0.0.1:{}", server.port))
+        .env("FLEETCTL_SSH_USERNAME", server.hop().user)
+        .env("FLEETCTL_SSH_IDENTITY", &key)
+        .envs(ANY_HOST)
+        .stdout(stdout)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let full = async || {
+        let held = rustix::io::ioctl_fionread(&unread).unwrap();
+        if held == room as u64 { Ok(()) } else { Err(held) }
+    };
+    eventually("the pipe is full", LIMIT, full).await;
+    signal("TERM", &child).await;
+    let status = tokio::time::timeout(LIMIT, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(143));
 }

@@ -479,6 +479,22 @@ async fn unknown_hosts_are_asked_about_and_known_ones_are_not() {
 }
 
 #[tokio::test]
+async fn known_hosts_that_never_end_take_no_longer_than_the_limit() {
+    let desk = Desk::new().await;
+    let fifo = desk.home.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().await.unwrap().success());
+    let variables = [
+        ("FLEETCTL_STRICT_HOST_KEY_CHECKING", ""),
+        ("FLEETCTL_KNOWN_HOSTS_FILE", fifo.to_str().unwrap()),
+        ("FLEETCTL_SSH_TIMEOUT", "0.5"),
+    ];
+    let run = timeout(LIMIT, desk.through(&["list-units"], &variables)).await.unwrap();
+    let text = "Unable to initialize client: failed initializing SSH client: timed out while \
+                initiating SSH connection";
+    assert!(run.code == Some(1) && run.err.starts_with(text), "{}", run.err);
+}
+
+#[tokio::test]
 async fn the_agent_is_forwarded_only_when_that_is_wanted() {
     let desk = Desk::new().await;
     let agent = Agent::with(&desk.key).await;

@@ -184,7 +184,7 @@ impl Attempt<'_> {
         self.step = Step::Handshake;
         let Hop { address, checking, known_hosts, identities, .. } = self.hop;
         let user = Arc::clone(&self.user);
-        let check = Arc::new(Check::load(address, &remote, *checking, known_hosts, user)?);
+        let check = Arc::new(Check::load(address, &remote, *checking, known_hosts, user).await?);
         let shared = Arc::new(Shared::new(identities.agent.clone()));
         let peer = Peer::new(Arc::clone(&shared), Arc::clone(&check));
         let (wire, lifeline) = Wire::new(stream);

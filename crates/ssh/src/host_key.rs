@@ -51,7 +51,7 @@ impl Check {
     ///
     /// # Errors
     /// Known hosts that can't be read.
-    pub(crate) fn load(
+    pub(crate) async fn load(
         typed: &Address,
         remote: &Address,
         checking: Checking,
@@ -60,7 +60,7 @@ impl Check {
     ) -> Result<Self, KnownHostsError> {
         let known = match checking {
             Checking::Off => Known::default(),
-            Checking::Ask | Checking::KnownOnly | Checking::AcceptNew => files.load()?,
+            Checking::Ask | Checking::KnownOnly | Checking::AcceptNew => files.read().await?,
         };
         Ok(Self { checking, files: files.clone(), known, names: Names::of(typed, remote), ask })
     }

@@ -12,6 +12,7 @@ use std::{
 
 use fleet_core::error_text::plain;
 use russh::keys::ssh_key::public::KeyData;
+use tokio::task;
 
 mod append;
 #[cfg(test)]
@@ -59,11 +60,22 @@ pub(crate) struct Found {
 }
 
 impl KnownHosts {
+    /// The same as [`Self::load`], while other work goes on: a file may be a pipe, or on a disk that
+    /// is far away.
+    pub(crate) async fn read(&self) -> Result<Known, KnownHostsError> {
+        let files = self.clone();
+        let reading = task::spawn_blocking(move || files.load()).await;
+        reading.unwrap_or_else(|stopped| {
+            let (path, cause) = (self.first().to_owned(), io::Error::other(stopped));
+            Err(KnownHostsError { path, cause })
+        })
+    }
+
     /// Reads all files. Lines that say nothing are warned about, once in a process each.
     ///
     /// # Errors
     /// A file that is there and can't be read.
-    pub(crate) fn load(&self) -> Result<Known, KnownHostsError> {
+    fn load(&self) -> Result<Known, KnownHostsError> {
         let mut known = Known::default();
         for path in &self.files {
             match fs::read(path) {

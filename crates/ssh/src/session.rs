@@ -7,6 +7,7 @@
 
 mod error;
 mod events;
+mod last_resort;
 mod local;
 
 use std::{

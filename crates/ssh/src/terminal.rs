@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -10,9 +11,29 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwins
 /// A terminal whose settings were changed. Dropped, it gets back those from before, so they also
 /// come back after an error, a panic and a signal that is waited for.
 #[must_use = "the settings come back as soon as this is dropped"]
-pub(crate) struct Kept {
+pub(crate) struct Kept(Arc<Changed>);
+
+/// A terminal and its settings from before.
+struct Changed {
     terminal: OwnedFd,
     before: Termios,
+}
+
+/// The terminals that are changed, for [`restore`], in the order in which they were.
+static CHANGED: Mutex<Vec<Arc<Changed>>> = Mutex::new(Vec::new());
+
+fn changed() -> MutexGuard<'static, Vec<Arc<Changed>>> {
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives all terminals back their settings, for a process that ends without dropping anything.
+pub(crate) fn restore() {
+    undo(&changed());
+}
+
+/// The last change first: it came upon what the others had made.
+fn undo(changes: &[Arc<Changed>]) {
+    changes.iter().rev().for_each(|change| change.undo());
 }
 
 impl Kept {
@@ -40,13 +61,24 @@ impl Kept {
         let before = tcgetattr(&terminal)?;
         let mut settings = before.clone();
         change(&mut settings);
-        tcsetattr(&terminal, OptionalActions::Now, &settings)?;
-        Ok(Self { terminal, before })
+        let kept = Arc::new(Changed { terminal, before });
+        let mut all = changed();
+        tcsetattr(&kept.terminal, OptionalActions::Now, &settings)?;
+        all.push(Arc::clone(&kept));
+        Ok(Self(kept))
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
+        let mut all = changed();
+        self.0.undo();
+        all.retain(|other| !Arc::ptr_eq(other, &self.0));
+    }
+}
+
+impl Changed {
+    fn undo(&self) {
         // Not `Drain`: a terminal that nobody reads would never give this process back. There is
         // nobody to tell about a terminal that is gone.
         let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
@@ -123,6 +155,16 @@ mod tests {
             panic!("on purpose");
         });
         assert!(panicked.is_err());
+        assert_eq!(modes(&near), before);
+    }
+
+    #[test]
+    fn changes_upon_each_other_are_undone_without_being_dropped() {
+        let (_far, near) = terminal();
+        let before = modes(&near);
+        let (raw, silent) = (Kept::raw(&near).unwrap(), Kept::silent(&near).unwrap());
+        assert!(changed().iter().any(|change| Arc::ptr_eq(change, &silent.0)));
+        undo(&[Arc::clone(&raw.0), Arc::clone(&silent.0)]);
         assert_eq!(modes(&near), before);
     }
 

@@ -64,19 +64,19 @@ impl Case {
         fs::read_to_string(self.path()).unwrap()
     }
 
-    fn check(&self) -> (Check, Arc<FakeUser>) {
+    async fn check(&self) -> (Check, Arc<FakeUser>) {
         let user = Arc::new(FakeUser { answer: self.answer, heard: Mutex::default() });
         let address = |text| Address::parse(text, 22).unwrap();
         let files = KnownHosts { files: vec![self.path()] };
         let ask = Arc::<FakeUser>::clone(&user);
-        let check =
-            Check::load(&address(self.typed), &address(self.remote), self.checking, &files, ask);
+        let (typed, remote) = (address(self.typed), address(self.remote));
+        let check = Check::load(&typed, &remote, self.checking, &files, ask).await;
         (check.unwrap(), user)
     }
 
     /// Decides about `shown`; returns the error, or nothing, and what the user heard.
     async fn decide(&self, shown: PublicKeyOrCertificate) -> (String, String) {
-        let (check, user) = self.check();
+        let (check, user) = self.check().await;
         let error = check.decide(&shown).await.err().map(|cause| cause.to_string());
         let heard = user.heard.lock().unwrap().clone();
         (error.unwrap_or_default(), heard)
@@ -90,8 +90,8 @@ impl Case {
         self.decide(certificate(line).into()).await
     }
 
-    fn offered(&self) -> (String, String) {
-        let Offered { keys, certificates } = self.check().0.offered();
+    async fn offered(&self) -> (String, String) {
+        let Offered { keys, certificates } = self.check().await.0.offered();
         let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
         let certificates: Vec<_> =
             certificates.iter().map(|algorithm| algorithm.to_certificate_type()).collect();
@@ -199,7 +199,7 @@ async fn only_yes_is_yes() {
 #[tokio::test]
 async fn a_host_that_cannot_be_added_is_connected_to() {
     let case = Case { answer: Some("yes"), ..Case::new("") };
-    let (mut check, user) = case.check();
+    let (mut check, user) = case.check().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file/kh");
     fs::write(folder.path().join("file"), "").unwrap();
@@ -403,8 +403,8 @@ fn a_forged_certificate_is_found_out() {
 const ALL: &str = "ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 rsa-sha2-512 \
                    rsa-sha2-256 ssh-rsa ssh-ed25519";
 
-#[test]
-fn the_types_of_known_keys_are_offered_in_their_order() {
+#[tokio::test]
+async fn the_types_of_known_keys_are_offered_in_their_order() {
     for (file, keys) in [
         (String::new(), ALL),
         (format!("core-2 {RSA}\n@revoked * {ED25519}\n"), ALL),
@@ -416,12 +416,12 @@ fn the_types_of_known_keys_are_offered_in_their_order() {
         ),
         (format!("core-1 {DSA}\n"), "ssh-dss"),
     ] {
-        assert_eq!(Case::new(&file).offered(), (keys.to_owned(), String::new()), "{file}");
+        assert_eq!(Case::new(&file).offered().await, (keys.to_owned(), String::new()), "{file}");
     }
 }
 
-#[test]
-fn certificates_are_offered_where_they_can_be_judged() {
+#[tokio::test]
+async fn certificates_are_offered_where_they_can_be_judged() {
     let all = "rsa-sha2-512-cert-v01@openssh.com rsa-sha2-256-cert-v01@openssh.com \
                ssh-rsa-cert-v01@openssh.com ecdsa-sha2-nistp256-cert-v01@openssh.com \
                ecdsa-sha2-nistp384-cert-v01@openssh.com ecdsa-sha2-nistp521-cert-v01@openssh.com \
@@ -432,15 +432,15 @@ fn certificates_are_offered_where_they_can_be_judged() {
         (format!("@cert-authority core-2 {CA}\n"), ALL, ""),
         (format!("core-1 {CERT_FOREVER}\n"), "", "ssh-ed25519-cert-v01@openssh.com"),
     ] {
-        let offered = Case::new(&file).offered();
+        let offered = Case::new(&file).offered().await;
         assert_eq!(offered, (keys.to_owned(), certificates.to_owned()), "{file}");
     }
 }
 
-#[test]
-fn a_host_without_a_key_of_a_known_type_has_changed() {
+#[tokio::test]
+async fn a_host_without_a_key_of_a_known_type_has_changed() {
     let case = Case::new(&format!("core-1 {RSA}\n"));
-    let (check, user) = case.check();
+    let (check, user) = case.check().await;
     let (ours, theirs) = (["ssh-rsa".to_owned()], ["ssh-ed25519".to_owned()]);
     let error = check.no_common_type(&ours, &theirs).to_string();
     let expected = "ssh: handshake failed: ssh: no common algorithm for host key; client offered: \
@@ -453,15 +453,15 @@ fn a_host_without_a_key_of_a_known_type_has_changed() {
     assert!(heard.contains("The types it has are ssh-ed25519.\n"), "{heard}");
     assert!(heard.ends_with("Host key verification failed.\n"), "{heard}");
 
-    let (check, user) = Case::new("").check();
+    let (check, user) = Case::new("").check().await;
     assert_eq!(check.no_common_type(&ours, &theirs).to_string(), expected);
     assert_eq!(*user.heard.lock().unwrap(), "");
 }
 
-#[test]
-fn names_of_types_do_nothing_to_the_terminal() {
+#[tokio::test]
+async fn names_of_types_do_nothing_to_the_terminal() {
     let case = Case::new("");
-    let (check, _) = case.check();
+    let (check, _) = case.check().await;
     let theirs = ["ssh-\x1b[2Jdss".to_owned()];
     assert!(check.no_common_type(&[], &theirs).to_string().ends_with("offered: [ssh-[2Jdss]"));
 }

@@ -1,12 +1,14 @@
 //! What happens to this process while a job runs: signals, and a terminal of another size.
 
-use std::{fs, future, io};
+use std::{fs, future, io, task::Poll};
 
 use russh::Sig;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
+
+use super::last_resort;
 
 /// A signal that ends this process and the job with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +19,37 @@ pub enum Stop {
     Interrupt,
     /// QUIT.
     Quit,
+    /// USR1.
+    User1,
+    /// USR2.
+    User2,
+    /// ALRM.
+    Alarm,
     /// TERM.
     Terminate,
 }
 
 impl Stop {
+    /// All that end a process that doesn't mind them and are sent on purpose.
+    const ALL: [Self; 7] = [
+        Self::HangUp,
+        Self::Interrupt,
+        Self::Quit,
+        Self::User1,
+        Self::User2,
+        Self::Alarm,
+        Self::Terminate,
+    ];
+
     /// Its number.
     pub fn number(self) -> u8 {
         match self {
             Self::HangUp => 1,
             Self::Interrupt => 2,
             Self::Quit => 3,
+            Self::User1 => 10,
+            Self::User2 => 12,
+            Self::Alarm => 14,
             Self::Terminate => 15,
         }
     }
@@ -43,6 +65,9 @@ impl Stop {
             Self::HangUp => Sig::HUP,
             Self::Interrupt => Sig::INT,
             Self::Quit => Sig::QUIT,
+            Self::User1 => Sig::USR1,
+            Self::User2 => Sig::Custom("USR2".to_owned()),
+            Self::Alarm => Sig::ALRM,
             Self::Terminate => Sig::TERM,
         }
     }
@@ -66,30 +91,31 @@ enum Source {
 }
 
 struct Streams {
-    stops: [(Stop, Option<Signal>); 4],
+    /// But for those that are ignored.
+    stops: Vec<(Stop, Signal)>,
     resized: Signal,
 }
 
 impl Events {
     /// The signals of this process. From now on they no longer end it by themselves, but for those
-    /// that it was started to ignore (`nohup`, a job in the background): these stay ignored.
+    /// that it was started to ignore (`nohup`, a job in the background): these stay ignored. They
+    /// still end it when the runtime that this is called from takes up no work for a second.
     ///
     /// # Errors
     /// The operating system takes no handler.
     pub fn of_process() -> io::Result<Self> {
+        last_resort::start()?;
+        Self::unguarded()
+    }
+
+    /// The same, but nothing ends the process when these events aren't looked at.
+    pub(super) fn unguarded() -> io::Result<Self> {
         let ignored = ignored();
+        let wanted = |stop: &Stop| ignored & (1 << (stop.number() - 1)) == 0;
         let stream = |stop: Stop| {
-            let number = stop.number();
-            let wanted = ignored & (1 << (number - 1)) == 0;
-            let stream = wanted.then(|| signal(SignalKind::from_raw(number.into())));
-            io::Result::Ok((stop, stream.transpose()?))
+            io::Result::Ok((stop, signal(SignalKind::from_raw(stop.number().into()))?))
         };
-        let stops = [
-            stream(Stop::HangUp)?,
-            stream(Stop::Interrupt)?,
-            stream(Stop::Quit)?,
-            stream(Stop::Terminate)?,
-        ];
+        let stops = Stop::ALL.into_iter().filter(wanted).map(stream).collect::<Result<_, _>>()?;
         let resized = signal(SignalKind::window_change())?;
         Ok(Self(Source::Process(Box::new(Streams { stops, resized }))))
     }
@@ -123,24 +149,18 @@ impl Events {
 
 impl Streams {
     async fn next(&mut self) -> Event {
-        let [hang_up, interrupt, quit, terminate] = &mut self.stops;
+        let stops = &mut self.stops;
+        let stopped = future::poll_fn(|cx| {
+            let stop = stops.iter_mut().find_map(|(stop, stream)| {
+                (stream.poll_recv(cx) == Poll::Ready(Some(()))).then_some(*stop)
+            });
+            stop.map_or(Poll::Pending, Poll::Ready)
+        });
         tokio::select! {
-            stop = received(hang_up) => Event::Stop(stop),
-            stop = received(interrupt) => Event::Stop(stop),
-            stop = received(quit) => Event::Stop(stop),
-            stop = received(terminate) => Event::Stop(stop),
+            stop = stopped => Event::Stop(stop),
             Some(()) = self.resized.recv() => Event::Resized,
         }
     }
-}
-
-async fn received((stop, stream): &mut (Stop, Option<Signal>)) -> Stop {
-    if let Some(stream) = stream
-        && stream.recv().await.is_some()
-    {
-        return *stop;
-    }
-    future::pending().await
 }
 
 /// The signals that this process ignores, bit 0 for number 1. None when that can't be found out.
@@ -167,8 +187,7 @@ mod tests {
 
     #[test]
     fn statuses_are_those_of_a_shell() {
-        let stops = [Stop::HangUp, Stop::Interrupt, Stop::Quit, Stop::Terminate];
-        assert_eq!(stops.map(Stop::status), [129, 130, 131, 143]);
+        assert_eq!(Stop::ALL.map(Stop::status), [129, 130, 131, 138, 140, 142, 143]);
     }
 
     #[tokio::test]

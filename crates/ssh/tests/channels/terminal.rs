@@ -102,7 +102,15 @@ async fn settings_come_back_when_the_host_gives_no_terminal() {
 async fn settings_come_back_after_each_signal() {
     let server = Sshd::start().await;
     let connection = connect(&server).await;
-    for stop in [Stop::HangUp, Stop::Interrupt, Stop::Quit, Stop::Terminate] {
+    for stop in [
+        Stop::HangUp,
+        Stop::Interrupt,
+        Stop::Quit,
+        Stop::User1,
+        Stop::User2,
+        Stop::Alarm,
+        Stop::Terminate,
+    ] {
         let mut seat = Seat::new(80, 24);
         let seen = seen(&seat);
         let before = seat.settings();
