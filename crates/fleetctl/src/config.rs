@@ -70,7 +70,7 @@ impl Config {
                     user: layers.said("ssh-username")?,
                     timeout: layers.limit("ssh-timeout")?,
                     strict: layers.said_flag("strict-host-key-checking")?,
-                    known_hosts: layers.said("known-hosts-file")?,
+                    known_hosts: layers.said_or_emptied("known-hosts-file")?,
                     identities: layers.several("ssh-identity")?,
                     agent: layers.variable("SSH_AUTH_SOCK"),
                     home: layers.variable("HOME"),
@@ -112,8 +112,13 @@ impl Layers<'_> {
 
     /// The text, if the command line or the environment says one.
     fn said(&self, flag: &str) -> Result<Option<String>, CliError> {
+        Ok(self.said_or_emptied(flag)?.filter(|text| !text.is_empty()))
+    }
+
+    /// The same, where an empty text on the command line says something too.
+    fn said_or_emptied(&self, flag: &str) -> Result<Option<String>, CliError> {
         let said = self.is_given(flag) || self.environment_of(flag).is_some();
-        Ok(Some(self.text(flag)?).filter(|text| said && !text.is_empty()))
+        Ok(Some(self.text(flag)?).filter(|_| said))
     }
 
     /// The value, if the command line or the environment says one.
@@ -259,7 +264,10 @@ mod tests {
             &variables,
         );
         assert_eq!((emptied.tunnel, emptied.settings.user), (None, None));
-        assert!(emptied.settings.identities.is_empty() && emptied.settings.known_hosts.is_none());
+        assert!(emptied.settings.identities.is_empty());
+        assert_eq!(emptied.settings.known_hosts.as_deref(), Some(""), "no file");
+        let empty = ssh(&[], &[("FLEETCTL_KNOWN_HOSTS_FILE", "")]);
+        assert_eq!(empty.settings.known_hosts, None);
     }
 
     #[test]

@@ -476,6 +476,13 @@ async fn unknown_hosts_are_asked_about_and_known_ones_are_not() {
     );
     let again = desk.type_into(&words, "rest\n", &strict).await;
     assert_eq!((again.code, &*again.out, &*again.err), (Some(0), "rest\n", ""));
+    // An empty name is no file: nothing is known, and nothing can be kept.
+    let words = ["--known-hosts-file=", "ssh", "PORT", "j1", "cat"];
+    let nowhere = desk.type_into(&words, "yes\nrest\n", &strict).await;
+    assert_eq!((nowhere.code, &*nowhere.out), (Some(0), "rest\n"), "{}", nowhere.err);
+    let text = "\nFailed to add the host to the list of known hosts ().\n";
+    let shown = nowhere.err.replace("(yes/no)? ", "\n");
+    assert!(shown.contains(text), "{}", nowhere.err);
 }
 
 #[tokio::test]
@@ -509,5 +516,23 @@ async fn the_agent_is_forwarded_only_when_that_is_wanted() {
     ] {
         let run = desk.type_into(words, "", &agent).await;
         assert_eq!((run.code, &*run.out), (Some(code), out), "{words:?} {}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_be_lent_is_told_of_and_not_offered() {
+    let desk = Desk::new().await;
+    for (socket, text) in [
+        ("", "Warning: no agent is forwarded: SSH_AUTH_SOCK environment variable is not set. "),
+        (
+            "/nowhere/agent",
+            "Warning: no agent is forwarded: dial unix /nowhere/agent: connect: no such file or directory\n",
+        ),
+    ] {
+        let words = ["ssh", "PORT", "-A", "j1", "echo \"${SSH_AUTH_SOCK-none}\""];
+        let run = desk.type_into(&words, "", &[("SSH_AUTH_SOCK", socket)]).await;
+        assert_eq!((run.code, &*run.out), (Some(0), "none\n"), "{}", run.err);
+        assert!(run.err.starts_with(text), "{}", run.err);
+        assert_eq!(desk.run(&["ssh", "PORT", "j1", "true"]).await.err, "");
     }
 }

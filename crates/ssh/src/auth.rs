@@ -8,7 +8,7 @@ mod agent;
 mod file;
 mod login;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Ask, Cause, Hop, handler::Shared};
 use agent::Agent;
@@ -36,8 +36,13 @@ pub(crate) async fn check(identities: &Identities) -> Result<(), Cause> {
     match &identities.agent {
         _ if some_file => Ok(()),
         None => Err(Cause::NoIdentity),
-        Some(socket) => Agent::connect(socket).await.map(drop),
+        Some(socket) => check_agent(socket).await,
     }
+}
+
+/// Checks that an agent listens at `socket`.
+pub(crate) async fn check_agent(socket: &Path) -> Result<(), Cause> {
+    Agent::connect(socket).await.map(drop)
 }
 
 /// Logs in as the user of `hop`.

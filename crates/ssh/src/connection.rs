@@ -98,6 +98,17 @@ impl Connection {
         self.handle.is_closed()
     }
 
+    /// Checks that there is an agent that the host could be given.
+    ///
+    /// # Errors
+    /// [`Cause::NoIdentity`] without one, or [`Cause::Agent`].
+    pub async fn check_agent(&self) -> Result<(), Cause> {
+        match &self.shared.agent {
+            Some(socket) => auth::check_agent(socket).await,
+            None => Err(Cause::NoIdentity),
+        }
+    }
+
     /// Says goodbye to the host, after what was sent before, and waits a second at most until the
     /// connection is closed. Connections below stay.
     pub async fn close(&self) {

@@ -60,7 +60,11 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
         .await
         .map_err(|error| CliError::Failed(format!("Failed building SSH client: {error}")))?;
     let command = (!words.is_empty()).then(|| words.join(" "));
-    let forward_agent = matches.get_flag("forward-agent");
+    let forward_agent = matches.get_flag("forward-agent") && {
+        let agent = connection.check_agent().await;
+        let warn = |why| session.ui.err(format_args!("Warning: no agent is forwarded: {why}"));
+        agent.map_err(warn).is_ok()
+    };
     let is_shell = command.is_none();
     match session.ssh.run(&connection, &Job { command, forward_agent }).await {
         Ok(end) => CliError::ended(end.status),
