@@ -265,7 +265,7 @@ fn checking(word: &str) -> Result<Checking, String> {
     match &*word.to_ascii_lowercase() {
         "yes" | "true" => Ok(Checking::KnownOnly),
         "accept-new" => Ok(Checking::AcceptNew),
-        "no" | "false" | "off" => Ok(Checking::Off),
+        "no" | "false" | "off" => Ok(Checking::Warn),
         "ask" => Ok(Checking::Ask),
         _ => Err(format!("unknown StrictHostKeyChecking {word}")),
     }

@@ -27,6 +27,9 @@ pub(crate) use algorithms::Offered;
 pub enum Checking {
     /// Any key is taken; known hosts are neither read nor written.
     Off,
+    /// Any key is taken, with a warning about one that has changed or is revoked; nothing is added
+    /// (`StrictHostKeyChecking no` of `~/.ssh/config`).
+    Warn,
     /// Unknown hosts are asked about. The default.
     Ask,
     /// Unknown hosts are refused (`StrictHostKeyChecking yes` of `~/.ssh/config`).
@@ -60,14 +63,17 @@ impl Check {
     ) -> Result<Self, KnownHostsError> {
         let known = match checking {
             Checking::Off => Known::default(),
-            Checking::Ask | Checking::KnownOnly | Checking::AcceptNew => files.read().await?,
+            Checking::Warn | Checking::Ask | Checking::KnownOnly | Checking::AcceptNew => {
+                files.read().await?
+            }
         };
         Ok(Self { checking, files: files.clone(), known, names: Names::of(typed, remote), ask })
     }
 
     /// Returns the types of host keys to offer.
     pub(crate) fn offered(&self) -> Offered {
-        Offered::to(&self.known, &self.names)
+        let offered = Offered::to(&self.known, &self.names);
+        if self.checking == Checking::Warn { offered.or_any() } else { offered }
     }
 
     /// Returns `preferred` with the types of host keys to offer.
@@ -88,6 +94,10 @@ impl Check {
         }
         let key = KeyData::from(shown.public_key());
         if let Some(found) = self.revoked(&key, shown.certificate()) {
+            if self.checking == Checking::Warn {
+                self.ask.tell(&text::revoked_taken(&self.names.stored, &key, found));
+                return Ok(());
+            }
             self.ask.tell(&text::revoked(&self.names.stored, &key, found));
             return Err(Cause::Revoked);
         }
@@ -149,6 +159,10 @@ impl Check {
             return Ok(());
         }
         if let Some(found) = about().next() {
+            if self.checking == Checking::Warn {
+                self.ask.tell(&text::mismatch_taken(&self.names.stored, key, &found.path));
+                return Ok(());
+            }
             self.ask.tell(&text::mismatch(key, &found.path));
             return Err(Cause::Mismatch);
         }
@@ -158,7 +172,8 @@ impl Check {
     async fn decide_unknown(&self, key: &KeyData) -> Result<(), Cause> {
         let name = &self.names.stored;
         let accepted = match self.checking {
-            Checking::Off | Checking::AcceptNew => true,
+            Checking::Off | Checking::Warn => return Ok(()),
+            Checking::AcceptNew => true,
             Checking::KnownOnly => {
                 self.ask.tell(&text::unknown(name, key));
                 false

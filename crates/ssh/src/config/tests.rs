@@ -44,7 +44,7 @@ fn ours(config: &HostConfig) -> Vec<String> {
                 Checking::KnownOnly => "true",
                 Checking::Ask => "ask",
                 Checking::AcceptNew => "accept-new",
-                Checking::Off => "false",
+                Checking::Off | Checking::Warn => "false",
             }
             .into()
         }),

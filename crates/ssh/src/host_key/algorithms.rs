@@ -39,12 +39,20 @@ impl Offered {
             }
         }
         if offered.keys.is_empty() && offered.certificates.is_empty() {
-            offered.keys = [&ECDSA[..], &RSA, &[Algorithm::Ed25519]].concat();
+            offered = offered.or_any();
         }
         if known.about(Kind::Authority, names).next().is_some() {
             offered.certificates = [&RSA[..], &ECDSA, &[Algorithm::Ed25519]].concat();
         }
         offered
+    }
+
+    /// Adds all other types of keys.
+    pub(crate) fn or_any(mut self) -> Self {
+        for algorithm in [&ECDSA[..], &RSA[..1], &[Algorithm::Ed25519]].concat() {
+            extend(&mut self.keys, algorithm);
+        }
+        self
     }
 }
 

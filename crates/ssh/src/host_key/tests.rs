@@ -285,6 +285,33 @@ async fn nothing_is_checked_with_checking_off() {
 }
 
 #[tokio::test]
+async fn where_any_key_is_taken_one_that_has_changed_or_is_revoked_is_told_of() {
+    for (file, warning) in [
+        (String::new(), None),
+        (format!("core-1 {ED25519}\n"), None),
+        (format!("core-1 {OTHER}\n"), Some("is not the one in KH")),
+        (format!("core-1 {ED25519}\n@revoked * {ED25519}\n"), Some("is revoked in KH:2")),
+    ] {
+        let case = Case { checking: Checking::Warn, ..Case::new(&file) };
+        let path = case.path().display().to_string();
+        let warning = warning.map(|what| {
+            format!(
+                "Warning: the ssh-ed25519 host key of '10.0.0.1' {}. StrictHostKeyChecking no of \
+                 ~/.ssh/config takes it all the same.\n",
+                what.replace("KH", &path)
+            )
+        });
+        let expected = (String::new(), warning.unwrap_or_default());
+        assert_eq!(case.decide_key(ED25519).await, expected, "{file}");
+        assert_eq!(case.file(), file);
+    }
+    let case = Case { checking: Checking::Warn, ..Case::new(&format!("core-1 {ED25519}\n")) };
+    let keys = "ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 \
+                rsa-sha2-512 rsa-sha2-256 ssh-rsa";
+    assert_eq!(case.offered().await, (keys.to_owned(), String::new()));
+}
+
+#[tokio::test]
 async fn unknown_hosts_are_refused_where_all_must_be_known() {
     let (checking, answer) = (Checking::KnownOnly, Some("yes"));
     let case = Case { checking, answer, ..Case::new("") };

@@ -9,6 +9,9 @@ use crate::known_hosts::Found;
 /// The end of all refusals.
 pub(super) const FAILED: &str = "Host key verification failed.";
 
+/// Why a key is taken that nobody should have.
+const TAKEN: &str = "StrictHostKeyChecking no of ~/.ssh/config takes it all the same.";
+
 const RULE: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
 
 /// Asks about an unknown host. The line with the SHA-256 is ours: it is what `ssh-keygen -l` and
@@ -47,6 +50,12 @@ pub(super) fn mismatch(key: &KeyData, path: &Path) -> String {
         ),
         path,
     )
+}
+
+/// The same, where any key is taken.
+pub(super) fn mismatch_taken(name: &str, key: &KeyData, path: &Path) -> String {
+    let (label, path) = (label(key), path.display());
+    format!("Warning: the {label} host key of '{name}' is not the one in {path}. {TAKEN}")
 }
 
 /// A host that has no key of a known type any more.
@@ -90,6 +99,12 @@ pub(super) fn revoked(name: &str, key: &KeyData, found: &Found) -> String {
          {md5}.\n\
          {FAILED}"
     )
+}
+
+/// The same, where any key is taken.
+pub(super) fn revoked_taken(name: &str, key: &KeyData, found: &Found) -> String {
+    let (label, path, line) = (label(key), found.path.display(), found.number);
+    format!("Warning: the {label} host key of '{name}' is revoked in {path}:{line}. {TAKEN}")
 }
 
 /// What the type of a key is called.
