@@ -486,6 +486,65 @@ async fn unknown_hosts_are_asked_about_and_known_ones_are_not() {
 }
 
 #[tokio::test]
+async fn hosts_are_reached_as_the_users_configuration_says() {
+    let (bastion, desk) = (Sshd::start().await, Desk::new().await);
+    let ssh = desk.home.path().join(".ssh");
+    fs::create_dir(&ssh).unwrap();
+    let gate = generate(&ssh, "gate", "ed25519").await;
+    bastion.authorize(&gate);
+    let known = bastion.known("ed25519") + &desk.server.known("ed25519");
+    fs::write(ssh.join("known"), &known).unwrap();
+    let user = desk.server.hop().user;
+    let config = format!(
+        "Host bastion\n HostName 127.0.0.1\n Port {}\n User {user}\n IdentityFile ~/.ssh/gate\n \
+         IdentitiesOnly yes\nHost 127.0.0.*\n ProxyJump bastion\n Port {}\n User {user}\n \
+         IdentityFile ${{HOME}}/key\nHost *\n UserKnownHostsFile ~/.ssh/known\n",
+        bastion.port, desk.server.port
+    );
+    fs::write(ssh.join("config"), config).unwrap();
+    // Nothing else says who logs in and with what; the agent has a key that isn't wanted.
+    let agent = Agent::with(&generate(desk.home.path(), "other", "ed25519").await).await;
+    let unsaid = [
+        ("FLEETCTL_SSH_USERNAME", ""),
+        ("FLEETCTL_SSH_IDENTITY", ""),
+        ("FLEETCTL_STRICT_HOST_KEY_CHECKING", ""),
+        ("SSH_AUTH_SOCK", agent.socket.to_str().unwrap()),
+    ];
+    let command = ["ssh", "j1", "echo $SSH_CONNECTION"];
+    let run = desk.type_into(&command, "", &unsaid).await;
+    assert_eq!((run.code, &*run.err), (Some(0), ""));
+    assert!(run.out.ends_with(&format!(" 127.0.0.1 {}\n", desk.server.port)), "{}", run.out);
+    assert_eq!((bastion.connections(), desk.server.connections()), (1, 1));
+    let offered = bastion.log().matches("userauth-request").count();
+    assert_eq!(offered, 3, "none, the question whether the key would do, and the key");
+
+    // The same host as tunnel, by its name, for the API and for the machine behind it.
+    let tunnel: Vec<_> = unsaid.iter().copied().chain([("FLEETCTL_TUNNEL", "bastion")]).collect();
+    let run = desk.type_into(&command, "", &tunnel).await;
+    assert_eq!((run.code, &*run.err), (Some(0), ""));
+    assert_eq!((bastion.connections(), desk.server.connections()), (2, 2));
+
+    // Flags win over all of it, but for the login of a jump host.
+    for (flag, why) in [
+        ("--ssh-username=nobody-here", " as nobody-here through jump host bastion; tried "),
+        ("--ssh-identity=/nowhere/key", "key file /nowhere/key: no such file or directory"),
+        ("--ssh-port=1", "ssh: rejected: connect failed"),
+    ] {
+        let run = desk.type_into(&["ssh", flag, "j1", "true"], "", &unsaid).await;
+        assert!(run.code == Some(1) && run.err.contains(why), "{flag}: {}", run.err);
+    }
+    let (empty, more) = (desk.home.path().join("empty"), desk.home.path().join("more"));
+    fs::write(&empty, "").unwrap();
+    fs::write(&more, &known).unwrap();
+    for (file, code) in [(&empty, 1), (&more, 0)] {
+        let flag = format!("--known-hosts-file={}", file.display());
+        let run = desk.type_into(&["ssh", &flag, "j1", "true"], "no\n", &unsaid).await;
+        let asked = run.err.contains("continue connecting (yes/no)? ");
+        assert_eq!((run.code, asked), (Some(code), code == 1), "{}", run.err);
+    }
+}
+
+#[tokio::test]
 async fn known_hosts_that_never_end_take_no_longer_than_the_limit() {
     let desk = Desk::new().await;
     let fifo = desk.home.path().join("fifo");
