@@ -13,12 +13,22 @@ use super::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a host may send on a channel before it hears that something was taken: the library's own.
+const WINDOW: u64 = 2 << 20;
+
 /// The process whose number is in `file`.
 async fn pid(file: &Path) -> Pid {
     let pid = eventually("the command runs", PATIENCE, async || {
         fs::read_to_string(file).ok()?.trim().parse::<i32>().ok()
     });
     Pid::from_raw(pid.await).unwrap()
+}
+
+/// How much it has written.
+fn written(pid: Pid) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", pid.as_raw_nonzero())).unwrap();
+    let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.unwrap().parse().unwrap()
 }
 
 async fn gone(pid: Pid) {
@@ -68,8 +78,11 @@ async fn a_signal_gets_through_while_output_waits_to_be_taken() {
     let mut local = Local::new(stdin, stdout, stderr, script);
     let interrupting = async {
         let pid = pid(&file).await;
-        // All that fits anywhere is under way by then.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        eventually("more is under way than the host may send", PATIENCE, async || {
+            let written = written(pid);
+            if written > WINDOW { Ok(()) } else { Err(written) }
+        })
+        .await;
         events.send(Event::Stop(Stop::Terminate)).await.unwrap();
         pid
     };
