@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -167,7 +168,8 @@ impl Laptop {
         let cgroup = format!("{}-agent", self.cgroup);
         self.agent = Some(self.sandbox.launch(&cgroup, &command, &self.log())?);
         eventually("the agent listens", SOON, || {
-            ensure!(self.socket().exists(), "no socket yet");
+            // Its socket is there before it listens.
+            UnixStream::connect(self.socket())?;
             Ok(())
         })?;
         for key in keys {
