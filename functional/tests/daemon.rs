@@ -229,6 +229,19 @@ fn a_reload_works_while_etcd_is_away_and_before_it_ever_came() -> Result<()> {
         })?;
         assert_eq!(h1.active("a.service")?, unit);
 
+        // Another ttl wants a lease that can't be had. The machine was present by another: a
+        // stop takes its units along.
+        lab.etcd().stop()?;
+        configure(h1, &[("agent_ttl", "6s")])?;
+        hup(h1)?;
+        logged(h1, "Restarting server components", 2)?;
+        h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
+        h1.not_active("a.service")?;
+        lab.etcd().start()?;
+        h1.run(&["systemctl", "start", "fleet.socket", "fleet.service"])?;
+        serves(h1)?;
+        eventually("the unit is back", SOON, || h1.active("a.service"))?;
+
         // Started without etcd: active, with an API that says so, and up as soon as etcd is.
         h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
         lab.etcd().stop()?;
@@ -241,7 +254,7 @@ fn a_reload_works_while_etcd_is_away_and_before_it_ever_came() -> Result<()> {
         };
         throughout("it says 503", Duration::from_secs(2), unavailable)?;
         hup(h1)?;
-        logged(h1, "Restarting server components", 2)?;
+        logged(h1, "Restarting server components", 3)?;
         unavailable()?;
         logged(h1, "Server register machine failed: ", 2)?;
         lab.etcd().start()?;

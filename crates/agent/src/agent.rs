@@ -31,7 +31,7 @@ pub struct Config {
     /// The address to publish, as it is now, where that isn't configured.
     pub address: Option<watch::Receiver<String>>,
     /// The presence that an agent before this one held in the same process, to be taken over
-    /// by a beat.
+    /// by a beat, or by a registration where it has another ttl.
     pub presence: Option<Presence>,
     /// How long it may be silent before it counts as gone (`agent_ttl`).
     pub ttl: Duration,

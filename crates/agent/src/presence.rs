@@ -76,6 +76,8 @@ pub(crate) struct Keeper {
     /// What the registry has of us, as far as we know.
     published: Option<MachineRecord>,
     ttl: Duration,
+    /// The presence held has a lease of another ttl: a beat isn't enough.
+    outdated: bool,
     current: watch::Sender<Option<Presence>>,
     contact: watch::Sender<Option<Contact>>,
     handle: PresenceHandle,
@@ -107,8 +109,18 @@ impl Keeper {
             check: Arc::default(),
             gone: Arc::default(),
         };
-        let (address, published) = (None, None);
-        Self { registry, machine, record, address, published, ttl, current, contact, handle }
+        Self {
+            registry,
+            machine,
+            record,
+            address: None,
+            published: None,
+            ttl,
+            outdated: false,
+            current,
+            contact,
+            handle,
+        }
     }
 
     /// One that publishes `address` as it changes.
@@ -117,9 +129,12 @@ impl Keeper {
     }
 
     /// One that goes on with the `presence` of a predecessor in this process, if there was one.
+    /// Where that has another ttl the machine is registered anew, by its nonce; until then it is
+    /// present by what it had.
     pub(crate) fn taking_over(self, presence: Option<Presence>) -> Self {
+        let outdated = presence.as_ref().is_some_and(|held| held.ttl != self.ttl);
         self.current.send_replace(presence);
-        self
+        Self { outdated, ..self }
     }
 
     pub(crate) fn handle(&self) -> PresenceHandle {
@@ -214,7 +229,7 @@ impl Keeper {
         if let Some(address) = &self.address {
             self.record.public_ip = address.borrow().clone();
         }
-        let held = self.current.borrow().clone();
+        let held = self.current.borrow().clone().filter(|_| !self.outdated);
         if let Some(presence) = held {
             match self.beat(&presence).await {
                 Ok(()) => {
@@ -229,6 +244,7 @@ impl Keeper {
         }
         let presence = self.registry.register(&self.machine, &self.record, self.ttl).await?;
         self.published = Some(self.record.clone());
+        self.outdated = false;
         self.current.send_replace(Some(presence));
         self.note(Present::Registered);
         Ok(Present::Registered)

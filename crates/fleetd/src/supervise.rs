@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, DumpHandle};
 use fleet_api::Switch;
-use fleet_registry::{Presence, Registry};
+use fleet_registry::Registry;
 use tokio::{
     task::{JoinError, JoinSet},
     time,
@@ -117,7 +117,9 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
             match self.attend(&mut running).await {
                 Ok(Next::Reload(config, registry)) => {
                     info!("Restarting server components");
-                    let presence = self.stop_to_go_on(running, &config).await?;
+                    let agent = running.stopped().await?;
+                    let presence =
+                        agent.and_then(|agent| agent.presence().current.borrow().clone());
                     (self.config, self.registry) = (*config, registry);
                     parts = self.base.parts(&self.config, &self.registry, presence);
                     self.switch.set(Arc::clone(&parts.api));
@@ -183,18 +185,6 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         self.verbosity.set(config.debug);
         notify::reloading();
         Some((config, registry))
-    }
-
-    /// Stops what runs, units untouched, and returns the presence that is to be kept. Another
-    /// agent_ttl means another lease: the machine is registered anew, by its nonce.
-    async fn stop_to_go_on(
-        &self,
-        running: Running,
-        config: &Config,
-    ) -> Result<Option<Presence>, Fatal> {
-        let agent = running.stopped().await?;
-        let presence = agent.and_then(|agent| agent.presence().current.borrow().clone());
-        Ok(presence.filter(|_| config.agent_ttl == self.config.agent_ttl))
     }
 
     /// Takes this machine out of the cluster.

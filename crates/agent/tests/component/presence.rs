@@ -88,6 +88,22 @@ async fn an_outage_ends_the_run_after_a_third_of_the_ttl_and_a_beat_begins_it_ag
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_successor_in_the_same_process_gets_a_lease_of_its_own_ttl() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let stop = CancellationToken::new();
+    let held = host.agent(&cluster).register(&stop).await.unwrap();
+    for (ttl, keeps) in [(TTL, true), (TTL * 2, false)] {
+        let mut successor = host.agent_with(&cluster, |config| {
+            (config.presence, config.ttl) = (Some(held.clone()), ttl);
+        });
+        let got = successor.register(&stop).await.unwrap();
+        assert_eq!((got.ttl, got.created), (ttl, held.created), "its entry never went");
+        assert_eq!(got.lease == held.lease, keeps);
+        assert_eq!(successor.register(&stop).await, Some(got), "a beat is enough then");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_outage_ends_nothing() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let mut daemon = host.boot(&cluster).await;

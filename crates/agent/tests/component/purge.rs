@@ -84,6 +84,26 @@ async fn a_machine_that_was_never_present_purges_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_successor_in_the_same_process_purges_whether_it_has_registered_anew_or_not() {
+    for (available, ttl) in [(false, TTL), (false, TTL * 2), (true, TTL * 2)] {
+        let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+        let daemon = host.boot(&cluster).await;
+        cluster.launch("a.service", RUNS).await;
+        cluster.shows("a.service", "active", Launched).await;
+        let presence = daemon.stop().await.presence().current.borrow().clone();
+        let mut successor = host.agent_with(&cluster, |config| {
+            (config.presence, config.ttl) = (presence, ttl);
+        });
+        cluster.store.set_available(available);
+        assert_eq!(successor.purge().await, BTreeSet::new());
+        assert_eq!(host.manager.state_of(&name("a.service")).load, "not-found");
+        cluster.store.set_available(true);
+        let present = cluster.registry.machine(&"m1".parse().unwrap()).await.unwrap();
+        assert_eq!(present.is_none(), available, "{ttl:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_machine_that_leaves_leaves_its_units_alone() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let daemon = host.boot(&cluster).await;
