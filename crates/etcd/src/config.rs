@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Endpoint;
+
+use crate::tls::{InvalidTls, Tls};
 
 /// How long a connection is silent before it is pinged.
 ///
@@ -46,24 +48,6 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Certificates, each the content of a PEM file.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// The authorities that members are verified against; the system's when `None`.
-    pub ca: Option<Vec<u8>>,
-    /// The client's certificate and its key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("ca", &self.ca.is_some())
-            .field("identity", &self.identity.is_some())
-            .finish()
-    }
-}
-
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -76,9 +60,9 @@ pub enum ConfigError {
     /// An endpoint is a URL of another kind.
     #[error("etcd endpoint {0:?} is neither http://host:port nor https://host:port")]
     UnknownScheme(String),
-    /// The authorities' file holds no certificate: nobody could be verified.
-    #[error("no certificate found among the etcd authorities")]
-    NoCertificate,
+    /// Something is wrong with the certificates.
+    #[error(transparent)]
+    Tls(#[from] InvalidTls),
     /// The certificates can't be used.
     #[error("can't use the certificates for etcd endpoint {0:?}")]
     Certificates(String, #[source] tonic::transport::Error),
@@ -111,26 +95,6 @@ impl EtcdConfig {
             _ => Err(ConfigError::UnknownScheme(url.to_owned())),
         }
     }
-}
-
-impl Tls {
-    /// Members are always verified: against the given authorities alone, else the system's.
-    fn client_config(&self) -> Result<ClientTlsConfig, ConfigError> {
-        let config = match &self.ca {
-            None => ClientTlsConfig::new().with_native_roots(),
-            Some(pem) if !holds_certificate(pem) => return Err(ConfigError::NoCertificate),
-            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-        };
-        Ok(match &self.identity {
-            None => config,
-            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
-        })
-    }
-}
-
-fn holds_certificate(pem: &[u8]) -> bool {
-    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    pem.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
 #[cfg(test)]
@@ -167,17 +131,10 @@ mod tests {
 
     #[test]
     fn certificates_are_checked_where_they_are_used() {
-        let garbage = || Some(b"garbage".to_vec());
-        let broken = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_vec();
-        let https = &["https://127.0.0.1:2379"];
-
-        let tls = Tls { ca: garbage(), identity: None };
-        assert!(matches!(error(https, tls.clone()), ConfigError::NoCertificate));
-        assert!(config(&["http://127.0.0.1:2379"], tls).endpoints().is_ok());
-        let tls = Tls { ca: Some(broken), identity: None };
-        assert!(matches!(error(https, tls), ConfigError::Certificates(..)));
-        let tls = Tls { ca: None, identity: Some((b"no".to_vec(), b"pair".to_vec())) };
-        assert!(matches!(error(https, tls), ConfigError::Certificates(..)));
+        let tls = Tls { ca: Some(b"garbage".to_vec()), identity: None };
+        assert!(config(&["http://127.0.0.1:2379"], tls.clone()).endpoints().is_ok());
+        let refused = error(&["https://127.0.0.1:2379"], tls);
+        assert!(matches!(refused, ConfigError::Tls(InvalidTls::NoAuthority)), "{refused:?}");
     }
 
     #[test]

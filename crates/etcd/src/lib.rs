@@ -17,8 +17,10 @@ mod dial;
 mod failure;
 mod link;
 mod store;
+mod tls;
 mod watch;
 
-pub use config::{ConfigError, EtcdConfig, Login, Tls};
+pub use config::{ConfigError, EtcdConfig, Login};
 pub use dial::{Dial, Stream};
 pub use store::EtcdStore;
+pub use tls::{InvalidTls, Tls};
