@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fleet_core::error_text::plain;
+
 /// The runtime directory is this process's for as long as this lives, however it ends.
 #[derive(Debug)]
 pub(crate) struct Alone {
@@ -18,7 +20,7 @@ pub(crate) struct Alone {
 pub(crate) enum NotAlone {
     #[error("another fleetd is using {}: stop it, or set another runtime_directory", .0.display())]
     Taken(PathBuf),
-    #[error("lock {}: {source}", .path.display())]
+    #[error("lock {}: {}", .path.display(), plain(.source))]
     Unusable { path: PathBuf, source: io::Error },
 }
 
@@ -60,6 +62,6 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_made_is_named() {
         let error = Alone::in_directory(Path::new("/dev/null/fleet")).unwrap_err().to_string();
-        assert!(error.starts_with("lock /dev/null/fleet/lock: "), "{error}");
+        assert_eq!(error, "lock /dev/null/fleet/lock: not a directory");
     }
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
-use fleet_core::MachineId;
+use fleet_core::{MachineId, error_text::chain};
 use fleet_engine::{Engine, Explainer};
 use fleet_etcd::{EtcdConfig, EtcdStore, Login};
 use fleet_registry::{Capabilities, MachineRecord, Presence, Registry};
@@ -38,7 +38,7 @@ pub(crate) enum BuildError {
     Systemd(#[from] ConnectError),
     #[error(transparent)]
     Identity(#[from] NoMachineId),
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Etcd(#[from] fleet_etcd::ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -186,11 +186,10 @@ fn lease(agent_ttl: Duration) -> Duration {
 
 fn etcd(config: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
     info!("using etcd at {}", config.servers.join(", "));
-    let tls = config.tls.clone().unwrap_or_default();
     Ok(Arc::new(EtcdStore::connect(EtcdConfig {
         endpoints: config.servers.clone(),
         login: config.user.clone().map(|(user, password)| Login { user, password }),
-        tls: fleet_etcd::Tls { ca: tls.ca, identity: tls.client },
+        tls: config.tls.clone(),
         request_timeout: config.request_timeout,
     })?))
 }

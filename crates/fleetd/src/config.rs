@@ -8,6 +8,7 @@ mod value;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use fleet_core::error_text::plain;
+use fleet_etcd::{InvalidTls, Tls};
 use fleet_registry::Keys;
 
 pub(crate) use source::{ConfigError, Layers, load};
@@ -101,17 +102,10 @@ impl Config {
 pub(crate) struct Etcd {
     pub(crate) servers: Vec<String>,
     pub(crate) user: Option<(String, String)>,
-    pub(crate) tls: Option<Tls>,
+    /// Read and checked, whether an endpoint is https or not: who names certificates means them.
+    pub(crate) tls: Tls,
     /// The limit of every request.
     pub(crate) request_timeout: Duration,
-}
-
-/// TLS material, PEM, read and checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tls {
-    pub(crate) ca: Option<Vec<u8>>,
-    /// Certificate and key.
-    pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// One address of the API.
@@ -123,7 +117,7 @@ pub(crate) enum Listen {
 
 /// Makes the configuration of its layers. Warnings are for the log.
 pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigError> {
-    let mut warnings = layers.unknown_options();
+    let mut warnings = layers.oddities();
     if layers.flag("enable_grpc", false)? {
         warnings.push("Config option enable_grpc is no longer needed - ignoring".to_owned());
     }
@@ -142,14 +136,14 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
         public_ip: Some(layers.text("public_ip", "")).filter(|ip| !ip.is_empty()),
         metadata,
         agent_ttl: layers.ttl("agent_ttl", "30s")?,
-        units_directory: layers.text("units_directory", UNITS_DIRECTORY).into(),
-        runtime_directory: layers.text("runtime_directory", RUNTIME_DIRECTORY).into(),
+        units_directory: layers.path("units_directory", UNITS_DIRECTORY)?,
+        runtime_directory: layers.path("runtime_directory", RUNTIME_DIRECTORY)?,
         systemd_user: layers.flag("systemd_user", false)?,
         token_limit: layers.with("token_limit", "100", |text| {
             value::parse_int(text)
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|number| *number > 0)
-                .ok_or_else(|| "must be a number from 1 to 65535".to_owned())
+                .ok_or_else(|| format!("invalid value {text:?}: must be a number from 1 to 65535"))
         })?,
         api_listen: listens(layers)?,
         purge_on_shutdown: layers.flag("purge_on_shutdown", true)?,
@@ -197,31 +191,40 @@ fn endpoint(text: &str) -> Result<String, String> {
     Ok(full)
 }
 
-fn tls(layers: &Layers) -> Result<Option<Tls>, ConfigError> {
-    let ca = pem(layers, "etcd_cafile", "certificate")?;
-    let certificate = pem(layers, "etcd_certfile", "certificate")?;
-    let key = pem(layers, "etcd_keyfile", "key")?;
-    let client = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
+fn tls(layers: &Layers) -> Result<Tls, ConfigError> {
+    let ca = content(layers, "etcd_cafile")?;
+    let certificate = content(layers, "etcd_certfile")?;
+    let key = content(layers, "etcd_keyfile")?;
+    let identity = match (certificate, key) {
         (None, None) => None,
-        (Some(_), None) => return Err(layers.missing("etcd_keyfile", "key")),
-        (None, Some(_)) => return Err(layers.missing("etcd_certfile", "certificate")),
+        // What is missing is found missing.
+        (certificate, key) => Some((certificate.unwrap_or_default(), key.unwrap_or_default())),
     };
-    Ok((ca.is_some() || client.is_some()).then_some(Tls { ca, client }))
+    let tls = Tls { ca, identity };
+    tls.check().map_err(|error| unusable(layers, &error))?;
+    Ok(tls)
 }
 
-/// Reads a PEM file, if the option names one.
-fn pem(layers: &Layers, option: &str, kind: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+/// Names the option, and the file, that certificates which can't be used come from.
+fn unusable(layers: &Layers, error: &InvalidTls) -> ConfigError {
+    let option = match error {
+        InvalidTls::NoAuthority | InvalidTls::Authority(_) => "etcd_cafile",
+        InvalidTls::NoCertificate | InvalidTls::Certificate(_) => "etcd_certfile",
+        InvalidTls::NoKey | InvalidTls::Mismatch => "etcd_keyfile",
+    };
+    let path = layers.text(option, "");
+    let file = if path.is_empty() { path } else { format!(" ({path})") };
+    layers.invalid(option, format!("{error}{file}"))
+}
+
+/// Reads a file, if the option names one.
+fn content(layers: &Layers, option: &str) -> Result<Option<Vec<u8>>, ConfigError> {
     let path = layers.text(option, "");
     if path.is_empty() {
         return Ok(None);
     }
     let content = std::fs::read(&path)
         .map_err(|error| layers.invalid(option, format!("open {path}: {}", plain(&error))))?;
-    if !content.windows(11).any(|window| window == b"-----BEGIN ") {
-        let reason = format!("tls: failed to find any PEM data in {kind} input ({path})");
-        return Err(layers.invalid(option, reason));
-    }
     Ok(Some(content))
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use fleet_api::Listener;
+use fleet_core::error_text::plain;
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{info, warn};
@@ -22,11 +23,11 @@ const SOCKET_MODE: u32 = 0o660;
 /// A socket that can't be bound.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    #[error("listen unix {path}: {source}")]
+    #[error("listen unix {path}: {}", plain(.source))]
     Unix { path: String, source: io::Error },
     #[error("listen unix {0}: another process is serving this socket")]
     Busy(String),
-    #[error("listen tcp {address}: {source}")]
+    #[error("listen tcp {address}: {}", plain(.source))]
     Tcp { address: String, source: io::Error },
 }
 
@@ -123,7 +124,7 @@ mod tests {
         let path = folder.path().join("fleet.sock");
         fs::write(&path, "precious").unwrap();
         let error = listeners(&[Listen::Unix(path.clone())]).await.unwrap_err().to_string();
-        assert!(error.contains("fleet.sock"), "{error}");
+        assert_eq!(error, format!("listen unix {}: address already in use", path.display()));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

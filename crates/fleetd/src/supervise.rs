@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, DumpHandle};
 use fleet_api::Switch;
+use fleet_core::error_text::chain;
 use fleet_registry::Registry;
 use tokio::{
     task::{JoinError, JoinSet},
@@ -171,16 +172,17 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
     /// Reads the configuration again, and makes of it what could still fail. `None` when it can't
     /// be used: all stays as it is (`fleetd.md` 8.2).
     fn read_again(&self) -> Option<(Config, Registry)> {
-        let kept = |error: &dyn std::fmt::Display| {
+        let kept = |error: String| {
             error!("Reloading configuration failed, keeping the old one: {error}");
         };
-        let config = self.source.read_again(&self.config).map_err(|error| kept(&error)).ok()?;
+        let config = self.source.read_again(&self.config);
+        let config = config.map_err(|error| kept(error.to_string())).ok()?;
         // What is kept in memory would be lost with its store.
         let stays = self.source.keeping() == Keeping::Memory || config.etcd == self.config.etcd;
         let registry = if stays {
             self.registry.clone()
         } else {
-            self.base.registry(&config).map_err(|error| kept(&error)).ok()?
+            self.base.registry(&config).map_err(|error| kept(chain(&error))).ok()?
         };
         self.verbosity.set(config.debug);
         notify::reloading();

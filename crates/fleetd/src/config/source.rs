@@ -50,7 +50,7 @@ pub(crate) enum ConfigError {
     NoFile { path: PathBuf, source: io::Error },
     #[error("Provided config {} is a directory, not a file", .0.display())]
     Directory(PathBuf),
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {}", .path.display(), plain(.source))]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: {source}", .path.display())]
     Syntax { path: PathBuf, source: IniError },
@@ -63,6 +63,8 @@ pub(crate) enum ConfigError {
 pub(crate) struct Layers {
     /// What was used, for the log (`fleetd.md` 2.1).
     pub(crate) source: String,
+    /// What is to be said of a file that isn't UTF-8.
+    encoding: Option<String>,
     values: BTreeMap<String, Raw>,
 }
 
@@ -86,14 +88,14 @@ pub(crate) fn load(
             let source = format!("Using default config file {DEFAULT_FILE}");
             // A directory there reads as empty, as it always did.
             if default.is_dir() {
-                Layers { source, values: BTreeMap::new() }
+                Layers { source, ..Layers::default() }
             } else {
                 Layers::of_file(default, source)?
             }
         }
         None => {
             let source = "No provided or default config file found - proceeding without".to_owned();
-            Layers { source, values: BTreeMap::new() }
+            Layers { source, ..Layers::default() }
         }
     };
     layers.values.extend(Layers::of_environment(environment).values);
@@ -102,15 +104,22 @@ pub(crate) fn load(
 
 impl Layers {
     fn of_file(path: &Path, source: String) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
+        let content = std::fs::read(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let encoding = std::str::from_utf8(&content).err().map(|error| {
+            let before = &content[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let path = path.display();
+            format!("{path} line {line} is not UTF-8, what can't be read is replaced")
+        });
+        let text = String::from_utf8_lossy(&content);
         let options = ini::parse(&text)
             .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
         let values = options.into_iter().map(|(option, setting)| {
             let origin = Origin::File(path.to_owned(), setting.line);
             (option, Raw { value: setting.value, origin })
         });
-        Ok(Self { source, values: values.collect() })
+        Ok(Self { source, encoding, values: values.collect() })
     }
 
     /// What the environment sets.
@@ -121,7 +130,7 @@ impl Layers {
             Some((option.to_owned(), Raw { value, origin: Origin::Environment(variable) }))
         };
         let values = OPTIONS.into_iter().filter_map(set).collect();
-        Self { source: String::new(), values }
+        Self { values, ..Self::default() }
     }
 
     /// Sets an option that nothing else sets.
@@ -129,14 +138,13 @@ impl Layers {
         self.values.entry(option.to_owned()).or_insert(Raw { value, origin: Origin::Default });
     }
 
-    /// A line for every option that fleetd doesn't know.
-    pub(crate) fn unknown_options(&self) -> Vec<String> {
+    /// A line for a file in another encoding, and for every option that fleetd doesn't know.
+    pub(crate) fn oddities(&self) -> Vec<String> {
         let unknown = self.values.iter().filter(|(option, _)| !OPTIONS.contains(&option.as_str()));
-        unknown
-            .map(|(option, raw)| {
-                format!("unknown config option {option:?} in {} - ignoring", raw.origin)
-            })
-            .collect()
+        let unknown = unknown.map(|(option, raw)| {
+            format!("unknown config option {option:?} in {} - ignoring", raw.origin)
+        });
+        self.encoding.iter().cloned().chain(unknown).collect()
     }
 
     fn raw(&self, option: &str, default: &str) -> Raw {
@@ -163,15 +171,18 @@ impl Layers {
         ConfigError::Invalid { option: option.to_owned(), origin, reason }
     }
 
-    /// One of a TLS pair is missing.
-    pub(crate) fn missing(&self, option: &str, kind: &str) -> ConfigError {
-        self.invalid(option, format!("tls: failed to find any PEM data in {kind} input"))
-    }
-
     pub(crate) fn flag(&self, option: &str, default: bool) -> Result<bool, ConfigError> {
         self.with(option, if default { "true" } else { "false" }, |text| {
             value::parse_bool(text)
                 .ok_or_else(|| format!("invalid value {text:?}: must be true or false"))
+        })
+    }
+
+    pub(crate) fn path(&self, option: &str, default: &str) -> Result<PathBuf, ConfigError> {
+        self.with(option, default, |text| match text {
+            // Taken for a path it would be whatever folder fleetd was started in.
+            "" => Err(format!("invalid value {text:?}: must be a path")),
+            path => Ok(path.into()),
         })
     }
 

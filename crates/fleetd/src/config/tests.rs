@@ -1,5 +1,7 @@
 use std::{fs, path::Path};
 
+use rcgen::CertifiedKey;
+
 use super::*;
 
 fn from_file(text: &str, environment: &[(&str, &str)]) -> Result<(Config, Vec<String>), String> {
@@ -27,7 +29,11 @@ fn nothing_set_gives_the_defaults() {
     assert_eq!(config.token_limit, 100);
     assert_eq!(config.api_listen, [Listen::Unix("/var/run/fleet.sock".into())]);
     assert!(config.purge_on_shutdown && !config.debug && !config.disable_engine);
-    assert!(config.etcd.tls.is_none() && config.etcd.user.is_none() && config.public_ip.is_none());
+    assert!(
+        config.etcd.tls == Tls::default()
+            && config.etcd.user.is_none()
+            && config.public_ip.is_none()
+    );
 }
 
 #[test]
@@ -48,6 +54,18 @@ fn environment_wins_over_file_option_by_option() {
 fn unknown_options_are_reported_with_their_place() {
     let (_, warnings) = from_file("verbosity=1\nagent_tll=10s\n", &[]).unwrap();
     assert_eq!(warnings, ["unknown config option \"agent_tll\" in CONF line 2 - ignoring"]);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_read_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fleet.conf");
+    fs::write(&path, b"token_limit=7\n# f\xfcr den Rest\nmetadata=a=\xfc\n").unwrap();
+    let layers = load(Some(&path), &|_| None).unwrap();
+    let (config, warnings) = build(&layers).unwrap();
+    assert_eq!((config.token_limit, config.metadata["a"].as_str()), (7, "\u{fffd}"));
+    let said = format!("{} line 2 is not UTF-8, what can't be read is replaced", path.display());
+    assert_eq!(warnings, [said]);
 }
 
 #[test]
@@ -87,7 +105,17 @@ fn a_bad_value_names_option_value_and_source() {
         (
             "token_limit=65536",
             &[],
-            "must be a number from 1 to 65535 (option token_limit in CONF line 1)",
+            "invalid value \"65536\": must be a number from 1 to 65535 (option token_limit in CONF line 1)",
+        ),
+        (
+            "units_directory=",
+            &[],
+            "invalid value \"\": must be a path (option units_directory in CONF line 1)",
+        ),
+        (
+            "",
+            &[("FLEET_RUNTIME_DIRECTORY", "")],
+            "invalid value \"\": must be a path (option runtime_directory in environment variable FLEET_RUNTIME_DIRECTORY)",
         ),
         (
             "etcd_servers=ftp://a:1",
@@ -102,7 +130,7 @@ fn a_bad_value_names_option_value_and_source() {
         (
             "etcd_cafile=/dev/null",
             &[],
-            "tls: failed to find any PEM data in certificate input (/dev/null) (option etcd_cafile in CONF line 1)",
+            "tls: failed to find any certificate in CA input (/dev/null) (option etcd_cafile in CONF line 1)",
         ),
         (
             "api_listen=unix://x",
@@ -116,15 +144,42 @@ fn a_bad_value_names_option_value_and_source() {
 }
 
 #[test]
-fn half_a_key_pair_is_refused() {
+fn certificates_that_can_not_be_used_name_option_and_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("cert.pem");
-    fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
-    let error = from_file(&format!("etcd_certfile={}", path.display()), &[]).unwrap_err();
-    assert!(
-        error.contains("tls: failed to find any PEM data in key input (option etcd_keyfile"),
-        "{error}"
-    );
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["fleet".to_owned()]).unwrap();
+    let stranger = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let (good, key) = (write("good", &cert.pem()), write("key", &signing_key.serialize_pem()));
+    let other = write("other", &stranger);
+    let block = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let bad = write("bad", &(cert.pem() + block));
+    for (text, expected) in [
+        (format!("etcd_cafile={good}\netcd_certfile={good}\netcd_keyfile={key}"), None),
+        (
+            format!("etcd_cafile={bad}"),
+            Some(format!("tls: failed to parse certificate 2 in CA input ({bad}) (option etcd_cafile in CONF line 1)")),
+        ),
+        (
+            format!("etcd_certfile={good}\netcd_keyfile={other}"),
+            Some(format!("tls: private key does not match public key ({other}) (option etcd_keyfile in CONF line 2)")),
+        ),
+        (
+            format!("etcd_certfile={good}"),
+            Some("tls: failed to find any PEM data in key input (option etcd_keyfile in default)".to_owned()),
+        ),
+        (
+            format!("etcd_keyfile={key}"),
+            Some("tls: failed to find any PEM data in certificate input (option etcd_certfile in default)".to_owned()),
+        ),
+    ] {
+        let expected = expected.map(|reason| format!("Failed creating Server: {reason}"));
+        assert_eq!(from_file(&text, &[]).err(), expected, "{text}");
+    }
 }
 
 #[test]
