@@ -1,7 +1,7 @@
 //! The machine's primary address, for when none is configured (`fleetd.md` 5).
 //!
-//! The kernel's table of routes is read from `/proc`: the main table, IPv4, in the kernel's order.
-//! IPv6 routes needn't be read, as only IPv4 addresses count.
+//! The kernel's tables of routes are read from `/proc`: IPv4, then IPv6, in the kernel's order. Only
+//! IPv4 addresses count, but the interface that has one may have its default route for IPv6 alone.
 
 use std::net::Ipv4Addr;
 
@@ -9,6 +9,7 @@ use nix::ifaddrs::getifaddrs;
 use tracing::debug;
 
 const ROUTES: &str = "/proc/net/route";
+const ROUTES_IPV6: &str = "/proc/net/ipv6_route";
 
 // The flags of a route that is up, and of one that refuses: `RTF_UP`, `RTF_REJECT`.
 const UP: u32 = 0x0001;
@@ -16,8 +17,8 @@ const REJECT: u32 = 0x0200;
 
 /// The first usable address of the first default route that has one; empty when there is none.
 pub(crate) fn primary() -> String {
-    let routes = std::fs::read_to_string(ROUTES).unwrap_or_default();
-    let found = find(&routes, &addresses());
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let found = find(&read(ROUTES), &read(ROUTES_IPV6), &addresses());
     if found.is_none() {
         debug!("no default route with an IPv4 address, publishing none");
     }
@@ -29,14 +30,21 @@ fn addresses() -> Vec<(String, Ipv4Addr)> {
     let all = getifaddrs().inspect_err(|error| debug!(%error, "interfaces can't be listed"));
     let ipv4 = |found: nix::ifaddrs::InterfaceAddress| {
         let address = found.address?.as_sockaddr_in()?.ip();
-        Some((found.interface_name, address))
+        Some((interface_of(&found.interface_name).to_owned(), address))
     };
     all.into_iter().flatten().filter_map(ipv4).collect()
 }
 
-/// Picks the address, given the kernel's table and the addresses of interfaces.
-fn find(routes: &str, addresses: &[(String, Ipv4Addr)]) -> Option<Ipv4Addr> {
-    routes.lines().skip(1).filter_map(default_interface).find_map(|interface| {
+/// The interface of an address that has a label in place of its name, such as `eth0:1`.
+fn interface_of(label: &str) -> &str {
+    label.split_once(':').map_or(label, |(interface, _)| interface)
+}
+
+/// Picks the address, given the kernel's tables and the addresses of interfaces.
+fn find(routes: &str, routes_ipv6: &str, addresses: &[(String, Ipv4Addr)]) -> Option<Ipv4Addr> {
+    let ipv4 = routes.lines().skip(1).filter_map(default_interface);
+    let ipv6 = routes_ipv6.lines().filter_map(default_interface_ipv6);
+    ipv4.chain(ipv6).find_map(|interface| {
         let of_interface = addresses.iter().filter(|(name, _)| name == interface);
         of_interface.map(|(_, address)| *address).find(is_global_unicast)
     })
@@ -48,9 +56,25 @@ fn default_interface(route: &str) -> Option<&str> {
     let &[interface, destination, _, flags, _, _, _, mask, ..] = columns.as_slice() else {
         return None;
     };
-    let flags = u32::from_str_radix(flags, 16).ok()?;
     let is_default = destination == "00000000" && mask == "00000000";
-    (is_default && flags & UP != 0 && flags & REJECT == 0).then_some(interface)
+    (is_default && is_usable(flags)).then_some(interface)
+}
+
+/// The same of a line of the table for IPv6, which has no heading and its columns elsewhere.
+fn default_interface_ipv6(route: &str) -> Option<&str> {
+    let columns: Vec<&str> = route.split_ascii_whitespace().collect();
+    let &[destination, bits, _, from_bits, _, _, _, _, flags, interface] = columns.as_slice()
+    else {
+        return None;
+    };
+    let is_default = destination.bytes().all(|digit| digit == b'0') && bits == "00";
+    (is_default && from_bits == "00" && is_usable(flags)).then_some(interface)
+}
+
+/// Whether a route with these flags is up and leads somewhere.
+fn is_usable(flags: &str) -> bool {
+    let flags = u32::from_str_radix(flags, 16);
+    flags.is_ok_and(|flags| flags & UP != 0 && flags & REJECT == 0)
 }
 
 /// As Go has it: private ranges are fine.
@@ -106,10 +130,51 @@ mod tests {
             (local, None),
             ("rubbish\n".to_owned(), None),
         ] {
-            let found = find(&format!("{HEAD}{table}"), &addresses);
+            let found = find(&format!("{HEAD}{table}"), "", &addresses);
             assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{table}");
         }
-        assert_eq!(find("", &addresses), None);
+        assert_eq!(find("", "", &addresses), None);
+    }
+
+    fn ipv6_route(destination: &str, bits: &str, flags: &str, interface: &str) -> String {
+        let (zero, gateway) = ("0".repeat(32), "fe80000000000000021122fffe334455");
+        format!(
+            "{destination} {bits} {zero} 00 {gateway} 00000400 00000001 00000000 {flags} {interface:>8}\n"
+        )
+    }
+
+    #[test]
+    fn a_default_route_may_be_ipv6_only() {
+        let addresses = [on("eth0", "198.18.0.11"), on("eth1", "198.18.1.11")];
+        let (any, net) = ("0".repeat(32), "20010db8000000000000000000000000");
+        let via_eth1 = ipv6_route(&any, "00", "00450003", "eth1");
+        for (ipv4, ipv6, expected) in [
+            (String::new(), via_eth1.clone(), Some("198.18.1.11")),
+            (via("eth0"), via_eth1.clone(), Some("198.18.0.11")),
+            (via("tun0"), via_eth1.clone(), Some("198.18.1.11")),
+            (
+                String::new(),
+                ipv6_route(net, "40", "00000001", "eth0") + &via_eth1,
+                Some("198.18.1.11"),
+            ),
+            (
+                String::new(),
+                ipv6_route(&any, "00", "00200200", "eth0") + &via_eth1,
+                Some("198.18.1.11"),
+            ),
+            (String::new(), ipv6_route(&any, "01", "00000001", "eth0"), None),
+            (String::new(), "rubbish\n".to_owned(), None),
+        ] {
+            let found = find(&format!("{HEAD}{ipv4}"), &ipv6, &addresses);
+            assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{ipv4}{ipv6}");
+        }
+    }
+
+    #[test]
+    fn a_labelled_address_counts_as_its_interfaces() {
+        for (label, interface) in [("eth0", "eth0"), ("eth0:1", "eth0"), ("host0:a:b", "host0")] {
+            assert_eq!(interface_of(label), interface);
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Log lines: `LEVEL file:line: message key=value`, to stderr, with the journal's priority prefix
 //! when stderr is the journal (`fleetd.md` 4, `spec/README.md` 9).
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::Path,
+};
 
 use tracing::{Event, Level, Subscriber, error, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -32,6 +36,20 @@ impl Verbosity {
 fn targets(debug: bool) -> Targets {
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     Targets::new().with_default(LevelFilter::ERROR).with_target("fleet", level)
+}
+
+/// Whether stderr is the stream that `JOURNAL_STREAM` names: who inherits the variable may have had
+/// its stderr led elsewhere (systemd.exec(5)).
+pub(crate) fn in_journal(journal_stream: Option<&str>) -> bool {
+    is_stream(journal_stream, std::io::stderr().as_fd())
+}
+
+fn is_stream(named: Option<&str>, stream: BorrowedFd<'_>) -> bool {
+    let named = named.and_then(|named| named.split_once(':'));
+    let (Some((device, inode)), Ok(stream)) = (named, nix::sys::stat::fstat(stream)) else {
+        return false;
+    };
+    device.parse() == Ok(stream.st_dev) && inode.parse() == Ok(stream.st_ino)
 }
 
 /// Starts logging at INFO. Panics are logged too, instead of printed.

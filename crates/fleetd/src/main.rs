@@ -50,7 +50,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// Runs the daemon; what ends it is logged at FATAL.
 fn daemon(args: Args) -> ExitCode {
-    let verbosity = logging::start(environment("JOURNAL_STREAM").is_some());
+    let verbosity = logging::start(logging::in_journal(environment("JOURNAL_STREAM").as_deref()));
     info!("Starting fleetd version {VERSION}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {

@@ -8,14 +8,18 @@ use std::{
 /// Runs fleetd with nothing in its environment but `variables`, for cases in which it ends by
 /// itself. The bus it is pointed to isn't there, wherever the test runs.
 fn fleetd(args: &[&str], variables: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fleetd"))
+    command(args, variables).output().unwrap()
+}
+
+fn command(args: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut fleetd = Command::new(env!("CARGO_BIN_EXE_fleetd"));
+    fleetd
         .args(args)
         .env_clear()
         .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system_bus_socket")
         .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap()
+        .envs(variables.iter().copied());
+    fleetd
 }
 
 /// stderr without the place in the source that each log line names.
@@ -179,10 +183,18 @@ fn dev_says_what_it_is() {
 }
 
 #[test]
-fn the_journal_is_told_levels() {
-    let output = fleetd(&["--config", "/nonexist"], &[("JOURNAL_STREAM", "8:1")]);
-    let text = String::from_utf8(output.stderr).unwrap();
-    let levels: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
-    let levels: Vec<_> = levels.iter().map(|(level, _)| *level).collect();
-    assert_eq!(levels, ["<6>INFO", "<2>FATAL"]);
+fn the_journal_is_told_levels_and_nobody_else_is() {
+    use std::os::unix::fs::MetadataExt as _;
+    let levels = |stream: fn(&std::fs::Metadata) -> String| {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let named = stream(&log.as_file().metadata().unwrap());
+        let mut fleetd = command(&["--config", "/nonexist"], &[("JOURNAL_STREAM", &named)]);
+        fleetd.stderr(log.reopen().unwrap()).status().unwrap();
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        let levels = text.lines().filter_map(|line| line.split_once(' '));
+        levels.map(|(level, _)| level.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(levels(|log| format!("{}:{}", log.dev(), log.ino())), ["<6>INFO", "<2>FATAL"]);
+    // It was inherited from a service, say, whose child writes elsewhere.
+    assert_eq!(levels(|log| format!("{}:{}", log.dev(), log.ino() + 1)), ["INFO", "FATAL"]);
 }

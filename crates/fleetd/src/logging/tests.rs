@@ -104,3 +104,21 @@ fn libraries_are_heard_only_when_something_goes_wrong() {
     });
     assert_eq!(lines, ["ERROR tests.rs:N: trouble"]);
 }
+
+#[test]
+fn only_the_stream_that_is_named_is_the_journal() {
+    use std::os::{fd::AsFd as _, unix::fs::MetadataExt as _};
+    let stream = tempfile::tempfile().unwrap();
+    let metadata = stream.metadata().unwrap();
+    let (device, inode) = (metadata.dev(), metadata.ino());
+    for (named, expected) in [
+        (Some(format!("{device}:{inode}")), true),
+        (Some(format!("{device}:{}", inode + 1)), false),
+        (Some(format!("{}:{inode}", device + 1)), false),
+        (Some("8".to_owned()), false),
+        (Some("a:b".to_owned()), false),
+        (None, false),
+    ] {
+        assert_eq!(is_stream(named.as_deref(), stream.as_fd()), expected, "{named:?}");
+    }
+}
