@@ -167,6 +167,7 @@ fn dev_needs_no_etcd_and_no_file() -> Result<()> {
         h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
         lab.etcd().stop()?;
         h1.run(&["rm", "/etc/fleet/fleet.conf"])?;
+        let theirs = h1.run(&["find", "/run/fleet", "-printf", "%p %t\\n"])?;
         h1.run(&["systemd-run", "--quiet", "--unit=dev", "/opt/fleet/fleetd", "--dev"])?;
         eventually("it serves", SOON, || h1.api()?.machines())?;
         h1.fleetctl(&["start", &units::hand_over(h1, "a.service", units::SLEEPER)?])?;
@@ -184,6 +185,8 @@ fn dev_needs_no_etcd_and_no_file() -> Result<()> {
         h1.run(&["systemctl", "stop", "dev.service"])?;
         let log = h1.journal("dev.service", 1000);
         assert!(log.contains("--dev: this fleetd is a cluster of its own"), "{log}");
+        let after = h1.run(&["find", "/run/fleet", "-printf", "%p %t\\n"])?;
+        assert_eq!(after, theirs, "the machine's fleetd finds its files as it left them");
         h1.not_active("a.service")
     })
 }

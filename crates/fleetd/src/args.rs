@@ -34,6 +34,8 @@ pub(crate) enum UsageError {
     NoValue(String),
     #[error("invalid boolean value {value:?} for -{flag}")]
     BadBool { flag: String, value: String },
+    #[error("-dev reads no config file: leave out -config, or set options in the environment")]
+    DevWithConfig,
 }
 
 impl UsageError {
@@ -41,7 +43,10 @@ impl UsageError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::StrayArgument(_) => 1,
-            Self::UnknownFlag(_) | Self::NoValue(_) | Self::BadBool { .. } => 2,
+            Self::UnknownFlag(_)
+            | Self::NoValue(_)
+            | Self::BadBool { .. }
+            | Self::DevWithConfig => 2,
         }
     }
 }
@@ -66,11 +71,15 @@ pub(crate) fn parse(
     let mut version = false;
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
-        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
-            if word == "version" && !version {
-                return Ok(Invocation::Version);
+        let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
+        let Some(flag) = flag.filter(|_| word != "-" && word != "--") else {
+            // Two hyphens end the flags, and are no word themselves.
+            let operand = if word == "--" { words.next() } else { Some(word) };
+            match operand.as_deref() {
+                None => break,
+                Some("version") if !version => return Ok(Invocation::Version),
+                Some(_) => return Err(UsageError::StrayArgument(program.to_owned())),
             }
-            return Err(UsageError::StrayArgument(program.to_owned()));
         };
         let (name, value) = match flag.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -79,8 +88,8 @@ pub(crate) fn parse(
         match name {
             "config" => {
                 let value = value.map(str::to_owned).or_else(|| words.next());
-                args.config =
-                    Some(value.ok_or_else(|| UsageError::NoValue(name.to_owned()))?.into());
+                let value = value.ok_or_else(|| UsageError::NoValue(name.to_owned()))?;
+                args.config = Some(value).filter(|path| !path.is_empty()).map(PathBuf::from);
             }
             "version" => version = switch(name, value)?,
             "dev" => args.dev = switch(name, value)?,
@@ -88,7 +97,11 @@ pub(crate) fn parse(
             _ => return Err(UsageError::UnknownFlag(name.to_owned())),
         }
     }
-    Ok(if version { Invocation::Version } else { Invocation::Run(args) })
+    match args {
+        _ if version => Ok(Invocation::Version),
+        Args { config: Some(_), dev: true } => Err(UsageError::DevWithConfig),
+        args => Ok(Invocation::Run(args)),
+    }
 }
 
 fn switch(name: &str, value: Option<&str>) -> Result<bool, UsageError> {
@@ -114,14 +127,19 @@ mod tests {
         for line in ["-config /c", "--config /c", "-config=/c", "--config=/c"] {
             assert_eq!(parsed(line), Ok(config("/c")), "{line}");
         }
-        for line in ["-version", "--version", "--version=true", "version", "version foo"] {
+        for line in
+            ["-version", "--version", "--version=true", "version", "version foo", "-- version"]
+        {
             assert_eq!(parsed(line), Ok(Invocation::Version), "{line}");
         }
         for line in ["-h", "-help", "--help"] {
             assert_eq!(parsed(line), Ok(Invocation::Help), "{line}");
         }
         assert_eq!(parsed("--dev"), Ok(Invocation::Run(Args { config: None, dev: true })));
-        assert_eq!(parsed("--version=false"), Ok(Invocation::Run(Args::default())));
+        for line in ["", "--version=false", "--", "--config=", "-config=/c --config="] {
+            assert_eq!(parsed(line), Ok(Invocation::Run(Args::default())), "{line}");
+        }
+        assert_eq!(parsed("--config /c --"), Ok(config("/c")));
     }
 
     #[test]
@@ -135,6 +153,13 @@ mod tests {
             ),
             ("--bogus", "flag provided but not defined: -bogus", 2),
             ("-config", "flag needs an argument: -config", 2),
+            ("-", "fleetd takes no arguments. Did you mean to invoke fleetctl instead?", 1),
+            ("-- --dev", "fleetd takes no arguments. Did you mean to invoke fleetctl instead?", 1),
+            (
+                "-config /c -dev",
+                "-dev reads no config file: leave out -config, or set options in the environment",
+                2,
+            ),
             ("-dev=maybe", "invalid boolean value \"maybe\" for -dev", 2),
         ] {
             let error = parsed(line).unwrap_err();

@@ -15,12 +15,17 @@ mod signals;
 mod source;
 mod supervise;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use app::App;
 use args::{Args, Invocation};
+use config::Config;
+use fleet_core::error_text::plain;
 use logging::Verbosity;
-use signals::Signals;
+use signals::{Signal, Signals};
 use source::Source;
 use supervise::Supervisor;
 use tracing::{error, info};
@@ -28,20 +33,36 @@ use tracing::{error, info};
 /// The version as shown everywhere.
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "there is no log yet")]
 fn main() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_else(|| "fleetd".to_owned());
     match args::parse(&program, words) {
-        Ok(Invocation::Version) => println!("fleetd version {VERSION}"),
-        Ok(Invocation::Help) => eprint!("{}", args::usage(&program)),
-        Ok(Invocation::Run(args)) => return daemon(args),
+        Ok(Invocation::Version) => print_version(),
+        Ok(Invocation::Help) => {
+            complain(&args::usage(&program));
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Run(args)) => daemon(args),
         Err(error) => {
-            eprint!("{error}\n{}", args::usage(&program));
-            return ExitCode::from(error.exit_code());
+            complain(&format!("{error}\n{}", args::usage(&program)));
+            ExitCode::from(error.exit_code())
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn print_version() -> ExitCode {
+    match writeln!(io::stdout(), "fleetd version {VERSION}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("write version: {}\n", plain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to stderr: there is no log yet, and nobody left to tell when that fails.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -67,13 +88,42 @@ fn daemon(args: Args) -> ExitCode {
 }
 
 async fn serve(args: Args, verbosity: Verbosity) -> Result<(), String> {
-    let signals = Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
-    let source = Source::new(args, environment);
+    let mut signals = Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
+    let source = Source::new(args, environment as fn(&str) -> Option<String>);
     let config = source.read().map_err(|error| error.to_string())?;
-    verbosity.set(config.debug);
-    let app = App::build(config, source.keeping(), environment)
-        .await
-        .map_err(|error| format!("Failed creating Server: {error}"))?;
+    let Some(app) = build(&source, config, &mut signals, &verbosity).await? else { return Ok(()) };
     let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals);
     supervisor.run(parts).await.map_err(|error| error.to_string())
+}
+
+/// Builds what `config` describes, which may take as long as systemd doesn't answer. `None` when
+/// told to stop meanwhile; told to reload, it begins again.
+async fn build(
+    source: &Source<fn(&str) -> Option<String>>,
+    mut config: Config,
+    signals: &mut Signals,
+    verbosity: &Verbosity,
+) -> Result<Option<App>, String> {
+    loop {
+        verbosity.set(config.debug);
+        let signal = tokio::select! {
+            built = App::build(config.clone(), source.keeping(), environment) => {
+                return built.map(Some).map_err(|error| format!("Failed creating Server: {error}"));
+            }
+            signal = signals.stop_or_reload() => signal,
+        };
+        if signal == Signal::Terminate {
+            info!("Gracefully shutting down");
+            return Ok(None);
+        }
+        match source.read_again(None) {
+            Ok(new) => config = new,
+            Err(error) => kept(&error.to_string()),
+        }
+    }
+}
+
+/// Says that a reload came to nothing.
+fn kept(error: &str) {
+    error!("Reloading configuration failed, keeping the old one: {error}");
 }

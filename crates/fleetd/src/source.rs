@@ -46,13 +46,14 @@ impl<E: Fn(&str) -> Option<String>> Source<E> {
         Ok(config)
     }
 
-    /// Reads it anew for a fleetd that runs with `old`. What can't change while it runs is
-    /// refused, and stays.
-    pub(crate) fn read_again(&self, old: &Config) -> Result<Config, ConfigError> {
+    /// Reads it anew for a fleetd that runs with `old`, if it runs yet. What can't change while it
+    /// runs is refused, and stays.
+    pub(crate) fn read_again(&self, old: Option<&Config>) -> Result<Config, ConfigError> {
         let named = self.file.as_ref().map(|path| path.display().to_string());
         info!("Reloading configuration from {}", named.unwrap_or_default());
         let mut config = self.read()?;
-        for option in config.keep_what_is_fixed(old) {
+        let fixed = old.map(|old| config.keep_what_is_fixed(old));
+        for option in fixed.unwrap_or_default() {
             warn!("{option} can't change while fleetd runs, it stays as it was until a restart");
         }
         Ok(config)

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Wakes on signals, on the end of a run of the agent, and now and then to look after systemd's
-//! bus. Owns every task; a second signal while shutting down ends it at once.
+//! bus. Owns every task; a second signal while shutting down ends it at once, unless it came with
+//! the first.
 
 mod part;
 mod standing;
@@ -29,6 +30,7 @@ use tracing::{debug, error, info};
 use crate::{
     app::{App, Base, Keeping, Parts},
     config::Config,
+    kept,
     logging::Verbosity,
     notify,
     signals::{Signal, Signals},
@@ -172,17 +174,14 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
     /// Reads the configuration again, and makes of it what could still fail. `None` when it can't
     /// be used: all stays as it is (`fleetd.md` 8.2).
     fn read_again(&self) -> Option<(Config, Registry)> {
-        let kept = |error: String| {
-            error!("Reloading configuration failed, keeping the old one: {error}");
-        };
-        let config = self.source.read_again(&self.config);
-        let config = config.map_err(|error| kept(error.to_string())).ok()?;
+        let config = self.source.read_again(Some(&self.config));
+        let config = config.map_err(|error| kept(&error.to_string())).ok()?;
         // What is kept in memory would be lost with its store.
         let stays = self.source.keeping() == Keeping::Memory || config.etcd == self.config.etcd;
         let registry = if stays {
             self.registry.clone()
         } else {
-            self.base.registry(&config).map_err(|error| kept(chain(&error))).ok()?
+            self.base.registry(&config).map_err(|error| kept(&chain(&error))).ok()?
         };
         self.verbosity.set(config.debug);
         notify::reloading();
@@ -196,7 +195,7 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         notify::stopping();
         tokio::select! {
             done = leave(running, self.config.purge_on_shutdown) => done?,
-            () = self.signals.terminate() => return Err(Fatal::Aborted),
+            () = self.signals.terminate_again() => return Err(Fatal::Aborted),
         }
         self.stop_standing.cancel();
         Ok(())

@@ -1,8 +1,14 @@
 //! The real binary: what it says and how it ends (`fleetd.md` 1 and 11).
 
 use std::{
+    os::unix::net::UnixListener,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 /// Runs fleetd with nothing in its environment but `variables`, for cases in which it ends by
@@ -72,10 +78,22 @@ fn a_stray_word_or_flag_is_answered_with_usage() {
         (&["foo"][..], stray.as_str(), 1),
         (&["--version", "extra"], &stray, 1),
         (&["--bogus"], "flag provided but not defined: -bogus\n", 2),
+        (&["-"], &stray, 1),
+        (&["--", "foo"], &stray, 1),
         (&["-bogus=1"], "flag provided but not defined: -bogus\n", 2),
     ] {
         assert_run(&fleetd(args, &[]), code, &format!("{first}{usage}"));
     }
+}
+
+#[test]
+fn a_version_that_can_not_be_written_is_an_error() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&["--version"], &[]).stdout(full).output().unwrap();
+    assert_run(&output, 1, "write version: no space left on device\n");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = command(&["--help"], &[]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]
@@ -143,6 +161,35 @@ fn no_bus_is_fatal_and_named() {
         "{using}FATAL Failed creating Server: dial unix {socket}: connect: no such file or directory\n"
     );
     assert_run(&output, 1, &fatal);
+}
+
+#[test]
+fn signals_are_heard_while_systemd_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    let bus = folder.path().join("bus");
+    let listener = UnixListener::bind(&bus).unwrap();
+    let (file, using) =
+        with_file(&format!("units_directory={at}/units\nruntime_directory={at}/run\n"));
+    let address = format!("unix:path={}", bus.display());
+    for last in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut fleetd =
+            command(&["-config", path(&file)], &[("DBUS_SYSTEM_BUS_ADDRESS", &address)]);
+        let fleetd = fleetd.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let tell = |signal| kill(Pid::from_raw(fleetd.id().try_into().unwrap()), signal).unwrap();
+        // It waits for an answer when it has connected: at once, and again when it has reloaded.
+        let _first = listener.accept().unwrap();
+        tell(Signal::SIGUSR1);
+        tell(Signal::SIGHUP);
+        let _second = listener.accept().unwrap();
+        tell(last);
+        let again = using.trim_start_matches(STARTING);
+        let said = format!(
+            "{using}INFO Reloading configuration from {}\n{again}INFO Gracefully shutting down\n",
+            path(&file)
+        );
+        assert_run(&fleetd.wait_with_output().unwrap(), 0, &said);
+    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub(crate) enum ConfigError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: {source}", .path.display())]
     Syntax { path: PathBuf, source: IniError },
+    #[error("Failed creating Server: --dev keeps its files in XDG_RUNTIME_DIR, which isn't set")]
+    NoRuntimeDirectory,
     #[error("Failed creating Server: {reason} (option {option} in {origin})")]
     Invalid { option: String, origin: Origin, reason: String },
 }
