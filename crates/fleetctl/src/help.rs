@@ -84,7 +84,8 @@ fn kind(arg: &Arg) -> Option<&str> {
     (!arg.is_require_equals_set()).then_some(named.as_str())
 }
 
-fn default(arg: &Arg) -> String {
+/// What is to be said of the value a flag has where it isn't given.
+pub(crate) fn default(arg: &Arg) -> String {
     let value = arg.get_default_values().first().map(|value| value.to_string_lossy());
     match (value, kind(arg)) {
         (Some(value), Some("string")) if !value.is_empty() => format!(" (default \"{value}\")"),

@@ -56,9 +56,14 @@ pub(crate) fn page() -> Result<Vec<u8>, ManualError> {
         "SIGNALS",
         "",
         [
-            ("TERM, INT", "Leave the cluster and end. A second one ends at once."),
+            (
+                "TERM, INT",
+                "Leave the cluster, stopping and unloading the units here unless \
+                 purge_on_shutdown is false, and end. A second one, half a second later or more, \
+                 ends fleetd at once.",
+            ),
             ("HUP", "Read the configuration again."),
-            ("USR1", "Log what fleetd knows."),
+            ("USR1", "Write what fleetd knows to stdout, as one line of JSON."),
         ],
     );
     page::terms(
@@ -67,8 +72,12 @@ pub(crate) fn page() -> Result<Vec<u8>, ManualError> {
         "",
         [
             ("0", "It was told to end, or to print something."),
-            ("1", "It can't go on, or was given arguments; the last line of the log says why."),
-            ("2", "The command line means nothing."),
+            (
+                "1",
+                "It can't start or go on, or was told to end twice: the last line of its log says \
+                 why. Also when it is given words that are no flags.",
+            ),
+            ("2", "A flag means nothing, or lacks its value."),
         ],
     );
     page::terms(
@@ -79,6 +88,8 @@ pub(crate) fn page() -> Result<Vec<u8>, ManualError> {
             ("/etc/fleet/fleet.conf", "The configuration, where there is one."),
             ("/var/run/fleet.sock", "The API."),
             ("/run/fleet/units/", "The unit files of this machine."),
+            ("/run/fleet/instance/", "What fleetd remembers across its restarts."),
+            ("/run/fleet-dev/", "Both of these with --dev, as root."),
         ],
     );
     page::terms(&mut page, "SEE ALSO", "fleetctl(1), systemd(1)", []);

@@ -92,9 +92,19 @@ mod tests {
         for (name, parts) in [
             (
                 "man1/fleetctl.1",
-                &["endpoint", "FLEETCTL_ENDPOINT", "list\\-units", "EXIT STATUS"][..],
+                &[
+                    ".TH fleetctl 1 2026-",
+                    "endpoint",
+                    "FLEETCTL_ENDPOINT",
+                    "list\\-units",
+                    "EXIT STATUS",
+                    "Verify the keys of SSH hosts (default true)",
+                ][..],
             ),
-            ("man1/fleetctl-start.1", &["block\\-attempts", "no\\-block", "UNIT"]),
+            (
+                "man1/fleetctl-start.1",
+                &["\\-\\-block\\-attempts=N] UNIT...\n", "no\\-block", ".nf\nfleetctl start"],
+            ),
             ("man8/fleetd.8", &["config", "dev", "etcd_servers", "FLEET_", "SIGNALS"]),
             ("completions/bash/fleetctl", &["list-units", "--block-attempts", "complete -F"]),
             ("completions/zsh/_fleetctl", &["#compdef fleetctl", "list-units"]),

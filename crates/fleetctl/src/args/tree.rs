@@ -28,7 +28,8 @@ fn subcommand(verb: Verb) -> Command {
     // A page has a heading anyway, and a listing has room for a line: both want something.
     let about = full.get_about().map_or_else(|| "Deprecated".to_owned(), ToString::to_string);
     let description = full.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
-    let operands = help::usage(verb).split(' ').skip(1).find_map(operand).map(|name| {
+    let usage = help::usage(verb);
+    let operands = usage.split(' ').skip(1).find_map(operand).map(|name| {
         let hint = if verb.reads_files() { ValueHint::FilePath } else { ValueHint::Other };
         flags::positionals().value_name(name).value_hint(hint)
     });
@@ -36,6 +37,7 @@ fn subcommand(verb: Verb) -> Command {
     words::base(verb.name())
         .about(about)
         .long_about(description)
+        .override_usage(format!("fleetctl {usage}"))
         .hide(!verb.is_suggested())
         .args(full.get_arguments().filter(own).cloned().map(plain))
         .args(operands)
@@ -60,7 +62,7 @@ fn plain(arg: Arg) -> Arg {
         flag = flag.short(short);
     }
     if let Some(help) = arg.get_help() {
-        flag = flag.help(help.clone());
+        flag = flag.help(format!("{help}{}", help::default(&arg)));
     }
     flag
 }
