@@ -69,8 +69,12 @@ install_to() {
   install -D --mode=644 --target-directory="$root/lib/systemd/system" $dist/fleet.socket
   install -D --mode=644 $dist/sysusers.conf "$root/lib/sysusers.d/fleet.conf"
   install -D --mode=644 $dist/polkit.rules "$root/share/polkit-1/rules.d/50-fleet.rules"
-  install -D --mode=644 --target-directory="$root/share/doc/fleet" \
-    README.md docs/*.md $dist/fleet.conf $dist/user.conf
+  # In folders as here, for what they say of each other.
+  local doc=$root/share/doc/fleet
+  install -D --mode=644 --target-directory="$doc" \
+    README.md LICENSE $dist/fleet.conf $dist/user.conf
+  install -D --mode=644 --target-directory="$doc/docs" docs/*.md
+  install -D --mode=644 --target-directory="$doc/docs/decisions" docs/decisions/*.md
   for section in 1 8; do
     install -D --mode=644 --target-directory="$root/share/man/man$section" "$manual/man$section"/*
   done

@@ -33,6 +33,8 @@ fn install(host: &Host) -> Result<Vec<String>> {
     }
     let installer = installer.output()?;
     ensure!(installer.status.success(), "{}", String::from_utf8_lossy(&installer.stderr));
+    let dead = dead_links(&tree.path().join("usr/local/share/doc/fleet"))?;
+    ensure!(dead.is_empty(), "links that lead nowhere: {dead:?}");
     let archive = tree.path().join("installed.tar");
     let tar = Command::new("tar")
         .args([Path::new("-cf"), &archive, Path::new("-C"), tree.path(), Path::new("usr")])
@@ -78,6 +80,27 @@ fn user_of(host: &Host, unit: &str) -> Result<String> {
     let pid = host.show(unit, "MainPID")?["MainPID"].clone();
     let user = host.run(&["stat", "--format=%U", &format!("/proc/{pid}")])?;
     Ok(user.trim().to_owned())
+}
+
+/// What installed documents link to and isn't there. What only the source has may be missing.
+fn dead_links(folder: &Path) -> Result<Vec<String>> {
+    let mut dead = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            dead.extend(dead_links(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            let text = std::fs::read_to_string(&path)?;
+            let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+            let local = links.filter(|link| !link.contains("://") && !link.contains("functional/"));
+            dead.extend(
+                local
+                    .filter(|link| !folder.join(link).exists())
+                    .map(|link| format!("{}: {link}", path.display())),
+            );
+        }
+    }
+    Ok(dead)
 }
 
 #[test]
