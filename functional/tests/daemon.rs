@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fleet_functional::{Host, Lab, Stopwatch, eventually, throughout, units};
+use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(10);
 /// The longest the API may be unavailable because of a reload (fleetd.md 8.2).
@@ -60,6 +61,16 @@ fn serves(host: &Host) -> Result<()> {
 fn restart(host: &Host) -> Result<()> {
     host.run(&["systemctl", "restart", "fleet.service"])?;
     serves(host)
+}
+
+/// What fleet keeps under a key in etcd, whose JSON gateway wants base64; `host` knows that.
+fn in_etcd(lab: &Lab, host: &Host, key: &str) -> Result<String> {
+    let key = format!("/_coreos.com/fleet/{key}");
+    let key = host.run(&["sh", "-c", "printf %s \"$0\" | base64 --wrap=0", &key])?;
+    let found = lab.etcd().send("POST", "/v3/kv/range", Some(&format!(r#"{{"key":"{key}"}}"#)))?;
+    let found: Value = serde_json::from_str(&found)?;
+    let value = found["kvs"][0]["value"].as_str().context("there is no such key")?;
+    host.run(&["sh", "-c", "printf %s \"$0\" | base64 --decode", value])
 }
 
 #[test]
@@ -273,6 +284,45 @@ fn a_reload_works_while_etcd_is_away_and_before_it_ever_came() -> Result<()> {
 }
 
 #[test]
+fn one_may_never_lead_and_none_may_watch() -> Result<()> {
+    Lab::with_hosts(2).config("agent_ttl=5s\ndisable_watches=true").story(|lab| {
+        let (h1, h2) = (lab.host(1)?, lab.host(2)?);
+        let leads = |host: &Host| -> Result<String> {
+            Ok(host.show("fleet.service", "StatusText")?["StatusText"].clone())
+        };
+        configure(h1, &[("disable_engine", "true")])?;
+        restart(h1)?;
+        eventually("the other leads", SOON * 2, || {
+            let status = leads(h2)?;
+            ensure!(status == "leading the cluster", "{status}");
+            Ok(())
+        })?;
+        logged(h1, "Not starting engine; disable-engine is set", 1)?;
+        let record = in_etcd(lab, h1, &format!("machine/{}", h1.machine_id()))?;
+        assert!(record.contains(r#""DISABLE_ENGINE":true"#), "{record}");
+
+        // By period alone, the engine's and the agent's.
+        h1.fleetctl(&["start", &units::hand_over(h1, "a.service", units::SLEEPER)?])?;
+        h1.api()?.put("everywhere.service", units::EVERYWHERE, "launched")?;
+        for host in [h1, h2] {
+            eventually("it runs", SOON * 2, || host.active("everywhere.service"))?;
+        }
+
+        // Without the other nobody decides, for as long as it is away.
+        h2.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
+        h1.api()?.put("b.service", units::SLEEPER, "launched")?;
+        throughout("it doesn't lead", Duration::from_secs(5), || {
+            let status = leads(h1)?;
+            ensure!(status == "agent only", "{status}");
+            ensure!(h1.api()?.active_on("b.service").is_err(), "it was placed");
+            Ok(())
+        })?;
+        h2.run(&["systemctl", "start", "fleet.socket", "fleet.service"])?;
+        eventually("the other decides", SOON * 2, || h1.api()?.active_on("b.service")).map(drop)
+    })
+}
+
+#[test]
 fn a_second_machine_with_the_same_id_is_refused_loudly() -> Result<()> {
     Lab::with_hosts(2).config("agent_ttl=5s").story(|lab| {
         let (h1, h2) = (lab.host(1)?, lab.host(2)?);
@@ -290,7 +340,11 @@ fn a_second_machine_with_the_same_id_is_refused_loudly() -> Result<()> {
         let told = told.with_context(|| format!("nothing loud in\n{log}"))?;
         assert!(told.contains(h1.machine_id()), "{told}");
         assert!(told.contains(&h1.address().to_string()), "it names the other: {told}");
-        assert_eq!(h2.show("fleet.service", "ActiveState")?["ActiveState"], "active");
+        let shown = h2.show("fleet.service", "ActiveState,StatusText")?;
+        assert_eq!(shown["ActiveState"], "active");
+        let status = &shown["StatusText"];
+        assert!(status.starts_with("not registered yet: "), "{status}");
+        assert!(status.contains(&h1.address().to_string()), "{status}");
         for _ in 0..5 {
             let reply = h2.api()?.send("GET", "/machines", None)?;
             assert_eq!(reply.status, 503, "{}", reply.body);

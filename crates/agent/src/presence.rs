@@ -49,6 +49,8 @@ pub struct PresenceHandle {
     /// For how long presence has been kept without a gap: it wasn't registered anew, and no two
     /// beats were further apart than two thirds of the ttl. `None` before the first registration.
     pub contact: watch::Receiver<Option<Contact>>,
+    /// Why the machine couldn't be registered so far; `None` once it is.
+    pub obstacle: watch::Receiver<Option<String>>,
     check: Arc<Notify>,
     gone: Arc<Notify>,
 }
@@ -80,6 +82,7 @@ pub(crate) struct Keeper {
     outdated: bool,
     current: watch::Sender<Option<Presence>>,
     contact: watch::Sender<Option<Contact>>,
+    obstacle: watch::Sender<Option<String>>,
     handle: PresenceHandle,
 }
 
@@ -103,9 +106,11 @@ impl Keeper {
         let record = MachineRecord { nonce: nonce(runtime_dir), ..record };
         let current = watch::Sender::new(None);
         let contact = watch::Sender::new(None);
+        let obstacle = watch::Sender::new(None);
         let handle = PresenceHandle {
             current: current.subscribe(),
             contact: contact.subscribe(),
+            obstacle: obstacle.subscribe(),
             check: Arc::default(),
             gone: Arc::default(),
         };
@@ -119,6 +124,7 @@ impl Keeper {
             outdated: false,
             current,
             contact,
+            obstacle,
             handle,
         }
     }
@@ -153,6 +159,7 @@ impl Keeper {
             };
             match result {
                 Ok(how) => {
+                    self.obstacle.send_replace(None);
                     match how {
                         Present::Registered => info!("hrt.Register() success"),
                         Present::Beaten => info!("hrt.Beat() success"),
@@ -164,6 +171,7 @@ impl Keeper {
                         error!(machine = %id, %address, "another machine has this machine's id");
                     }
                     warn!("Server register machine failed: {error}, retrying in {pause} sec.");
+                    self.obstacle.send_replace(Some(error.to_string()));
                 }
             }
             tokio::select! {

@@ -128,10 +128,16 @@ async fn a_machine_with_the_same_id_waits_until_the_first_has_left() {
     let other = Daemon::start(second.agent(&cluster));
     time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*other.presence.current.borrow(), None);
+    let told = other.presence.obstacle.borrow().clone().unwrap();
+    assert!(told.contains("m1") && told.contains("198.18.0.1"), "{told}");
     assert_eq!(second.manager.take_calls(), [], "it does nothing to its units");
     daemon.stop().await.purge().await;
     eventually("the other is present", Duration::from_secs(120), || async {
         other.presence.current.borrow().clone()
+    })
+    .await;
+    eventually("nothing is in the way", Duration::from_secs(1), || async {
+        other.presence.obstacle.borrow().is_none().then_some(())
     })
     .await;
 }

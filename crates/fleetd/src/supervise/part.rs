@@ -1,11 +1,11 @@
 //! What a reload replaces: the agent, the engine, and the watch over systemd's bus.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, Ended};
 use fleet_api::Availability;
 use fleet_engine::EngineHandle;
-use tokio::{task::JoinSet, time};
+use tokio::{sync::watch, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -111,13 +111,20 @@ async fn serve_agent(
 }
 
 /// Makes the machine present; false when stopped first. The API stays as available as it is for
-/// as long as a beat may take, so that nobody notices a reload.
+/// as long as a beat may take, so that nobody notices a reload. What stands in the way is told.
 async fn register(
     agent: &mut Agent,
     availability: &Availability,
     stop: &CancellationToken,
 ) -> bool {
-    let mut registering = pin!(agent.register(stop));
+    let obstacle = agent.presence().obstacle;
+    let registering = async {
+        tokio::select! {
+            presence = agent.register(stop) => presence,
+            never = report_obstacles(obstacle) => match never {},
+        }
+    };
+    let mut registering = pin!(registering);
     let presence = match time::timeout(GAP, &mut registering).await {
         Ok(presence) => presence,
         Err(_) => {
@@ -126,6 +133,17 @@ async fn register(
         }
     };
     presence.is_some()
+}
+
+/// Tells systemd why the machine isn't registered, as that changes.
+async fn report_obstacles(mut obstacle: watch::Receiver<Option<String>>) -> Infallible {
+    while obstacle.changed().await.is_ok() {
+        let text = obstacle.borrow_and_update().clone();
+        if let Some(text) = text {
+            notify::status(&format!("not registered yet: {text}"));
+        }
+    }
+    std::future::pending().await
 }
 
 /// Keeps systemd's status line of fleetd up to date.
