@@ -150,7 +150,7 @@ mod tests {
             ((certificate.clone(), key.clone()), Ok(())),
             ((garbage.clone(), key), Err(InvalidTls::NoCertificate)),
             ((certificate.clone(), garbage), Err(InvalidTls::NoKey)),
-            ((certificate.clone(), stranger), Err(InvalidTls::Mismatch)),
+            ((certificate, stranger), Err(InvalidTls::Mismatch)),
         ] {
             assert_eq!(Tls { ca: None, identity: Some(identity) }.check(), expected);
         }
