@@ -48,6 +48,16 @@ impl Pattern {
         self.tokens.is_none()
     }
 
+    /// What every name that matches begins with.
+    #[must_use]
+    pub fn literal_prefix(&self) -> String {
+        let literal = |token: &Token| match token {
+            Token::Literal(c) => Some(*c),
+            Token::AnyRun | Token::AnyOne | Token::Class { .. } => None,
+        };
+        self.tokens.iter().flatten().map_while(literal).collect()
+    }
+
     /// Whether the whole of `name` matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -234,6 +244,20 @@ mod tests {
             }
         }
         assert!(!Pattern::new("*").is_malformed());
+    }
+
+    #[test]
+    fn names_that_match_begin_with_the_literal_prefix() {
+        for (pattern, prefix) in [
+            ("web@*.service", "web@"),
+            ("web.service", "web.service"),
+            (r"we\*b?", "we*b"),
+            ("[w]eb", ""),
+            ("*", ""),
+            ("web[", ""),
+        ] {
+            assert_eq!(Pattern::new(pattern).literal_prefix(), prefix, "{pattern}");
+        }
     }
 
     #[test]

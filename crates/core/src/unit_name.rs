@@ -1,6 +1,6 @@
 //! Unit names (`units.md` 4).
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +177,13 @@ impl From<UnitName> for String {
 impl AsRef<str> for UnitName {
     fn as_ref(&self) -> &str {
         self.as_str()
+    }
+}
+
+/// Names are compared and hashed as their text is, so maps of them can be asked with any text.
+impl Borrow<str> for UnitName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -27,6 +27,12 @@ fn main() -> io::Result<()> {
     report(&mut out, "conflicting with all, most have no machine", 1000, 100, |_| {
         vec![("Conflicts", "web*".to_owned())]
     })?;
+    report(&mut out, "each replacing all others", 1000, 100, |_| {
+        vec![("Replaces", "web*".to_owned())]
+    })?;
+    report(&mut out, "each replacing the next", 1000, 100, |unit| {
+        vec![("Replaces", format!("web{}@{:04}.service", (unit + 1) % 10, (unit + 1) % 1000))]
+    })?;
     report(&mut out, "every second with a peer", 1000, 100, peers)?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use fleet_core::{
 use fleet_registry::why::Obstacle;
 
 use crate::{
-    cluster::{Cluster, Host, Residents, Unit},
+    cluster::{Cluster, Host, Residents, Rings, Unit},
     picture::Picture,
 };
 
@@ -29,7 +29,7 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
             let answer = judge_global(unit.candidate(), machine, residents.met_by(unit));
             answer.err().map(Obstacle::Refused)
         } else {
-            obstacle(unit, machine, residents)
+            obstacle(unit, machine, residents, cluster.rings())
         };
         (id.clone(), obstacle)
     });
@@ -38,20 +38,22 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
 
 /// The least loaded machine that takes `unit`; among equals the one with the smaller id.
 pub(crate) fn choose<'a>(picture: &Picture<'a>, unit: &Unit) -> Option<&'a MachineId> {
-    picture
-        .by_load()
-        .find(|(_, place)| obstacle(unit, place.machine, &place.residents).is_none())
-        .map(|(id, _)| id)
+    picture.by_load().find(|(_, place)| picture.obstacle(unit, place).is_none()).map(|(id, _)| id)
 }
 
 /// What keeps `unit` from being on `machine`, whether it is there already or not.
 ///
 /// A unit that `unit` itself would replace is no obstacle: it leaves in the next pass, when
 /// this one finds its replacer beside it (`cluster.md` 4).
-pub(crate) fn obstacle(unit: &Unit, machine: &Machine, residents: &Residents) -> Option<Obstacle> {
+pub(crate) fn obstacle(
+    unit: &Unit,
+    machine: &Machine,
+    residents: &Residents,
+    rings: &Rings,
+) -> Option<Obstacle> {
     match judge(unit.candidate(), machine, residents.met_by(unit)) {
         Verdict::Eligible => None,
         Verdict::Refused(refusal) => Some(Obstacle::Refused(refusal)),
-        Verdict::Replaces(_) => residents.replacer_of(unit).cloned().map(Obstacle::Replaced),
+        Verdict::Replaces(_) => residents.replacer_of(unit, rings).cloned().map(Obstacle::Replaced),
     }
 }

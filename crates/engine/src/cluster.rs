@@ -3,15 +3,22 @@
 //! The model of the leader's mirror. Every change costs what it touches, so that a pass finds
 //! everything it asks for ready: which units wait for a machine, and how loaded each machine is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
-use fleet_core::{JobState, Machine, MachineId, Requirements, UnitName, eligibility::Candidate};
+use fleet_core::{
+    JobState, Machine, MachineId, Pattern, Requirements, UnitName, eligibility::Candidate,
+};
 use fleet_registry::{Event, MachineRecord, Model, UnitRecord, Versioned, effective_metadata};
 use fleet_store::Revision;
 
 mod residents;
+mod rings;
 
 pub(crate) use residents::{Residents, Units};
+pub(crate) use rings::Rings;
 
 /// A unit as the engine sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,18 +71,32 @@ impl Unit {
         !self.requirements.peers.is_empty()
     }
 
-    /// Whether it pushes `other` off a machine they share. When each replaces the other,
-    /// neither does (`cluster.md` 4).
-    pub(crate) fn replaces(&self, other: &Self) -> bool {
-        let matches = |from: &Self, to: &Self| {
-            from.requirements.replaces.iter().any(|pattern| pattern.matches(to.name.as_str()))
-        };
-        self.name != other.name && matches(self, other) && !matches(other, self)
+    /// Whether it pushes `other` off a machine they share; units of a ring don't (`cluster.md` 4).
+    pub(crate) fn replaces(&self, other: &Self, rings: &Rings) -> bool {
+        let is_matched = |pattern: &Pattern| pattern.matches(other.name.as_str());
+        self.name != other.name
+            && self.requirements.replaces.iter().any(is_matched)
+            && !rings.join(&self.name, &other.name)
+    }
+
+    fn is_replacer(&self) -> bool {
+        !self.requirements.replaces.is_empty()
+    }
+
+    /// Whether it is on machines, or would be if one took it.
+    pub(crate) fn may_be_somewhere(&self) -> bool {
+        !self.record.value.template && (self.is_global() || self.is_wanted())
+    }
+
+    /// What it can have to do with rings.
+    fn ties(&self) -> Option<&Arc<Requirements>> {
+        let is_tied = self.may_be_somewhere() && (self.is_replacer() || self.has_peers());
+        is_tied.then_some(&self.requirements)
     }
 
     /// Whether others have to ask it before they share a machine with it.
     fn is_choosy(&self) -> bool {
-        !self.requirements.conflicts.is_empty() || !self.requirements.replaces.is_empty()
+        !self.requirements.conflicts.is_empty() || self.is_replacer()
     }
 
     /// Whether it has to look at every unit of a machine before it goes there.
@@ -109,6 +130,10 @@ pub struct Cluster {
     /// Units that should be on a machine but have none.
     waiting: Units,
     globals: Units,
+    /// Units that replace others.
+    replacers: Units,
+    /// Worked out when they are asked for.
+    rings: OnceLock<Rings>,
     hosts: BTreeMap<MachineId, Host>,
     /// Dynamic metadata, of machines that are present and others: it outlives presence.
     dynamic: BTreeMap<MachineId, BTreeMap<String, String>>,
@@ -168,6 +193,10 @@ impl Cluster {
         &self.globals
     }
 
+    pub(crate) fn rings(&self) -> &Rings {
+        self.rings.get_or_init(|| Rings::of(&self.replacers, &self.units))
+    }
+
     pub(crate) fn hosts(&self) -> &BTreeMap<MachineId, Host> {
         &self.hosts
     }
@@ -178,6 +207,7 @@ impl Cluster {
             return;
         }
         let unit = Arc::new(Unit::new(name, record, known.as_deref()));
+        self.tie(known.as_deref(), Some(&unit));
         if let Some(known) = known {
             self.unlink(&known);
         }
@@ -188,8 +218,23 @@ impl Cluster {
 
     fn remove_unit(&mut self, name: &UnitName) {
         if let Some(unit) = self.units.remove(name) {
+            self.tie(Some(&unit), None);
             self.unlink(&unit);
             self.is_seen = false;
+        }
+    }
+
+    /// Takes in what a change of a unit means for rings. Placing units changes none.
+    fn tie(&mut self, old: Option<&Unit>, new: Option<&Arc<Unit>>) {
+        let (before, now) = (old.and_then(Unit::ties), new.and_then(|unit| unit.ties()));
+        if before != now {
+            self.rings = OnceLock::new();
+        }
+        if let Some(old) = old {
+            self.replacers.remove(&old.name);
+        }
+        if let Some(new) = new.filter(|unit| unit.may_be_somewhere() && unit.is_replacer()) {
+            self.replacers.insert(new.name.clone(), Arc::clone(new));
         }
     }
 

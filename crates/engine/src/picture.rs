@@ -9,8 +9,12 @@ use std::{
 };
 
 use fleet_core::{Machine, MachineId};
+use fleet_registry::why::Obstacle;
 
-use crate::cluster::{Cluster, Residents, Unit, Units};
+use crate::{
+    choose::obstacle,
+    cluster::{Cluster, Residents, Rings, Unit, Units},
+};
 
 /// A machine in a [`Picture`].
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(crate) struct Place<'a> {
 #[derive(Debug)]
 pub(crate) struct Picture<'a> {
     globals: &'a Units,
+    rings: &'a Rings,
     places: BTreeMap<&'a MachineId, Place<'a>>,
     by_load: BTreeSet<(usize, &'a MachineId)>,
 }
@@ -38,7 +43,7 @@ impl<'a> Picture<'a> {
             })
             .collect();
         let by_load = places.iter().map(|(id, place)| (place.residents.len(), *id)).collect();
-        Self { globals: cluster.globals(), places, by_load }
+        Self { globals: cluster.globals(), rings: cluster.rings(), places, by_load }
     }
 
     pub(crate) fn place(&self, id: &MachineId) -> Option<&Place<'a>> {
@@ -48,6 +53,11 @@ impl<'a> Picture<'a> {
     /// The machines, the least loaded first and by id among equals (`cluster.md` 3).
     pub(crate) fn by_load(&self) -> impl Iterator<Item = (&'a MachineId, &Place<'a>)> {
         self.by_load.iter().filter_map(|(_, id)| Some((*id, self.places.get(id)?)))
+    }
+
+    /// What keeps `unit` from being in `place`, whether it is there already or not.
+    pub(crate) fn obstacle(&self, unit: &Unit, place: &Place<'_>) -> Option<Obstacle> {
+        obstacle(unit, place.machine, &place.residents, self.rings)
     }
 
     pub(crate) fn add(&mut self, unit: &Arc<Unit>, id: &MachineId) {

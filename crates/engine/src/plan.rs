@@ -15,7 +15,7 @@ use fleet_core::{JobState, MachineId, UnitName};
 use fleet_registry::why::Obstacle;
 
 use crate::{
-    choose::{choose, obstacle},
+    choose::choose,
     cluster::{Cluster, Unit},
     picture::Picture,
 };
@@ -157,7 +157,7 @@ impl<'a> Pass<'a> {
             _ if !unit.is_wanted() => Reason::Inactive,
             None if self.absent == Absent::Missing => return false,
             None => Reason::MachineAway(target.clone()),
-            Some(place) => match obstacle(unit, place.machine, &place.residents) {
+            Some(place) => match self.picture.obstacle(unit, place) {
                 None => return false,
                 Some(obstacle) => Reason::Unable(target.clone(), obstacle),
             },

@@ -7,7 +7,7 @@ use fleet_core::{
     eligibility::{Candidate, judge_global},
 };
 
-use super::Unit;
+use super::{Rings, Unit};
 
 /// Units by name. They are shared, so that copying a map copies no unit.
 pub(crate) type Units = BTreeMap<UnitName, Arc<Unit>>;
@@ -37,8 +37,9 @@ impl Residents {
     }
 
     /// The first resident that pushes `unit` off this machine (`cluster.md` 4).
-    pub(crate) fn replacer_of(&self, unit: &Unit) -> Option<&UnitName> {
-        self.choosy.values().find(|resident| resident.replaces(unit)).map(|found| &found.name)
+    pub(crate) fn replacer_of(&self, unit: &Unit, rings: &Rings) -> Option<&UnitName> {
+        let mut replacers = self.choosy.values().filter(|resident| resident.replaces(unit, rings));
+        replacers.next().map(|found| &found.name)
     }
 
     /// Puts a non-global unit on `machine`; global units make way for it.

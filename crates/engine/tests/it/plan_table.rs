@@ -256,6 +256,76 @@ fn units_that_replace_each_other_share_a_machine() {
     assert_eq!(tasks(&world), [""; 0]);
 }
 
+/// Carries out passes until one plans nothing; whether that came to pass, and who has moved.
+fn settle(world: &mut World) -> (bool, Vec<String>) {
+    let mut moved = Vec::new();
+    for _ in 0..20 {
+        let plan = plan(&world.cluster, Absent::Dead);
+        if plan.tasks.is_empty() {
+            return (true, moved);
+        }
+        moved.extend(plan.tasks.iter().map(|task| task.unit.to_string()));
+        world.carry_out(&plan);
+    }
+    (false, moved)
+}
+
+#[test]
+fn units_of_a_ring_of_replaces_share_machines_however_long_it_is() {
+    let names: Vec<String> = (0..7).map(|unit| format!("{unit}.service")).collect();
+    for length in 2..=names.len() {
+        let mut world = World::default();
+        world.machine("1", &[]).machine("2", &[]);
+        for (unit, name) in names[..length].iter().enumerate() {
+            world.unit_on("1", name, &[("Replaces", &names[(unit + 1) % length])]);
+        }
+        assert_eq!(settle(&mut world), (true, vec![]), "{length}");
+        assert_eq!(world.loads()["1"], length);
+    }
+}
+
+#[test]
+fn patterns_make_rings_as_names_do_and_units_outside_of_them_are_replaced() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[]);
+    world.unit_on("1", "a@1.service", &[("Replaces", "b@*.service")]);
+    world.unit_on("1", "b@1.service", &[("Replaces", "c@?.service z.service")]);
+    world.unit_on("1", "c@1.service", &[("Replaces", "[ac]@*.service")]);
+    assert_eq!(settle(&mut world), (true, vec![]));
+    world.unit_on("1", "z.service", &[]);
+    assert_eq!(settle(&mut world), (true, vec!["z.service".to_owned(); 2]));
+    assert_eq!(world.loads()["2"], 1);
+}
+
+#[test]
+fn units_that_are_not_wanted_are_in_no_ring() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[]);
+    world.unit_on("1", "a.service", &[("Replaces", "b.service")]);
+    world.unit_on("1", "b.service", &[("Replaces", "c.service")]);
+    let closing = record(&[("Replaces", "a.service")]);
+    let unwanted = UnitRecord { desired_state: JobState::Inactive, ..closing.clone() };
+    world.set("c.service", unwanted);
+    assert_eq!(settle(&mut world), (true, vec!["b.service".to_owned(); 2]));
+    world.set("c.service", UnitRecord { machine: Some(id("2")), ..closing });
+    assert_eq!(settle(&mut world), (true, vec![]), "they share a machine from now on");
+    world.remove("c.service").unit("b.service", &[("Replaces", "c.service")]);
+    world.unit_on("1", "b.service", &[("Replaces", "c.service")]);
+    assert_eq!(settle(&mut world), (true, vec!["b.service".to_owned(); 2]), "the ring is gone");
+}
+
+#[test]
+fn unit_does_not_replace_what_it_must_be_with() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[]);
+    world.unit_on("1", "other@1.service", &[]).unit_on("1", "other@2.service", &[]);
+    world.unit_on("1", "far.service", &[]);
+    world.unit_on("1", "near.service", &[("MachineOf", "far.service")]);
+    world.unit("u.service", &[("MachineOf", "near.service"), ("Replaces", "%p.* far.service")]);
+    assert_eq!(settle(&mut world), (true, vec!["u.service".to_owned()]));
+    assert_eq!(world.loads()["1"], 5);
+}
+
 #[test]
 fn why_not_names_the_obstacle_of_every_machine_for_units_that_wait() {
     let mut world = World::default();
