@@ -10,9 +10,17 @@ use tracing::{debug, info, warn};
 use crate::{
     cluster::Cluster,
     metrics::ByAction,
-    plan::{Action, Task},
+    plan::{Action, Reason, Task},
     refused::Refused,
+    restless::Restless,
 };
+
+/// What is remembered of earlier passes.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) refused: Refused,
+    pub(crate) restless: Restless,
+}
 
 /// What became of the tasks of a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +39,10 @@ pub(crate) async fn execute(
     lead: &Leadership,
     cluster: &mut Cluster,
     tasks: &[Task],
-    refused: &mut Refused,
+    past: &mut Past,
     tally: &mut Tally,
 ) -> Result<(), RegistryError> {
+    let Past { refused, restless } = past;
     refused.tidy(cluster);
     let tasks: Vec<&Task> =
         tasks.iter().filter(|task| !refused.holds(cluster, &task.unit)).collect();
@@ -53,6 +62,7 @@ pub(crate) async fn execute(
         if outcomes.get(&task.unit) == Some(&true) {
             tally.done.count(task.action);
             report(task);
+            note_move(cluster, restless, task);
         } else {
             tally.failed.count(task.action);
         }
@@ -107,6 +117,16 @@ fn take_in(
             }
             false
         }
+    }
+}
+
+/// Remembers that a unit had to leave its machine.
+fn note_move(cluster: &Cluster, restless: &mut Restless, task: &Task) {
+    if let (Reason::Unable(..), Some(unit)) = (&task.reason, cluster.unit(&task.unit))
+        && let Some(pause) = restless.note(unit)
+    {
+        let Task { unit, reason, .. } = task;
+        warn!(%unit, %reason, ?pause, "unit is moved again and again, it stays where it is now");
     }
 }
 

@@ -22,6 +22,7 @@ mod picture;
 mod plan;
 mod reconciler;
 mod refused;
+mod restless;
 mod status;
 
 pub use choose::{WhyNot, why_not};

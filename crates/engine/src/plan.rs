@@ -9,7 +9,11 @@
 //! A unit that another one replaces counts as refused by that one's machine, and so finds
 //! another in the same pass or waits (`cluster.md` 4).
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use fleet_core::{JobState, MachineId, UnitName};
 use fleet_registry::why::Obstacle;
@@ -104,10 +108,12 @@ pub enum Absent {
 }
 
 /// Returns the tasks that bring the cluster to where every wanted unit that can run has a
-/// machine that takes it. Units are taken by name, so equal clusters give equal plans.
+/// machine that takes it. Units are taken by name, so equal clusters give equal plans. Those that
+/// are `resting` stay on a machine that refuses them.
 #[must_use]
-pub fn plan(cluster: &Cluster, absent: Absent) -> Plan {
-    let mut pass = Pass { cluster, absent, picture: Picture::of(cluster), tasks: Vec::new() };
+pub fn plan(cluster: &Cluster, absent: Absent, resting: &BTreeSet<UnitName>) -> Plan {
+    let picture = Picture::of(cluster);
+    let mut pass = Pass { cluster, absent, resting, picture, tasks: Vec::new() };
     let mut waiting = pass.unschedule();
     waiting.extend(cluster.waiting());
     let unplaced = pass.schedule(waiting);
@@ -120,6 +126,7 @@ type Sweep<'a> = BTreeMap<&'a UnitName, &'a Arc<Unit>>;
 struct Pass<'a> {
     cluster: &'a Cluster,
     absent: Absent,
+    resting: &'a BTreeSet<UnitName>,
     picture: Picture<'a>,
     tasks: Vec<Task>,
 }
@@ -159,6 +166,7 @@ impl<'a> Pass<'a> {
             None => Reason::MachineAway(target.clone()),
             Some(place) => match self.picture.obstacle(unit, place) {
                 None => return false,
+                Some(_) if self.resting.contains(&unit.name) => return false,
                 Some(obstacle) => Reason::Unable(target.clone(), obstacle),
             },
         };

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use fleet_core::UnitName;
 use fleet_registry::{Leadership, Mirror, Registry, RegistryError, Scope};
 use tokio::{
     sync::{mpsc, watch},
@@ -17,9 +18,8 @@ use crate::{
     backoff::Backoff,
     cluster::Cluster,
     contact::Sight,
-    execute::{Tally, execute},
+    execute::{Past, Tally, execute},
     plan::{Plan, plan},
-    refused::Refused,
     status::{Query, Status},
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Reconciler<'a> {
     sight: Sight,
     status: &'a watch::Sender<Status>,
     mirror: Mirror<Cluster>,
-    refused: Refused,
+    past: Past,
 }
 
 impl<'a> Reconciler<'a> {
@@ -47,7 +47,7 @@ impl<'a> Reconciler<'a> {
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let mirror = Mirror::new(registry.clone(), Scope::Cluster).every(period);
-        Self { registry, lead, interval, sight, status, mirror, refused: Refused::default() }
+        Self { registry, lead, interval, sight, status, mirror, past: Past::default() }
     }
 
     /// Reconciles on change and at least every interval, until the lease turns out to be lost.
@@ -120,11 +120,14 @@ impl<'a> Reconciler<'a> {
     /// Decides on the newest picture, and carries it out.
     async fn pass(&mut self) -> Result<(), RegistryError> {
         let started = Instant::now();
-        let plan = plan(self.mirror.model(), self.sight.of_absent());
+        let model = self.mirror.model();
+        let hash = |unit: &UnitName| model.unit(unit).map(|unit| unit.record.value.hash);
+        let resting = self.past.restless.resting(hash);
+        let plan = plan(model, self.sight.of_absent(), &resting);
         let mut tally = Tally::default();
         let cluster = self.mirror.model_mut();
-        let (tasks, refused) = (&plan.tasks, &mut self.refused);
-        let result = execute(self.registry, self.lead, cluster, tasks, refused, &mut tally).await;
+        let (tasks, past) = (&plan.tasks, &mut self.past);
+        let result = execute(self.registry, self.lead, cluster, tasks, past, &mut tally).await;
         let duration = started.elapsed();
         self.count(&plan, tally, result.is_ok().then_some(duration));
         result?;

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn long_chain_takes_no_stack() {
-        let edges: Vec<Vec<usize>> = (0..1_000_000).map(|n| vec![(n + 1) % 1_000_000]).collect();
+        let edges: Vec<Vec<usize>> = (0..200_000).map(|n| vec![(n + 1) % 200_000]).collect();
         let found = components(&edges);
         assert!(found.iter().all(|component| *component == found[0]));
     }

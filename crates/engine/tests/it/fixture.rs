@@ -1,9 +1,9 @@
 //! Clusters made up for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitName};
-use fleet_engine::{Action, Cluster, Plan};
+use fleet_engine::{Absent, Action, Cluster, Plan, plan};
 use fleet_registry::{Capabilities, Event, MachineRecord, Model, UnitRecord, Versioned};
 use fleet_store::Revision;
 
@@ -95,6 +95,17 @@ impl World {
     pub(crate) fn remove(&mut self, unit: &str) -> &mut Self {
         self.cluster.apply(Event::Unit(name(unit), None));
         self
+    }
+
+    /// What a pass decides when absent machines are dead and no unit rests.
+    pub(crate) fn plan(&self) -> Plan {
+        plan(&self.cluster, Absent::Dead, &BTreeSet::new())
+    }
+
+    /// Carries out what a pass decides.
+    pub(crate) fn pass(&mut self) {
+        let plan = self.plan();
+        self.carry_out(&plan);
     }
 
     /// Carries out a plan as the registry would: a unit is only given a machine if it has none.

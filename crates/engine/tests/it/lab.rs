@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use fleet_core::{JobState, UnitFile};
 use fleet_engine::{Config, Engine, EngineHandle};
-use fleet_registry::{Contact, Keys, Presence, Registry, UnitRecord, Versioned};
+use fleet_registry::{Contact, Keys, MetadataChange, Presence, Registry, UnitRecord, Versioned};
 use fleet_store::{
     Changes, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
     StoreError, Txn, watch_channel,
@@ -188,6 +188,17 @@ impl Lab {
         self.registry.leave(presence).await.unwrap();
     }
 
+    /// Lets only `machine` have the metadata `here=yes`.
+    pub(crate) async fn only_here(&self, machine: &str, other: &str) {
+        let change = |machine: &str, value: &str| MetadataChange {
+            machine: id(machine),
+            key: "here".to_owned(),
+            value: value.to_owned(),
+        };
+        let changes = [change(machine, "yes"), change(other, "")];
+        self.registry.change_metadata(&changes).await.unwrap();
+    }
+
     /// Starts the engine of a machine.
     pub(crate) fn engine(&mut self, machine: &str) -> Running {
         let until = Instant::now() + Duration::from_secs(24 * 60 * 60);
@@ -213,9 +224,14 @@ impl Lab {
 
     /// Creates a launched unit with `[X-Fleet]` options.
     pub(crate) async fn create(&self, unit: &str, x_fleet: &str) {
-        let text = format!("[Service]\nExecStart=/bin/true\n[X-Fleet]\n{x_fleet}\n");
-        let file = UnitFile::parse(text.as_bytes()).unwrap();
+        let file = file(x_fleet);
         self.registry.create_unit(&name(unit), &file, JobState::Launched).await.unwrap();
+    }
+
+    /// Replaces its content and what is wanted of it.
+    pub(crate) async fn replace(&self, unit: &str, x_fleet: &str, desired: JobState) {
+        let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap();
+        self.registry.replace_unit(&seen, &file(x_fleet), desired).await.unwrap();
     }
 
     pub(crate) async fn set_desired_state(&self, unit: &str, desired: JobState) {
@@ -238,6 +254,11 @@ impl Lab {
         eventually(&format!("{unit} on {machine:?}"), async || self.target(unit).await == machine)
             .await
     }
+}
+
+fn file(x_fleet: &str) -> UnitFile {
+    let text = format!("[Service]\nExecStart=/bin/true\n[X-Fleet]\n{x_fleet}\n");
+    UnitFile::parse(text.as_bytes()).unwrap()
 }
 
 fn registry(store: Arc<dyn Store>) -> Registry {

@@ -1,5 +1,7 @@
 //! Planning by table: every reason, the choice of machines, and what counts as being on one.
 
+use std::collections::BTreeSet;
+
 use fleet_core::JobState;
 use fleet_engine::{Absent, plan, why_not};
 use fleet_registry::{Event, Model, UnitRecord};
@@ -8,7 +10,7 @@ use crate::fixture::{World, id, name, record};
 
 /// The tasks of a pass as they are logged.
 fn tasks(world: &World) -> Vec<String> {
-    plan(&world.cluster, Absent::Dead).tasks.iter().map(ToString::to_string).collect()
+    world.plan().tasks.iter().map(ToString::to_string).collect()
 }
 
 fn unschedule(unit: &str, machine: &str, reason: &str) -> String {
@@ -59,7 +61,7 @@ fn unwanted_units_templates_and_global_units_are_not_scheduled() {
     world.machine("a", &[]).global("g.service", &[]);
     world.set("i.service", UnitRecord { desired_state: JobState::Inactive, ..record(&[]) });
     world.set("t@.service", UnitRecord { template: true, ..record(&[]) });
-    assert_eq!(plan(&world.cluster, Absent::Dead), fleet_engine::Plan::default());
+    assert_eq!(world.plan(), fleet_engine::Plan::default());
 }
 
 #[test]
@@ -150,7 +152,7 @@ fn unit_follows_its_peer_off_a_machine_in_one_pass() {
     world.machine("1", &[]).machine("2", &[("disk", "ssd")]);
     world.unit_on("1", "a.service", &[("MachineOf", "z.service")]);
     world.unit_on("1", "z.service", &[("MachineMetadata", "disk=ssd")]);
-    world.carry_out(&plan(&world.cluster, Absent::Dead));
+    world.pass();
     assert_eq!(world.loads()["2"], 2);
     assert_eq!(tasks(&world), [""; 0]);
 }
@@ -239,9 +241,9 @@ fn replaced_unit_waits_when_no_other_machine_takes_it() {
     world.metadata("1", "r", Some("1")).unit("new.service", &[("Replaces", "old.service")]);
     world.unit_on("2", "x.service", &[]).unit_on("2", "y.service", &[]);
     assert_eq!(tasks(&world), [schedule("new.service", "1")], "it goes beside the old one");
-    world.carry_out(&plan(&world.cluster, Absent::Dead));
-    world.carry_out(&plan(&world.cluster, Absent::Dead));
-    assert_eq!(plan(&world.cluster, Absent::Dead).unplaced, [name("old.service")]);
+    world.pass();
+    world.pass();
+    assert_eq!(world.plan().unplaced, [name("old.service")]);
     assert_eq!(tasks(&world), [""; 0], "it doesn't come back to where it was pushed off");
     world.metadata("2", "r", Some("1"));
     assert_eq!(tasks(&world), [schedule("old.service", "2")]);
@@ -260,7 +262,7 @@ fn units_that_replace_each_other_share_a_machine() {
 fn settle(world: &mut World) -> (bool, Vec<String>) {
     let mut moved = Vec::new();
     for _ in 0..20 {
-        let plan = plan(&world.cluster, Absent::Dead);
+        let plan = world.plan();
         if plan.tasks.is_empty() {
             return (true, moved);
         }
@@ -327,12 +329,30 @@ fn unit_does_not_replace_what_it_must_be_with() {
 }
 
 #[test]
+fn unit_that_rests_stays_where_it_is_refused_and_counts_as_being_there() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[]);
+    world.unit_on("1", "new.service", &[("Replaces", "old.service")]);
+    world.unit_on("1", "old.service", &[]).unit_on("2", "x.service", &[]);
+    world.unit("with.service", &[("MachineOf", "old.service")]);
+    let resting = BTreeSet::from([name("old.service")]);
+    let tasks = |world: &World| -> Vec<String> {
+        let plan = plan(&world.cluster, Absent::Dead, &resting);
+        plan.tasks.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(tasks(&world), [schedule("with.service", "1")]);
+    world.machine_gone("1").remove("with.service").remove("new.service");
+    let away = unschedule("old.service", "1", "target Machine(1) went away");
+    assert_eq!(tasks(&world), [away, schedule("old.service", "2")], "its machine is gone");
+}
+
+#[test]
 fn why_not_names_the_obstacle_of_every_machine_for_units_that_wait() {
     let mut world = World::default();
     world.machine("a", &[]).machine("b", &[("r", "1")]).unit_on("a", "placed.service", &[]);
     world.unit_on("b", "x.service", &[]);
     world.unit("u.service", &[("MachineMetadata", "r=1"), ("Conflicts", "x.service")]);
-    assert_eq!(plan(&world.cluster, Absent::Dead).unplaced, [name("u.service")]);
+    assert_eq!(world.plan().unplaced, [name("u.service")]);
     let obstacles: Vec<String> = why_not(&world.cluster, &name("u.service"))
         .unwrap()
         .iter()
@@ -398,7 +418,7 @@ fn units_of_a_missing_machine_stay_with_it_and_those_of_a_dead_one_do_not() {
     let mut world = World::default();
     world.machine("a", &[]).unit_on("gone", "u.service", &[]);
     world.unit("new.service", &[]);
-    let only_new = plan(&world.cluster, Absent::Missing).tasks;
+    let only_new = plan(&world.cluster, Absent::Missing, &BTreeSet::new()).tasks;
     let only_new: Vec<String> = only_new.iter().map(ToString::to_string).collect();
     assert_eq!(only_new, [schedule("new.service", "a")]);
     let away = unschedule("u.service", "gone", "target Machine(gone) went away");

@@ -6,7 +6,7 @@ use fleet_core::{
     FleetOptions, JobState, Machine, Requirements, UnitName,
     eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
 };
-use fleet_engine::{Absent, Action, Cluster, Unit, plan, why_not};
+use fleet_engine::{Action, Cluster, Unit, why_not};
 use fleet_registry::UnitRecord;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -211,13 +211,13 @@ proptest! {
     fn equal_clusters_give_equal_plans(changes in any_changes()) {
         let followed = world(&changes);
         let anew = world(&snapshot(&changes));
-        prop_assert_eq!(plan(&followed.cluster, Absent::Dead), plan(&anew.cluster, Absent::Dead));
+        prop_assert_eq!(followed.plan(), anew.plan());
     }
 
     #[test]
     fn nothing_is_placed_twice_or_where_it_is_refused(changes in any_changes()) {
         let mut world = world(&changes);
-        let plan = plan(&world.cluster, Absent::Dead);
+        let plan = world.plan();
         let placed: Vec<_> =
             plan.tasks.iter().filter(|t| t.action == Action::Schedule).map(|t| &t.unit).collect();
         prop_assert_eq!(placed.iter().collect::<BTreeSet<_>>().len(), placed.len());
@@ -228,7 +228,7 @@ proptest! {
     #[test]
     fn every_wanted_unit_has_a_machine_or_is_refused_by_all(changes in any_changes()) {
         let mut world = world(&changes);
-        let plan = plan(&world.cluster, Absent::Dead);
+        let plan = world.plan();
         world.carry_out(&plan);
         let machines = world.cluster.loads().count();
         for unit in UNITS {
@@ -253,18 +253,18 @@ proptest! {
         };
         let passes = if replaces(&world) == 0 { 1 } else { 2 * UNITS.len() };
         for _ in 0..passes {
-            world.carry_out(&plan(&world.cluster, Absent::Dead));
+            world.pass();
         }
-        prop_assert_eq!(plan(&world.cluster, Absent::Dead).tasks, vec![]);
+        prop_assert_eq!(world.plan().tasks, vec![]);
     }
 
     #[test]
     fn units_that_replace_each_other_come_to_rest(changes in pushing_units()) {
         let mut world = world(&changes);
         for _ in 0..2 * UNITS.len() {
-            world.carry_out(&plan(&world.cluster, Absent::Dead));
+            world.pass();
         }
-        prop_assert_eq!(plan(&world.cluster, Absent::Dead).tasks, vec![]);
+        prop_assert_eq!(world.plan().tasks, vec![]);
         prop_assert_eq!(misplaced(&world.cluster), vec![]);
     }
 
@@ -277,7 +277,7 @@ proptest! {
             let unit = world.cluster.unit(unit).unwrap();
             // What follows a peer, or is pushed off, is no business of this test.
             let bound = !unit.requirements.peers.is_empty();
-            let pushed = plan(&world.cluster, Absent::Dead).tasks.iter().any(|task| {
+            let pushed = world.plan().tasks.iter().any(|task| {
                 task.unit == unit.name && task.reason.to_string().contains("found replace")
             });
             let machine = unit.record.value.machine.as_ref();
@@ -285,7 +285,7 @@ proptest! {
             let unwanted = unit.record.value.desired_state == JobState::Inactive;
             bound || pushed || gone || unwanted || refused.contains(&unit.name)
         };
-        for task in plan(&world.cluster, Absent::Dead).tasks {
+        for task in world.plan().tasks {
             prop_assert!(may_move(&task.unit), "{}", task);
         }
     }

@@ -238,6 +238,34 @@ async fn what_the_store_refuses_is_tried_less_and_less_and_at_once_when_it_chang
 }
 
 #[tokio::test(start_paused = true)]
+async fn unit_that_is_moved_again_and_again_stays_for_growing_pauses() {
+    let mut lab = Lab::with_machines(&["m1", "m2"]).await;
+    let engine = lab.engine("m1");
+    lab.only_here("m1", "m2").await;
+    lab.create("u.service", "MachineMetadata=here=yes").await;
+    lab.scheduled("u.service", "m1").await;
+    for _ in 0..4 {
+        lab.only_here("m2", "m1").await;
+        assert!(lab.scheduled("u.service", "m2").await < INTERVAL);
+        lab.only_here("m1", "m2").await;
+        assert!(lab.scheduled("u.service", "m1").await < INTERVAL);
+    }
+    let before = engine.handle.metrics().tasks.unschedule;
+    for _ in 0..300 {
+        lab.only_here("m2", "m1").await;
+        pass(INTERVAL / 2).await;
+        lab.only_here("m1", "m2").await;
+        pass(INTERVAL / 2).await;
+    }
+    let moves = engine.handle.metrics().tasks.unschedule - before;
+    assert!((4..=12).contains(&moves), "{moves} in ten minutes");
+    lab.only_here("m2", "m1").await;
+    lab.replace("u.service", "MachineMetadata=here=yes\nX=1", JobState::Launched).await;
+    let took = lab.scheduled("u.service", "m2").await;
+    assert!(took < INTERVAL, "new content is moved at once: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn engine_that_was_out_of_touch_gives_machines_time_to_return() {
     let mut lab = Lab::with_machines(&["a"]).await;
     let b = lab.machine("b", &[]).await;
