@@ -84,6 +84,7 @@ fn build(
             hash: UnitHash::of(b""),
             desired_state: JobState::Launched,
             machine: None,
+            return_to: None,
             global: false,
             template: false,
             x_fleet: FleetOptions(x_fleet),

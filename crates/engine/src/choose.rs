@@ -10,7 +10,7 @@ use fleet_registry::why::Obstacle;
 
 use crate::{
     cluster::{Cluster, Host, Residents, Rings, Unit},
-    picture::Picture,
+    picture::{Picture, Place},
 };
 
 /// The present machines with what keeps each from taking a unit; `None` is nothing.
@@ -36,9 +36,13 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
     Some(answers.collect())
 }
 
-/// The least loaded machine that takes `unit`; among equals the one with the smaller id.
+/// The machine that had `unit` when its content was replaced, if it takes it still; else the least
+/// loaded that does, and among equals the one with the smaller id.
 pub(crate) fn choose<'a>(picture: &Picture<'a>, unit: &Unit) -> Option<&'a MachineId> {
-    picture.by_load().find(|(_, place)| picture.obstacle(unit, place).is_none()).map(|(id, _)| id)
+    let takes = |place: &&Place<'a>| picture.obstacle(unit, place).is_none();
+    let before = unit.record.value.return_to.as_ref().and_then(|id| picture.place(id));
+    let chosen = before.filter(takes).or_else(|| picture.by_load().find(takes))?;
+    Some(&chosen.machine.id)
 }
 
 /// What keeps `unit` from being on `machine`, whether it is there already or not.

@@ -51,8 +51,8 @@ impl<'a> Picture<'a> {
     }
 
     /// The machines, the least loaded first and by id among equals (`cluster.md` 3).
-    pub(crate) fn by_load(&self) -> impl Iterator<Item = (&'a MachineId, &Place<'a>)> {
-        self.by_load.iter().filter_map(|(_, id)| Some((*id, self.places.get(id)?)))
+    pub(crate) fn by_load(&self) -> impl Iterator<Item = &Place<'a>> {
+        self.by_load.iter().filter_map(|(_, id)| self.places.get(id))
     }
 
     /// What keeps `unit` from being in `place`, whether it is there already or not.

@@ -27,7 +27,9 @@ pub struct Decision {
 impl Decision {
     fn record(&self) -> UnitRecord {
         let machine = self.target.as_ref().map(|(machine, _)| machine.clone());
-        UnitRecord { machine, ..self.seen.value.clone() }
+        // Wherever it goes now, it has come back from its replacement.
+        let return_to = self.seen.value.return_to.clone().filter(|_| machine.is_none());
+        UnitRecord { machine, return_to, ..self.seen.value.clone() }
     }
 }
 

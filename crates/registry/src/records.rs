@@ -23,11 +23,16 @@ pub struct Versioned<T> {
 pub struct UnitRecord {
     /// The hash of the text under `file/<name>`.
     pub hash: UnitHash,
-    /// What the user wants.
+    /// What the user wants; a record that doesn't say means `inactive` (`units.md` 6).
+    #[serde(default)]
     pub desired_state: JobState,
     /// The machine it is scheduled to; never set for global units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineId>,
+    /// The machine that had it when its content was replaced, while it has none: it goes back
+    /// there if it may (`docs/decisions/0010`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_to: Option<MachineId>,
     /// Whether every eligible machine runs it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub global: bool,

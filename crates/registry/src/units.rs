@@ -102,7 +102,8 @@ impl Registry {
         self.files.set.count(write).await
     }
 
-    /// Replaces content and desired state of a unit; it stays on its machine.
+    /// Replaces content and desired state of a unit; it stays on its machine, or goes back there
+    /// when it is wanted again.
     ///
     /// # Errors
     /// `Conflict` when it changed since `seen`.
@@ -113,13 +114,17 @@ impl Registry {
         desired: JobState,
     ) -> Result<(), RegistryError> {
         let old = &seen.record.value;
-        let record = record_of(&seen.name, file, desired, old.machine.clone());
+        let mut record = record_of(&seen.name, file, desired, old.machine.clone());
+        if desired == JobState::Inactive {
+            record.return_to = record.machine.clone();
+        }
         let unchanged = self.unchanged(seen);
         let write = self.write_unit(&seen.name, unchanged, Some(old), &record, Some(file));
         self.files.set.count(write).await
     }
 
-    /// Sets the desired state of a unit. Setting what is set already writes nothing.
+    /// Sets the desired state of a unit. Setting what is set already writes nothing. A unit that
+    /// isn't wanted any more need not go back to where its old content was.
     ///
     /// # Errors
     /// `Conflict` when it changed since `seen`.
@@ -129,10 +134,12 @@ impl Registry {
         desired: JobState,
     ) -> Result<(), RegistryError> {
         let old = &seen.record.value;
-        if old.desired_state == desired {
+        let is_bound_back = desired != JobState::Inactive && old.machine.is_none();
+        let return_to = old.return_to.clone().filter(|_| is_bound_back);
+        let record = UnitRecord { desired_state: desired, return_to, ..old.clone() };
+        if record == *old {
             return Ok(());
         }
-        let record = UnitRecord { desired_state: desired, ..old.clone() };
         self.write_unit(&seen.name, self.unchanged(seen), Some(old), &record, None).await
     }
 
@@ -274,6 +281,7 @@ fn record_of(
         hash: file.hash(),
         desired_state: desired,
         machine: machine.filter(|_| !global),
+        return_to: None,
         global,
         template: name.is_template(),
         x_fleet,

@@ -84,6 +84,8 @@ async fn check(world: &World) {
         let record = unit.record.value;
         assert_eq!(record.hash, unit.file.hash());
         assert!(!(record.global && record.machine.is_some()));
+        let returns = record.return_to.is_some() && record.desired_state != JobState::Inactive;
+        assert!(!(returns && (record.global || record.machine.is_some())));
         let orders = match &record.machine {
             Some(machine) => Some(format!("/f/schedule/{machine}/{}", unit.name)),
             None => record.global.then(|| format!("/f/global/{}", unit.name)),

@@ -81,6 +81,66 @@ async fn a_scheduled_unit_takes_its_orders_along() {
 }
 
 #[tokio::test]
+async fn a_unit_that_is_reset_by_new_content_remembers_its_machine_until_it_has_one() {
+    let world = World::new();
+    world.register("m1").await;
+    let lead = world.lead().await;
+    world.create("a.service", SLEEP, Launched).await;
+    let decide = async |target: Option<&str>| {
+        let seen = world.unit("a.service").await;
+        let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
+        let target = target.map(|id| (machine(id), created));
+        let decision = Decision { unit: seen.name, seen: seen.record, target };
+        world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
+    };
+    let replace = async |text: &str, desired| {
+        let seen = world.unit("a.service").await;
+        world.registry.replace_unit(&seen, &file(text), desired).await.unwrap();
+    };
+    let set = async |desired| {
+        let seen = world.unit("a.service").await;
+        world.registry.set_desired_state(&seen, desired).await.unwrap();
+    };
+    let return_to = async || world.unit("a.service").await.record.value.return_to;
+    let (m1, other) = (Some(machine("m1")), "[Service]\nExecStart=/bin/sleep 1\n");
+
+    decide(Some("m1")).await;
+    replace(other, Launched).await;
+    assert_eq!(return_to().await, None, "it stays there");
+    replace(SLEEP, Inactive).await;
+    assert_eq!(return_to().await, m1);
+    set(Launched).await;
+    assert_eq!(return_to().await, None, "it hasn't left");
+
+    replace(other, Inactive).await;
+    decide(None).await;
+    assert_eq!(return_to().await, m1);
+    set(Loaded).await;
+    set(Launched).await;
+    assert_eq!(return_to().await, m1);
+    assert!(world.text("/f/unit/a.service").await.unwrap().contains(r#""returnTo":"m1""#));
+    decide(Some("m1")).await;
+    assert_eq!(return_to().await, None, "it has come back");
+
+    for end in [Inactive, Loaded] {
+        replace(SLEEP, Inactive).await;
+        decide(None).await;
+        assert_eq!(return_to().await, m1);
+        if end == Inactive {
+            set(Inactive).await; // somebody unloads it: that is all
+        } else {
+            replace(other, end).await;
+        }
+        assert_eq!(return_to().await, None);
+        set(Launched).await;
+        decide(Some("m1")).await;
+    }
+    replace(GLOBAL, Inactive).await;
+    assert_eq!(return_to().await, None, "global units go everywhere");
+    set(Inactive).await;
+}
+
+#[tokio::test]
 async fn destroying_leaves_nothing_behind() {
     let world = World::new();
     let presence = world.register("m1").await;

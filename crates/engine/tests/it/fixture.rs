@@ -32,6 +32,7 @@ pub(crate) fn record(options: &[(&str, &str)]) -> UnitRecord {
         hash: UnitHash::of(b""),
         desired_state: JobState::Launched,
         machine: None,
+        return_to: None,
         global: false,
         template: false,
         x_fleet: FleetOptions(options),
@@ -121,6 +122,7 @@ impl World {
                 Action::Schedule => {
                     assert_eq!(record.machine, None, "placed twice: {task}");
                     record.machine = Some(task.machine.clone());
+                    record.return_to = None;
                 }
             }
             let record = self.versioned(record);

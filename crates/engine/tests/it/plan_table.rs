@@ -46,6 +46,25 @@ fn equally_loaded_machines_are_taken_by_id_and_units_by_name() {
 }
 
 #[test]
+fn replaced_unit_goes_back_where_it_was_if_that_machine_is_there_and_takes_it() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[("r", "1")]);
+    world.unit_on("b", "1.service", &[]).unit_on("b", "2.service", &[]);
+    let returning = |options| UnitRecord { return_to: Some(id("b")), ..record(options) };
+    world.set("u.service", returning(&[]));
+    world.set("v.service", UnitRecord { desired_state: JobState::Inactive, ..returning(&[]) });
+    world.unit("w.service", &[]);
+    assert_eq!(tasks(&world), [schedule("u.service", "b"), schedule("w.service", "a")]);
+    world.unit_on("b", "2.service", &[("Conflicts", "u.*")]);
+    assert_eq!(tasks(&world), [schedule("u.service", "a"), schedule("w.service", "a")]);
+    world.unit_on("b", "2.service", &[]).metadata("b", "r", Some("2"));
+    world.set("u.service", returning(&[("MachineMetadata", "r=1")])).machine("c", &[("r", "1")]);
+    assert_eq!(tasks(&world)[0], schedule("u.service", "c"));
+    world.set("u.service", returning(&[])).machine_gone("b");
+    assert!(tasks(&world).contains(&schedule("u.service", "a")));
+}
+
+#[test]
 fn loaded_units_are_scheduled_as_well_and_the_reason_says_so() {
     let mut world = World::default();
     world.machine("a", &[]);

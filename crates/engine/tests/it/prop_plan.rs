@@ -269,6 +269,32 @@ proptest! {
     }
 
     #[test]
+    fn replaced_unit_goes_back_if_it_may_and_nothing_else_differs(
+        changes in any_changes(),
+        (unit, back) in (select(&UNITS[..]), select(&TARGETS[..])),
+    ) {
+        let mut world = world(&changes);
+        (0..2 * UNITS.len()).for_each(|_| world.pass());
+        let Some(known) = world.cluster.unit(&name(unit)) else { return Ok(()) };
+        let record = UnitRecord { machine: None, ..known.record.value.clone() };
+        world.set(unit, record.clone());
+        let as_new = world.plan();
+        let why_not = why_not(&world.cluster, &name(unit)).filter(|_| !record.global);
+        let is_free = why_not.is_some_and(|why_not| {
+            why_not.iter().any(|(machine, why)| machine.as_str() == back && why.is_none())
+        });
+        world.set(unit, UnitRecord { return_to: Some(back.parse().unwrap()), ..record });
+        let as_returning = world.plan();
+        if !is_free {
+            prop_assert_eq!(as_returning, as_new);
+        } else if as_new.tasks.iter().all(|task| task.unit.as_str() == unit) {
+            // Nobody else came first. Those that must be with it may follow.
+            let its = as_returning.tasks.iter().find(|task| task.unit.as_str() == unit);
+            prop_assert_eq!(its.map(|task| task.machine.as_str()), Some(back));
+        }
+    }
+
+    #[test]
     fn units_that_are_well_placed_stay(changes in any_changes()) {
         let world = world(&changes);
         let refused: BTreeSet<UnitName> =
