@@ -89,7 +89,7 @@ fn build(
             template: false,
             x_fleet: FleetOptions(x_fleet),
         };
-        cluster.apply(Event::Unit(name, Some(versioned(1, record))));
+        cluster.apply(Event::Unit(name, Some(Ok(versioned(1, record)))));
     }
     cluster
 }
@@ -105,7 +105,7 @@ fn carry_out(cluster: &mut Cluster) -> usize {
         let Some(unit) = cluster.unit(&task.unit) else { continue };
         let record =
             UnitRecord { machine: Some(task.machine.clone()), ..unit.record.value.clone() };
-        cluster.apply(Event::Unit(task.unit.clone(), Some(versioned(2, record))));
+        cluster.apply(Event::Unit(task.unit.clone(), Some(Ok(versioned(2, record)))));
     }
     tasks.len()
 }

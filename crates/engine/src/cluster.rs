@@ -4,15 +4,19 @@
 //! everything it asks for ready: which units wait for a machine, and how loaded each machine is.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
 use fleet_core::{
-    JobState, Machine, MachineId, Pattern, Requirements, UnitName, eligibility::Candidate,
+    JobState, Machine, MachineId, Pattern, Requirements, UnitName,
+    eligibility::{Candidate, Refusal},
 };
-use fleet_registry::{Event, MachineRecord, Model, UnitRecord, Versioned, effective_metadata};
+use fleet_registry::{
+    Event, MachineRecord, Model, UnitRecord, Versioned, effective_metadata, why::Obstacle,
+};
 use fleet_store::Revision;
+use tracing::debug;
 
 mod residents;
 mod rings;
@@ -37,7 +41,11 @@ impl Unit {
             Some(known) if known.record.value.x_fleet == record.value.x_fleet => {
                 Arc::clone(&known.requirements)
             }
-            _ => Arc::new(record.value.x_fleet.requirements(&name)),
+            _ => {
+                let requirements = record.value.x_fleet.requirements(&name);
+                report_malformed(&name, &requirements);
+                Arc::new(requirements)
+            }
         };
         Self { name, record, requirements }
     }
@@ -110,6 +118,15 @@ impl Unit {
     }
 }
 
+/// Says which patterns of a unit match nothing, as people know it (`units.md` 5.7): once, not at
+/// every match.
+fn report_malformed(unit: &UnitName, Requirements { conflicts, replaces, .. }: &Requirements) {
+    for pattern in conflicts.iter().chain(replaces).filter(|pattern| pattern.is_malformed()) {
+        let pattern = pattern.as_str();
+        debug!(%unit, "Received error while matching pattern '{pattern}': syntax error in pattern");
+    }
+}
+
 /// A present machine and the units on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
@@ -130,6 +147,8 @@ pub struct Cluster {
     /// Units that should be on a machine but have none.
     waiting: Units,
     globals: Units,
+    /// Units that are there, but of which nothing is known.
+    unclear: BTreeSet<UnitName>,
     /// Units that replace others.
     replacers: Units,
     /// Worked out when they are asked for.
@@ -145,7 +164,11 @@ impl Model for Cluster {
     /// the engine takes in its own writes at once, and the watch brings them again.
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Unit(name, Some(record)) => self.set_unit(name, record),
+            Event::Unit(name, Some(Ok(record))) => self.set_unit(name, record),
+            Event::Unit(name, Some(Err(_))) => {
+                self.remove_unit(&name);
+                self.is_seen &= !self.unclear.insert(name);
+            }
             Event::Unit(name, None) => self.remove_unit(&name),
             Event::Machine(id, Some(record)) => self.set_machine(id, record),
             Event::Machine(id, None) => {
@@ -193,6 +216,15 @@ impl Cluster {
         &self.globals
     }
 
+    /// Whether an obstacle may be none, as it rests on a unit of which nothing is known: a peer that
+    /// isn't seen anywhere may well be where it was.
+    pub(crate) fn is_doubtful(&self, obstacle: &Obstacle) -> bool {
+        match obstacle {
+            Obstacle::Refused(Refusal::PeerAbsent(peer)) => self.unclear.contains(peer.as_str()),
+            Obstacle::Refused(_) | Obstacle::Replaced(_) => false,
+        }
+    }
+
     pub(crate) fn rings(&self) -> &Rings {
         self.rings.get_or_init(|| Rings::of(&self.replacers, &self.units))
     }
@@ -206,6 +238,7 @@ impl Cluster {
         if known.as_ref().is_some_and(|known| known.record.revision >= record.revision) {
             return;
         }
+        self.unclear.remove(&name);
         let unit = Arc::new(Unit::new(name, record, known.as_deref()));
         self.tie(known.as_deref(), Some(&unit));
         if let Some(known) = known {
@@ -217,6 +250,7 @@ impl Cluster {
     }
 
     fn remove_unit(&mut self, name: &UnitName) {
+        self.is_seen &= !self.unclear.remove(name);
         if let Some(unit) = self.units.remove(name) {
             self.tie(Some(&unit), None);
             self.unlink(&unit);

@@ -102,7 +102,7 @@ fn take_in(
 ) -> bool {
     match decided {
         Ok(record) => {
-            cluster.apply(Event::Unit(unit.clone(), Some(record)));
+            cluster.apply(Event::Unit(unit.clone(), Some(Ok(record))));
             true
         }
         Err(error @ RegistryError::Conflict(_)) => {

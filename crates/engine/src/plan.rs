@@ -167,6 +167,7 @@ impl<'a> Pass<'a> {
             Some(place) => match self.picture.obstacle(unit, place) {
                 None => return false,
                 Some(_) if self.resting.contains(&unit.name) => return false,
+                Some(obstacle) if self.cluster.is_doubtful(&obstacle) => return false,
                 Some(obstacle) => Reason::Unable(target.clone(), obstacle),
             },
         };

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// `unit/<name>`.
-    Unit(UnitName, Option<Versioned<UnitRecord>>),
+    Unit(UnitName, Option<Record>),
     /// `machine/<id>`.
     Machine(MachineId, Option<Versioned<MachineRecord>>),
     /// `metadata/<id>/<key>`; an empty value hides the machine's own.
@@ -31,11 +31,15 @@ pub enum Event {
     EngineVersion(u64),
 }
 
+/// What is decided about a unit. A record that can't be understood isn't one to forget the unit
+/// (`docs/decisions/0009`).
+pub type Record = Result<Versioned<UnitRecord>, Unclear>;
+
 /// What a machine must do with a unit. One that can't be understood isn't one to stop the unit
 /// (`docs/decisions/0009`).
 pub type Order = Result<Assignment, Unclear>;
 
-/// An order that can't be understood, and why.
+/// An entry that can't be understood, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unclear(pub String);
@@ -48,7 +52,7 @@ impl Event {
             Change::Delete { .. } => None,
         };
         Some(match keys.parse(change.key())? {
-            Entry::Unit(name) => Self::Unit(name, kv.and_then(understood)),
+            Entry::Unit(name) => Self::Unit(name, kv.map(record)),
             Entry::Machine(id) => Self::Machine(id, kv.and_then(understood)),
             Entry::Metadata(id, key) => {
                 let value = kv.map(|kv| String::from_utf8_lossy(&kv.value).into_owned());
@@ -69,6 +73,13 @@ impl Event {
 fn leader(kv: &KeyValue) -> Option<Versioned<LeaderRecord>> {
     let value = LeaderRecord::parse(&kv.value)?;
     Some(Versioned { value, revision: kv.mod_revision, created: kv.create_revision })
+}
+
+fn record(kv: &KeyValue) -> Record {
+    decode(kv).map_err(|error| {
+        error!(%error, "nothing is decided about this unit");
+        Unclear(error.to_string())
+    })
 }
 
 fn order(kv: &KeyValue) -> Order {

@@ -23,7 +23,7 @@ pub mod why;
 pub use contact::Contact;
 pub use decide::{Decided, Decision};
 pub use error::RegistryError;
-pub use event::{Event, Order, Unclear};
+pub use event::{Event, Order, Record, Unclear};
 pub use keys::{InvalidPrefix, Keys};
 pub use lead::{LeaderRecord, Leadership};
 pub use metadata::{MetadataChange, effective_metadata};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitName};
 use fleet_engine::{Absent, Action, Cluster, Plan, plan};
-use fleet_registry::{Capabilities, Event, MachineRecord, Model, UnitRecord, Versioned};
+use fleet_registry::{Capabilities, Event, MachineRecord, Model, Unclear, UnitRecord, Versioned};
 use fleet_store::Revision;
 
 pub(crate) fn name(text: &str) -> UnitName {
@@ -72,7 +72,7 @@ impl World {
 
     pub(crate) fn set(&mut self, unit: &str, record: UnitRecord) -> &mut Self {
         let record = self.versioned(record);
-        self.cluster.apply(Event::Unit(name(unit), Some(record)));
+        self.cluster.apply(Event::Unit(name(unit), Some(Ok(record))));
         self
     }
 
@@ -91,6 +91,13 @@ impl World {
 
     pub(crate) fn global(&mut self, unit: &str, options: &[(&str, &str)]) -> &mut Self {
         self.set(unit, UnitRecord { global: true, ..record(options) })
+    }
+
+    /// Makes a unit's record one that nobody understands.
+    pub(crate) fn corrupt(&mut self, unit: &str) -> &mut Self {
+        let unclear = Unclear("it is cut off".to_owned());
+        self.cluster.apply(Event::Unit(name(unit), Some(Err(unclear))));
+        self
     }
 
     pub(crate) fn remove(&mut self, unit: &str) -> &mut Self {
@@ -126,7 +133,7 @@ impl World {
                 }
             }
             let record = self.versioned(record);
-            self.cluster.apply(Event::Unit(task.unit.clone(), Some(record)));
+            self.cluster.apply(Event::Unit(task.unit.clone(), Some(Ok(record))));
         }
     }
 

@@ -11,7 +11,7 @@ use fleet_core::{JobState, UnitFile};
 use fleet_engine::{Config, Engine, EngineHandle};
 use fleet_registry::{Contact, Keys, MetadataChange, Presence, Registry, UnitRecord, Versioned};
 use fleet_store::{
-    Changes, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
+    Changes, Key, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
     StoreError, Txn, watch_channel,
 };
 use tokio::{
@@ -232,6 +232,13 @@ impl Lab {
     pub(crate) async fn replace(&self, unit: &str, x_fleet: &str, desired: JobState) {
         let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap();
         self.registry.replace_unit(&seen, &file(x_fleet), desired).await.unwrap();
+    }
+
+    /// Writes a record by hand.
+    pub(crate) async fn write_record(&self, unit: &str, text: &str) {
+        let key = Key::from(format!("/test/unit/{unit}").as_str());
+        let then = vec![Op::Put { key, value: text.as_bytes().to_vec(), lease: None }];
+        self.store.commit(Txn { compare: Vec::new(), then }).await.unwrap();
     }
 
     pub(crate) async fn set_desired_state(&self, unit: &str, desired: JobState) {

@@ -177,6 +177,31 @@ fn unit_follows_its_peer_off_a_machine_in_one_pass() {
 }
 
 #[test]
+fn unit_stays_while_its_peers_record_is_not_understood() {
+    let mut world = World::default();
+    world.machine("1", &[]).machine("2", &[]);
+    world.unit_on("1", "p.service", &[]).unit_on("1", "x.service", &[]);
+    world.unit_on("1", "u.service", &[("MachineOf", "p.service")]);
+    world.unit_on("1", "v.service", &[("MachineOf", "u.service")]);
+    let mut anew = World::default();
+    anew.machine("1", &[]).unit_on("1", "u.service", &[("MachineOf", "p.service")]);
+    for world in [&mut world, &mut anew] {
+        world.corrupt("p.service");
+        assert_eq!(tasks(world), [""; 0]);
+        let obeyed = [("MachineOf", "p.service"), ("MachineMetadata", "r=1")];
+        world.unit_on("1", "u.service", &obeyed);
+        let reason = "target Machine(1) unable to run unit: local Machine metadata insufficient";
+        assert_eq!(tasks(world)[0], unschedule("u.service", "1", reason), "for other reasons");
+        world.unit_on("1", "u.service", &obeyed[..1]).remove("p.service");
+        let reason = "target Machine(1) unable to run unit: \
+                      required peer Unit(p.service) is not scheduled locally";
+        assert_eq!(tasks(world)[0], unschedule("u.service", "1", reason), "it is gone");
+        world.unit_on("1", "p.service", &[]);
+        assert_eq!(tasks(world), [""; 0]);
+    }
+}
+
+#[test]
 fn eligible_global_units_count_towards_the_load_even_when_inactive() {
     let mut world = World::default();
     world.machine("a", &[("region", "eu")]).machine("b", &[]);
@@ -426,7 +451,7 @@ fn old_news_of_a_unit_changes_nothing() {
     let new = world.versioned(UnitRecord { machine: Some(id("a")), ..record(&[]) });
     let unit = name("u.service");
     for record in [&old, &new, &old, &new] {
-        world.cluster.apply(Event::Unit(unit.clone(), Some(record.clone())));
+        world.cluster.apply(Event::Unit(unit.clone(), Some(Ok(record.clone()))));
     }
     assert_eq!(world.cluster.unit(&unit).unwrap().record, new);
     assert_eq!(tasks(&world), [""; 0]);

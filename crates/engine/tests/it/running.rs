@@ -190,10 +190,13 @@ async fn log_lines_are_those_that_people_grep_for() {
     let mut lab = Lab::with_machines(&["m1"]).await;
     let first = lab.engine("m1");
     leads(&first).await;
-    lab.create("u.service", "").await;
+    lab.create("u.service", "Conflicts=u[").await;
     lab.scheduled("u.service", "m1").await;
     lab.set_desired_state("u.service", JobState::Inactive).await;
     lab.scheduled("u.service", "").await;
+    let malformed = "DEBUG Received error while matching pattern 'u[': syntax error in pattern \
+                     unit=u.service";
+    assert_eq!(lines.all().iter().filter(|line| *line == malformed).count(), 1, "not every time");
     let second = lab.engine("m2");
     eventually("followed", async || second.handle.leader().is_some()).await;
     first.line.set(Mode::Cut);
@@ -263,6 +266,23 @@ async fn unit_that_is_moved_again_and_again_stays_for_growing_pauses() {
     lab.replace("u.service", "MachineMetadata=here=yes\nX=1", JobState::Launched).await;
     let took = lab.scheduled("u.service", "m2").await;
     assert!(took < INTERVAL, "new content is moved at once: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn corrupt_record_moves_nobody_and_a_record_without_state_is_inactive() {
+    let mut lab = Lab::with_machines(&["m1", "m2"]).await;
+    let _engine = lab.engine("m1");
+    lab.create("a.service", "MachineID=m2").await;
+    lab.create("peer.service", "MachineOf=a.service").await;
+    lab.scheduled("peer.service", "m2").await;
+    lab.write_record("a.service", "{").await;
+    lab.create("later.service", "MachineID=m1").await;
+    lab.scheduled("later.service", "m1").await;
+    assert_eq!(lab.target("peer.service").await, "m2");
+    let hash = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    lab.write_record("a.service", &format!("{{\"hash\":\"{hash}\",\"machine\":\"m2\"}}")).await;
+    lab.scheduled("a.service", "").await;
+    lab.scheduled("peer.service", "").await;
 }
 
 #[tokio::test(start_paused = true)]
