@@ -1,7 +1,7 @@
 //! Keeps this machine present in the registry (`cluster.md` 6, `fleetd.md` 7).
 //!
 //! ```text
-//!            register: pauses 1, 2, 4 … 60 s            keep: a beat every third of the ttl
+//!            register: growing pauses                   keep: a beat every third of the ttl
 //! absent ──────────────────────────────────▶ present ──┬── lease lost ──▶ registers anew
 //!                                                ▲     └── a third of the ttl without success
 //!                                                └──────── register: a beat is enough ◀──┘
@@ -24,11 +24,12 @@ use tracing::{error, info, warn};
 
 use crate::{complaint::Complaint, runtime::RuntimeFile};
 
-/// The longest pause between attempts to register for the first time, in seconds (`fleetd.md` 3).
+/// The longest pause between attempts to register, in seconds (`fleetd.md` 3).
 const MAX_PAUSE: u64 = 60;
 
-/// The longest pause once this process has been present: after an outage the engine gives
-/// machines some seconds to return before it takes them for dead.
+/// The longest pause of a machine that may have units here, and while the registry is out of
+/// reach: after an outage the engine gives machines some seconds to return before it takes them
+/// for dead.
 const MAX_PAUSE_TO_RETURN: u64 = 4;
 
 /// Why presence is kept no longer.
@@ -83,6 +84,8 @@ pub(crate) struct Keeper {
     current: watch::Sender<Option<Presence>>,
     contact: watch::Sender<Option<Contact>>,
     obstacle: watch::Sender<Option<String>>,
+    /// Whether a fleetd of this boot, this one or another, may have been present before.
+    returns: bool,
     handle: PresenceHandle,
 }
 
@@ -103,7 +106,8 @@ impl Keeper {
         ttl: Duration,
         runtime_dir: &Path,
     ) -> Self {
-        let record = MachineRecord { nonce: nonce(runtime_dir), ..record };
+        let (nonce, returns) = nonce(runtime_dir);
+        let record = MachineRecord { nonce, ..record };
         let current = watch::Sender::new(None);
         let contact = watch::Sender::new(None);
         let obstacle = watch::Sender::new(None);
@@ -125,6 +129,7 @@ impl Keeper {
             current,
             contact,
             obstacle,
+            returns,
             handle,
         }
     }
@@ -157,7 +162,7 @@ impl Keeper {
                 () = stop.cancelled() => return None,
                 result = self.attempt() => result,
             };
-            match result {
+            let longest = match result {
                 Ok(how) => {
                     self.obstacle.send_replace(None);
                     match how {
@@ -172,16 +177,23 @@ impl Keeper {
                     }
                     warn!("Server register machine failed: {error}, retrying in {pause} sec.");
                     self.obstacle.send_replace(Some(error.to_string()));
+                    self.longest_pause(&error)
                 }
-            }
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
                 () = time::sleep(Duration::from_secs(pause)) => {}
             }
-            let was_present = self.current.borrow().is_some();
-            let longest = if was_present { MAX_PAUSE_TO_RETURN } else { MAX_PAUSE };
             pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn longest_pause(&self, error: &RegistryError) -> u64 {
+        match error {
+            RegistryError::DuplicateMachine { .. } => MAX_PAUSE,
+            error if self.returns || error.is_unavailable() => MAX_PAUSE_TO_RETURN,
+            _ => MAX_PAUSE,
         }
     }
 
@@ -253,6 +265,7 @@ impl Keeper {
         let presence = self.registry.register(&self.machine, &self.record, self.ttl).await?;
         self.published = Some(self.record.clone());
         self.outdated = false;
+        self.returns = true;
         self.current.send_replace(Some(presence));
         self.note(Present::Registered);
         Ok(Present::Registered)
@@ -300,13 +313,14 @@ async fn changed(address: &mut Option<watch::Receiver<String>>) {
     std::future::pending().await
 }
 
-/// What tells this machine from another with the same id: drawn once per boot.
-fn nonce(runtime_dir: &Path) -> String {
+/// What tells this machine from another with the same id: drawn once per boot. And whether that
+/// was done before.
+fn nonce(runtime_dir: &Path) -> (String, bool) {
     let mut file = RuntimeFile::new(runtime_dir, "nonce");
     if let Some(Instance { nonce }) = file.read() {
-        return nonce;
+        return (nonce, true);
     }
     let nonce = format!("{:032x}", fastrand::u128(..));
     file.write(&Instance { nonce: nonce.clone() });
-    nonce
+    (nonce, false)
 }

@@ -143,6 +143,29 @@ async fn a_machine_with_the_same_id_waits_until_the_first_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_starts_during_an_outage_is_present_soon_after_it() {
+    let (cluster, first, fresh) = (Cluster::new().await, Host::new("m1"), Host::new("m2"));
+    let daemon = first.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    cluster.store.set_available(false);
+    time::sleep(Duration::from_secs(70)).await;
+    daemon.kill().await;
+    let (successor, other) =
+        (Daemon::start(first.agent(&cluster)), Daemon::start(fresh.agent(&cluster)));
+    time::sleep(Duration::from_secs(90)).await; // in the middle of a long pause, if there were one
+    first.deeds();
+    cluster.store.set_available(true);
+    let back = Instant::now();
+    successor.is_present().await;
+    other.is_present().await;
+    // The engine takes those for dead who aren't back after 10 s.
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    cluster.shows("a.service", "active", Launched).await;
+    assert_eq!(first.deeds(), [], "no unit was touched");
+}
+
+#[tokio::test(start_paused = true)]
 async fn registering_ends_when_told_to_stop() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     cluster.store.set_available(false);
