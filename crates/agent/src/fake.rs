@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::{sync::Notify, task::JoinSet, time};
 
-use crate::{Changed, Job, ManagerError, UnitManager};
+use crate::{Changed, Job, Listed, ManagerError, UnitManager};
 
 mod behaviour;
 mod host;
@@ -120,6 +120,16 @@ impl FakeManager {
         self.shared.host().spoil_file(unit);
     }
 
+    /// Takes away every unit file.
+    pub fn lose_files(&self) {
+        self.shared.host().lose_files();
+    }
+
+    /// Takes away a unit's link. Its file stays.
+    pub fn unlink(&self, unit: &UnitName) {
+        self.shared.host().unfinished.insert(unit.clone());
+    }
+
     /// The calls made since this was asked last, oldest first.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
@@ -185,7 +195,7 @@ fn for_each<'a>(
 
 #[async_trait]
 impl UnitManager for FakeManager {
-    async fn units(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError> {
+    async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
         Ok(self.called(Call::Units)?.listing())
     }
 

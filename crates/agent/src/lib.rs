@@ -23,5 +23,5 @@ mod runtime;
 
 pub use agent::{Agent, Config};
 pub use dump::DumpHandle;
-pub use manager::{Changed, Job, JobResult, ManagerError, UnitManager};
+pub use manager::{Changed, Job, JobResult, Listed, ManagerError, UnitManager};
 pub use presence::{Ended, PresenceHandle};

@@ -17,9 +17,9 @@ pub mod contract;
 /// a failure costs only its own unit.
 #[async_trait]
 pub trait UnitManager: Send + Sync + 'static {
-    /// Fleet's unit files on this machine with the hash of what is on disk; `None` for a file
-    /// that can't be read or doesn't lex.
-    async fn units(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError>;
+    /// Fleet's unit files on this machine. An error when it can't be told of one of them what it
+    /// is: whoever asks would take it for another.
+    async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError>;
 
     /// Writes the files, links them into systemd, and enables those with `[Install]` options.
     async fn load(
@@ -61,6 +61,16 @@ pub trait UnitManager: Send + Sync + 'static {
     /// Waits until the state of some unit may have changed since the last call. Cancel-safe;
     /// for one caller. Bursts of signals are gathered for a few milliseconds.
     async fn changed(&self) -> Changed;
+}
+
+/// A unit file of fleet's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The hash of what is on disk; `None` for what is no file that may be read, or doesn't lex.
+    pub hash: Option<UnitHash>,
+    /// Whether systemd was told of it, as far as is known. Otherwise it must be loaded once more,
+    /// whatever its hash.
+    pub finished: bool,
 }
 
 /// Whose state may have changed.

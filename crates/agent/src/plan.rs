@@ -9,6 +9,7 @@
 //!                    └───────Stop────────┘            Halt … stopped ──Unload──▶ absent (──Load──▶)
 //! ```
 //!
+//! One whose file is gone, or which systemd wasn't told of, is loaded once more and stays what it is.
 //! A restart that is asked for takes the place of a start that is due anyway.
 
 use std::{
@@ -49,6 +50,9 @@ pub struct Here {
     /// What this agent, or the one before it, asked systemd to do with this content; `inactive`
     /// is nothing yet.
     pub claim: JobState,
+    /// Whether it must be loaded once more, as it was: its file is gone, or systemd wasn't told of
+    /// it. It runs on meanwhile.
+    pub unfinished: bool,
     /// Whether it was stopped to be unloaded, just now.
     pub stopped: bool,
     /// The job that is on its way.
@@ -56,6 +60,13 @@ pub struct Here {
     /// Why its last start came to nothing, as far as that is known. Fleet doesn't start it again
     /// (`cluster.md` 1): it only says so.
     pub not_started: Option<JobResult>,
+}
+
+impl Here {
+    /// Whether it was loaded with this content before.
+    pub(crate) fn is_loaded(&self, hash: Option<UnitHash>) -> bool {
+        self.hash == hash && self.claim != JobState::Inactive
+    }
 }
 
 /// What a job that is on its way does.
@@ -310,19 +321,27 @@ fn todo_for(wanted: Option<&Wanted>, here: Option<&Here>, start: (Action, Reason
             }
             todo
         }
-        (Some(wanted), Some(here)) => match (wanted.state, here.claim) {
-            (_, JobState::Inactive) => load(wanted, start),
-            (JobState::Launched, JobState::Loaded) => vec![start],
-            // One at a time: systemd would take a second for the first, which may have begun
-            // before it was asked for.
-            (JobState::Launched, JobState::Launched)
-                if start.0 == Action::Restart && here.busy != Some(Busy::Restarting) =>
-            {
-                vec![start]
-            }
-            (JobState::Loaded, JobState::Launched) => vec![(Action::Stop, Reason::Launched)],
-            _ => Vec::new(),
-        },
+        (Some(wanted), Some(here)) if here.claim == JobState::Inactive => load(wanted, start),
+        (Some(wanted), Some(here)) => {
+            let load = here.unfinished.then_some((Action::Load, Reason::NotLoaded));
+            load.into_iter().chain(to_state(wanted.state, here, start)).collect()
+        }
+    }
+}
+
+/// What brings a unit that is loaded to the wanted state.
+fn to_state(wanted: JobState, here: &Here, start: (Action, Reason)) -> Option<(Action, Reason)> {
+    match (wanted, here.claim) {
+        (JobState::Launched, JobState::Loaded) => Some(start),
+        // One at a time: systemd would take a second for the first, which may have begun
+        // before it was asked for.
+        (JobState::Launched, JobState::Launched)
+            if start.0 == Action::Restart && here.busy != Some(Busy::Restarting) =>
+        {
+            Some(start)
+        }
+        (JobState::Loaded, JobState::Launched) => Some((Action::Stop, Reason::Launched)),
+        _ => None,
     }
 }
 

@@ -22,6 +22,7 @@ use std::{
 use fleet_core::{JobState, UnitHash, UnitName, UnitState};
 use fleet_registry::{Presence, PublishedState, Registry, RegistryError, Trouble};
 use fleet_store::LeaseId;
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
@@ -39,7 +40,7 @@ const POLL: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a unit stands with the agent that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     /// The content it was loaded with.
     pub(crate) hash: UnitHash,

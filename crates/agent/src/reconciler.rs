@@ -277,8 +277,7 @@ impl Reconciler {
         self.current.texts.retain(|unit, text| {
             let as_wanted = wanted.get(unit).is_some_and(|wanted| wanted.hash == text.hash);
             let here = units.get(unit);
-            as_wanted
-                && here.is_none_or(|h| h.hash != Some(text.hash) || h.claim == JobState::Inactive)
+            as_wanted && here.is_none_or(|h| h.unfinished || !h.is_loaded(Some(text.hash)))
         });
         let open = plan::open(wanted, &self.current);
         self.current.retries.retain(|unit, retry| {

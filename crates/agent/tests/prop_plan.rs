@@ -35,9 +35,11 @@ fn any_here() -> impl Strategy<Value = Here> {
         prop_oneof![Just(JobState::Inactive), Just(JobState::Loaded), Just(JobState::Launched)];
     let busy = prop_oneof![Just(Busy::Starting), Just(Busy::Restarting), Just(Busy::Stopping)];
     let busy = option::of(busy);
-    (option::of(0..3_u8), claim, any::<bool>(), busy).prop_map(|(n, claim, stopped, busy)| Here {
+    let of = (option::of(0..3_u8), claim, any::<bool>(), any::<bool>(), busy);
+    of.prop_map(|(n, claim, unfinished, stopped, busy)| Here {
         hash: n.map(|n| content(n).hash),
         claim,
+        unfinished,
         stopped,
         busy,
         not_started: None,
@@ -66,7 +68,10 @@ fn apply(desired: &Desired, mut current: Current, steps: &[Step]) -> Current {
             }
             Action::Load => {
                 let hash = Some(current.texts[unit].hash);
-                let here = Here { hash, claim: JobState::Loaded, ..Here::default() };
+                let again = current.units.remove(unit);
+                let again = again.filter(|h| h.hash == hash && h.claim != JobState::Inactive);
+                let anew = Here { hash, claim: JobState::Loaded, ..Here::default() };
+                let here = again.map_or(anew, |here| Here { unfinished: false, ..here });
                 current.units.insert(unit.clone(), here);
             }
             Action::Halt | Action::Stop => {

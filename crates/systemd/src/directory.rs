@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ffi::OsString,
-    fs::{self, DirBuilder, DirEntry, Permissions},
+    fs::{self, DirBuilder, Permissions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use fleet_agent::manager::ManagerError;
+use fleet_agent::manager::{Listed, ManagerError};
 use fleet_core::{UnitFile, UnitHash, UnitName};
 use tracing::{error, info, warn};
 
@@ -46,7 +46,7 @@ struct State {
 struct Known {
     /// `None` when even that can't be had.
     stamp: Option<Stamp>,
-    /// `None` when it can't be read or doesn't lex.
+    /// `None` when it is no file that may be read, or doesn't lex.
     hash: Option<UnitHash>,
     /// Whether it must be read again even if the stamp stays the same.
     fresh: bool,
@@ -82,29 +82,41 @@ impl Directory {
         self.path_of(unit).exists()
     }
 
-    /// The units that have a file, with its hash.
-    pub(crate) fn list(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError> {
+    /// The units that have a file. An error when one can't be read just now and nothing is known of
+    /// it.
+    pub(crate) fn list(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
+        let before = self.lock().known.clone();
+        let known = self.look_through(&before, read)?;
+        let mut state = self.lock();
+        state.known = known;
+        let listed = state.known.iter().map(|(unit, Known { hash, .. })| {
+            let finished = !state.unfinished.contains(unit);
+            (unit.clone(), Listed { hash: *hash, finished })
+        });
+        Ok(listed.collect())
+    }
+
+    fn look_through(
+        &self,
+        before: &BTreeMap<UnitName, Known>,
+        read: impl Fn(&Path) -> io::Result<UnitHash>,
+    ) -> Result<BTreeMap<UnitName, Known>, ManagerError> {
         let entries = self.entries().map_err(|source| file_error(&self.path, source))?;
-        let before = std::mem::take(&mut self.lock().known);
         let mut known = BTreeMap::new();
         for entry in entries {
             let entry = entry.map_err(|source| file_error(&self.path, source))?;
             let name = entry.file_name();
             match name.to_str().and_then(|name| name.parse::<UnitName>().ok()) {
                 Some(unit) => {
-                    let now = look(&entry, before.get(&unit));
+                    let path = entry.path();
+                    let now = look(&path, before.get(&unit), &read);
+                    let now = now.map_err(|source| file_error(&path, source))?;
                     known.extend(now.map(|now| (unit, now)));
                 }
                 None => self.warn_once(name),
             }
         }
-        let mut state = self.lock();
-        state.known = known;
-        let listed = state.known.iter().map(|(unit, known)| {
-            let finished = !state.unfinished.contains(unit);
-            (unit.clone(), known.hash.filter(|_| finished))
-        });
-        Ok(listed.collect())
+        Ok(known)
     }
 
     /// What is in the directory. One that somebody removed is made again, empty: what should be
@@ -164,7 +176,7 @@ impl Directory {
         time
     }
 
-    /// The unit was loaded, or must be loaded again: until then it is listed without a hash.
+    /// The unit was loaded, or must be loaded again: until then it is listed as unfinished.
     pub(crate) fn set_finished(&self, unit: &UnitName, finished: bool) {
         let unfinished = &mut self.lock().unfinished;
         if finished {
@@ -196,33 +208,69 @@ impl Directory {
     }
 }
 
-/// What a file is now, or nothing if it has gone since it was listed.
-fn look(entry: &DirEntry, before: Option<&Known>) -> Option<Known> {
-    let path = entry.path();
-    let metadata = fs::metadata(&path);
-    if metadata.is_err() && fs::symlink_metadata(&path).is_err() {
-        return None;
-    }
+/// What a file is now, or nothing if it has gone since it was listed. When that can't be told, what
+/// it was: not to know what a unit is, is no reason to stop it.
+fn look(
+    path: &Path,
+    before: Option<&Known>,
+    read: impl Fn(&Path) -> io::Result<UnitHash>,
+) -> io::Result<Option<Known>> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A link that leads nowhere is known for what it is.
+        Ok(link) if link.is_symlink() => fs::metadata(path).map_err(|error| unusable(&error)),
+        metadata => metadata,
+    };
     let stamp = metadata.as_ref().ok().map(stamp);
-    let before = before.filter(|before| before.stamp == stamp);
-    if let Some(before) = before.filter(|before| !before.fresh) {
-        return Some(before.clone());
+    let same = before.filter(|before| before.stamp == stamp);
+    if let Some(same) = same.filter(|same| !same.fresh) {
+        return Ok(Some(same.clone()));
     }
-    let hash = metadata.and_then(|metadata| read(&path, &metadata));
-    if let Err(error) = &hash
-        && before.is_none_or(|before| before.hash.is_some())
-    {
-        error!(%error, "unit file {} can't be used", path.display());
-    }
-    Some(Known { stamp, hash: hash.ok(), fresh: stamp.is_some_and(|stamp| !is_settled(stamp)) })
+    let hash = match metadata.and_then(|metadata| hash_of(path, &metadata, read)) {
+        Err(error) if is_about_the_file(&error) => {
+            if same.is_none_or(|same| same.hash.is_some()) {
+                error!(%error, "unit file {} can't be used", path.display());
+            }
+            None
+        }
+        Err(error) => {
+            let Some(before) = before.filter(|before| before.hash.is_some()) else {
+                return Err(error);
+            };
+            warn!(%error, "unit file {} can't be read just now", path.display());
+            return Ok(Some(Known { fresh: true, ..before.clone() }));
+        }
+        Ok(hash) => Some(hash),
+    };
+    let fresh = stamp.is_some_and(|stamp| !is_settled(stamp));
+    Ok(Some(Known { stamp, hash, fresh }))
 }
 
-fn read(path: &Path, metadata: &fs::Metadata) -> io::Result<UnitHash> {
+fn hash_of(
+    path: &Path,
+    metadata: &fs::Metadata,
+    read: impl Fn(&Path) -> io::Result<UnitHash>,
+) -> io::Result<UnitHash> {
     if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file")); // reading a pipe would hang
+        return Err(unusable(&"not a regular file")); // reading a pipe would hang
     }
-    let file = UnitFile::parse_stored(&fs::read(path)?).map_err(io::Error::other)?;
+    read(path)
+}
+
+fn read(path: &Path) -> io::Result<UnitHash> {
+    let file = UnitFile::parse_stored(&fs::read(path)?).map_err(|error| unusable(&error))?;
     Ok(file.hash())
+}
+
+/// Says what is wrong with a file itself.
+fn unusable(why: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_string())
+}
+
+/// Whether an error tells what the file is. Others tell of this moment: no descriptor is free, or
+/// no memory.
+fn is_about_the_file(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied)
 }
 
 fn stamp(metadata: &fs::Metadata) -> Stamp {

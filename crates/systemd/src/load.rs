@@ -28,8 +28,8 @@ impl SystemdManager {
             .collect();
         results.extend(self.enable(&to_enable).await);
         for (unit, result) in &results {
-            // What failed in enabling was unloaded again, which says itself how that went.
-            if result.is_ok() || !to_enable.contains(unit) {
+            // What could not be enabled was unloaded again, which says itself how that went.
+            if !(to_enable.contains(unit) && is_refused(result)) {
                 self.directory.set_finished(unit, result.is_ok());
             }
         }
@@ -79,7 +79,7 @@ impl SystemdManager {
         let results = self.each(units, |unit| self.enable_one(unit)).await;
         let failed: BTreeSet<UnitName> = units
             .iter()
-            .filter(|unit| results.get(*unit).is_some_and(Result::is_err))
+            .filter(|unit| results.get(*unit).is_some_and(is_refused))
             .cloned()
             .collect();
         if !failed.is_empty() {
@@ -91,15 +91,17 @@ impl SystemdManager {
 
     async fn enable_one(&self, unit: &UnitName) -> Result<(), ManagerError> {
         info!("Enabling systemd unit {unit}");
-        let reason = match self.calls.enable(&self.link_path(unit)).await {
+        let failed = |reason: &str| format!("Failed to enable systemd unit {unit}: {reason}");
+        match self.calls.enable(&self.link_path(unit)).await {
             Ok(true) => {
                 self.lock_reload().links_changed();
-                return Ok(());
+                Ok(())
             }
-            Ok(false) => "unit has no installation information".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        Err(ManagerError::Refused(format!("Failed to enable systemd unit {unit}: {reason}")))
+            Ok(false) => Err(ManagerError::Refused(failed("unit has no installation information"))),
+            // No answer is no reason to unload it again.
+            Err(CallError::Unavailable(text)) => Err(CallError::Unavailable(failed(&text)).into()),
+            Err(error) => Err(ManagerError::Refused(failed(&error.to_string()))),
+        }
     }
 
     fn link_path(&self, unit: &UnitName) -> String {
@@ -121,6 +123,10 @@ impl SystemdManager {
 fn succeeded(results: &Results) -> BTreeSet<UnitName> {
     let succeeded = results.iter().filter(|(_, result)| result.is_ok());
     succeeded.map(|(unit, _)| unit.clone()).collect()
+}
+
+fn is_refused(result: &Result<(), ManagerError>) -> bool {
+    matches!(result, Err(ManagerError::Refused(_)))
 }
 
 fn all_failed<'a>(units: impl IntoIterator<Item = &'a UnitName>, error: &CallError) -> Results {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fleet_agent::manager::{Changed, Job, ManagerError, UnitManager};
-use fleet_core::{UnitFile, UnitHash, UnitName, UnitState, error_text::plain};
+use fleet_agent::manager::{Changed, Job, Listed, ManagerError, UnitManager};
+use fleet_core::{UnitFile, UnitName, UnitState, error_text::plain};
 use futures::{StreamExt as _, stream};
 use tokio::{
     task::{self, JoinSet},
@@ -138,7 +138,7 @@ impl SystemdManager {
 
 #[async_trait]
 impl UnitManager for SystemdManager {
-    async fn units(&self) -> Result<BTreeMap<UnitName, Option<UnitHash>>, ManagerError> {
+    async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
         let directory = Arc::clone(&self.directory);
         let units = blocking(move || directory.list()).await??;
         self.signals.follow_only(units.keys());

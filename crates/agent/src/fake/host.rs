@@ -12,7 +12,7 @@ use super::{
     Call, Operation,
     behaviour::{Behaviour, Then, carries_install_info},
 };
-use crate::{Changed, Job, JobResult, ManagerError};
+use crate::{Changed, Job, JobResult, Listed, ManagerError};
 
 /// The number of calls that are remembered, so that a long run doesn't grow without end.
 const MAX_CALLS: usize = 10_000;
@@ -22,6 +22,8 @@ const MAX_CALLS: usize = 10_000;
 pub(super) struct Host {
     /// `None` is a file that can't be read.
     files: BTreeMap<UnitName, Option<UnitFile>>,
+    /// Units that systemd wasn't told of.
+    pub(super) unfinished: BTreeSet<UnitName>,
     /// What systemd has in memory: units that are active, failed, or on their way.
     memory: BTreeMap<UnitName, Known>,
     jobs: BTreeMap<UnitName, Queued>,
@@ -79,9 +81,12 @@ impl Host {
         }
     }
 
-    pub(super) fn listing(&self) -> BTreeMap<UnitName, Option<UnitHash>> {
-        let hash = |file: &Option<UnitFile>| file.as_ref().map(UnitFile::hash);
-        self.files.iter().map(|(name, file)| (name.clone(), hash(file))).collect()
+    pub(super) fn listing(&self) -> BTreeMap<UnitName, Listed> {
+        let listed = |(name, file): (&UnitName, &Option<UnitFile>)| {
+            let hash = file.as_ref().map(UnitFile::hash);
+            (name.clone(), Listed { hash, finished: !self.unfinished.contains(name) })
+        };
+        self.files.iter().map(listed).collect()
     }
 
     pub(super) fn load(&mut self, unit: &UnitName, file: &UnitFile) -> Result<(), ManagerError> {
@@ -93,12 +98,14 @@ impl Host {
             )));
         }
         self.files.insert(unit.clone(), Some(file.clone()));
+        self.unfinished.remove(unit);
         Ok(())
     }
 
     pub(super) fn unload(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
         self.check(unit, Operation::Unload)?;
         self.files.remove(unit);
+        self.unfinished.remove(unit);
         if self.memory.get(unit).is_some_and(|known| known.active == "failed") {
             self.memory.remove(unit);
         }
@@ -107,6 +114,11 @@ impl Host {
 
     pub(super) fn spoil_file(&mut self, unit: &UnitName) {
         self.files.insert(unit.clone(), None);
+    }
+
+    pub(super) fn lose_files(&mut self) {
+        self.files.clear();
+        self.unfinished.clear();
     }
 
     pub(super) fn reload_if_needed(

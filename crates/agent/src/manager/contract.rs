@@ -13,7 +13,7 @@ use std::{
 use fleet_core::{UnitFile, UnitName, UnitState};
 use tokio::time;
 
-use super::{Changed, JobResult, ManagerError, UnitManager};
+use super::{Changed, JobResult, Listed, ManagerError, UnitManager};
 
 /// How long anything here may take. Generous: it only ends what would never end.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
 pub async fn what_is_loaded_is_listed(manager: &dyn UnitManager, prefix: &str) {
     let unit = name(prefix, "listed");
     load(manager, &unit, RUNS).await;
-    assert_eq!(manager.units().await.unwrap().get(&unit), Some(&Some(file(RUNS).hash())));
+    assert_eq!(manager.units().await.unwrap().get(&unit), Some(&listed(RUNS)));
     remove(manager, &unit).await;
     assert_eq!(manager.units().await.unwrap().get(&unit), None);
 }
@@ -77,7 +77,7 @@ pub async fn loading_again_replaces_the_content(manager: &dyn UnitManager, prefi
     let unit = name(prefix, "again");
     load(manager, &unit, RUNS).await;
     load(manager, &unit, FINISHES).await;
-    assert_eq!(manager.units().await.unwrap().get(&unit), Some(&Some(file(FINISHES).hash())));
+    assert_eq!(manager.units().await.unwrap().get(&unit), Some(&listed(FINISHES)));
     start(manager, &unit).await;
     assert_eq!(active(manager, &unit).await, "inactive", "the old content was started");
     remove(manager, &unit).await;
@@ -308,6 +308,10 @@ fn name(prefix: &str, stem: &str) -> UnitName {
 
 fn file(text: &str) -> UnitFile {
     UnitFile::parse(text.as_bytes()).expect("the texts above lex")
+}
+
+fn listed(text: &str) -> Listed {
+    Listed { hash: Some(file(text).hash()), finished: true }
 }
 
 fn state(load: &str, active: &str, sub: &str) -> UnitState {

@@ -34,6 +34,10 @@ fn stopped(content: &str) -> Option<Here> {
     Some(Here { stopped: true, ..here(content, JobState::Loaded) })
 }
 
+fn unfinished(claim: JobState) -> Option<Here> {
+    Some(Here { unfinished: true, ..here(NEW, claim) })
+}
+
 fn busy(claim: JobState, busy: Busy) -> Option<Here> {
     Some(Here { busy: Some(busy), ..here(NEW, claim) })
 }
@@ -137,6 +141,15 @@ async fn every_row_of_the_table_has_its_steps() {
         ("loaded, loaded", wanted(Loaded), Some(here(NEW, Loaded)), vec![]),
         ("launched, launched", wanted(Launched), Some(here(NEW, Launched)), vec![]),
         ("launched, stopped for another content", wanted(Launched), stopped(NEW), vec![start]),
+        ("launched, unfinished", wanted(Launched), unfinished(Launched), vec![(Load, not_loaded)]),
+        (
+            "launched, unfinished, loaded",
+            wanted(Launched),
+            unfinished(Loaded),
+            vec![(Load, not_loaded), start],
+        ),
+        ("loaded, unfinished", wanted(Loaded), unfinished(Loaded), vec![(Load, not_loaded)]),
+        ("none, unfinished", None, unfinished(Launched), vec![(Halt, not_here)]),
         ("none, stopping", None, busy(Loaded, Busy::Stopping), vec![]),
         ("launched, stopping", wanted(Launched), busy(Loaded, Busy::Stopping), vec![]),
         ("launched, starting", wanted(Launched), busy(Launched, Busy::Starting), vec![]),

@@ -46,7 +46,9 @@ impl Reconciler {
             }
             Action::Load => {
                 let hash = self.current.texts.get(&step.unit).map(|text| text.hash);
-                let here = Here { hash, claim: JobState::Loaded, ..Here::default() };
+                let again = units.remove(&step.unit).filter(|here| here.is_loaded(hash));
+                let anew = Here { hash, claim: JobState::Loaded, ..Here::default() };
+                let here = again.map_or(anew, |here| Here { unfinished: false, ..here });
                 units.insert(step.unit.clone(), here);
             }
             Action::Halt | Action::Stop => {

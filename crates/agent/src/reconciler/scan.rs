@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_core::{JobState, UnitHash, UnitName};
+use fleet_core::{JobState, UnitName};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Reconciler, SCAN};
 use crate::{
-    ManagerError,
+    Listed, ManagerError,
     plan::{Here, adopted_claim},
-    publish::Standings,
+    publish::{Standing, Standings},
 };
 
 impl Reconciler {
@@ -21,11 +21,11 @@ impl Reconciler {
             return Ok(());
         }
         let listing = self.manager.units().await?;
-        let remembered = if self.scanned { BTreeMap::new() } else { self.remembered_claims() };
         if !self.scanned {
+            self.current.units = self.remembered();
             self.current.restarts = self.told.recall();
         }
-        let mut found = self.merge(listing, &remembered);
+        let mut found = self.merge(listing);
         self.adopt(&mut found).await?;
         if !self.scanned && !found.is_empty() {
             info!(units = found.len(), "units found here");
@@ -37,25 +37,34 @@ impl Reconciler {
         Ok(())
     }
 
-    fn merge(
-        &self,
-        listing: BTreeMap<UnitName, Option<UnitHash>>,
-        remembered: &BTreeMap<UnitName, JobState>,
-    ) -> BTreeMap<UnitName, Here> {
-        let here = |(name, hash): (UnitName, Option<UnitHash>)| {
-            let known = self.current.units.get(&name).cloned().unwrap_or_else(|| Here {
-                claim: remembered.get(&name).copied().unwrap_or_default(),
-                ..Here::default()
-            });
-            (name, Here { hash, ..known })
-        };
-        listing.into_iter().map(here).collect()
+    /// What is listed, with what is known of it. A unit that was launched may run, or has finished,
+    /// when its file is gone: it is still here.
+    fn merge(&self, listing: BTreeMap<UnitName, Listed>) -> BTreeMap<UnitName, Here> {
+        let known = &self.current.units;
+        let mut found = BTreeMap::new();
+        for (unit, here) in known {
+            let launched = here.claim == JobState::Launched && here.hash.is_some();
+            if launched && !listing.contains_key(unit) {
+                if !here.unfinished {
+                    warn!(%unit, "unit file is gone");
+                }
+                found.insert(unit.clone(), Here { unfinished: true, ..here.clone() });
+            }
+        }
+        for (name, Listed { hash, finished }) in listing {
+            let known = known.get(&name).cloned().unwrap_or_default();
+            found.insert(name, Here { hash, unfinished: !finished, ..known });
+        }
+        found
     }
 
     /// Gives units without a claim the one that their state speaks for, and forgets that a unit
-    /// could not be started when somebody else has started it.
+    /// could not be started when somebody else has started it. What this agent could not load is
+    /// nobody's: its state is of another time.
     async fn adopt(&self, found: &mut BTreeMap<UnitName, Here>) -> Result<(), ManagerError> {
-        let unclaimed = |here: &Here| here.claim == JobState::Inactive && here.busy.is_none();
+        let unclaimed = |here: &Here| {
+            here.claim == JobState::Inactive && here.busy.is_none() && !here.unfinished
+        };
         let asked: BTreeSet<UnitName> = found
             .iter()
             .filter(|(_, here)| unclaimed(here) || here.not_started.is_some())
@@ -74,14 +83,14 @@ impl Reconciler {
         Ok(())
     }
 
-    /// What the fleetd before this one claimed.
-    fn remembered_claims(&self) -> BTreeMap<UnitName, JobState> {
-        self.claims.read().unwrap_or_default()
+    /// What the fleetd before this one claimed, and of which content.
+    fn remembered(&self) -> BTreeMap<UnitName, Here> {
+        let claims: BTreeMap<UnitName, Standing> = self.claims.read().unwrap_or_default();
+        let here = |Standing { hash, claim }| Here { hash: Some(hash), claim, ..Here::default() };
+        claims.into_iter().map(|(name, standing)| (name, here(standing))).collect()
     }
 
     pub(super) fn remember_claims(&mut self, standings: &Standings) {
-        let claims: BTreeMap<&UnitName, JobState> =
-            standings.iter().map(|(name, standing)| (name, standing.claim)).collect();
-        self.claims.write(&claims);
+        self.claims.write(standings);
     }
 }

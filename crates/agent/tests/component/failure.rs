@@ -171,6 +171,69 @@ async fn the_file_stays_while_the_unit_can_not_be_stopped() {
     cluster.shows_nothing("refused.service").await;
 }
 
+const FINISHES: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_can_not_be_linked_again_is_never_stopped_for_it() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    for (unit, text, active) in
+        [("runs.service", RUNS, "active"), ("finishes.service", FINISHES, "inactive")]
+    {
+        cluster.launch(unit, text).await;
+        cluster.shows(unit, active, Launched).await;
+        host.manager.refuse(&name(unit), Operation::Load, "no answer in time");
+        host.manager.unlink(&name(unit));
+    }
+    host.deeds();
+    time::sleep(HOUR).await;
+    let calls = host.deeds();
+    assert_eq!(count(&calls, |call| !matches!(call, Call::Load(_))), 0, "{calls:?}");
+    assert!(!calls.is_empty(), "it is tried");
+    cluster.tells("runs.service", Some("no answer in time")).await;
+    cluster.shows("runs.service", "active", Launched).await;
+
+    for unit in ["runs.service", "finishes.service"] {
+        host.manager.allow(&name(unit));
+        cluster.tells(unit, None).await;
+        assert_eq!(host.manager.starts_of(&name(unit)), 1);
+    }
+    host.deeds();
+    time::sleep(HOUR).await;
+    assert_eq!(host.deeds(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_gone_is_written_again_and_what_it_ran_is_left_alone() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let mut daemon = host.boot(&cluster).await;
+    let units = ["runs.service", "finishes.service"];
+    cluster.launch("runs.service", RUNS).await;
+    cluster.launch("finishes.service", FINISHES).await;
+    cluster.shows("runs.service", "active", Launched).await;
+    cluster.shows("finishes.service", "inactive", Launched).await;
+    for successor in [false, true] {
+        if successor {
+            daemon.kill().await;
+            host.manager.lose_files();
+            daemon = host.boot(&cluster).await;
+        } else {
+            host.manager.lose_files();
+        }
+        host.has_files(&units).await;
+        cluster.shows("runs.service", "active", Launched).await;
+        cluster.shows("finishes.service", "inactive", Launched).await;
+        assert_eq!(units.map(|unit| host.manager.starts_of(&name(unit))), [1, 1], "{successor}");
+    }
+    // What shouldn't be here any more is stopped, file or not.
+    daemon.kill().await;
+    host.manager.lose_files();
+    cluster.destroy("runs.service").await;
+    let _daemon = host.boot(&cluster).await;
+    host.has("runs.service", "inactive").await;
+    cluster.shows_nothing("runs.service").await;
+}
+
 /// Where this fails it hangs: time stands still for whoever never rests.
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_is_due_during_an_outage_waits_for_its_end() {

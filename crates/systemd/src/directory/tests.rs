@@ -26,6 +26,10 @@ fn opened() -> (TempDir, Directory) {
     (folder, directory)
 }
 
+fn listed(text: &str) -> Listed {
+    Listed { hash: Some(file(text).hash()), finished: true }
+}
+
 fn modified(directory: &Directory, name: &str) -> SystemTime {
     fs::metadata(directory.path_of(&unit(name))).unwrap().modified().unwrap()
 }
@@ -71,8 +75,7 @@ fn written_units_are_listed_with_their_hash_until_removed() {
     for name in names {
         directory.write(&unit(name), &file(name)).unwrap();
     }
-    let expected: BTreeMap<_, _> =
-        names.iter().map(|name| (unit(name), Some(file(name).hash()))).collect();
+    let expected: BTreeMap<_, _> = names.iter().map(|name| (unit(name), listed(name))).collect();
     assert_eq!(directory.list().unwrap(), expected);
     let path = directory.path_of(&unit("a.service"));
     assert_eq!(fs::read_to_string(&path).unwrap(), file("a.service").to_text());
@@ -115,8 +118,8 @@ fn file_changed_behind_our_back_is_noticed() {
     for round in 0..20 {
         let text = format!("[Service]\nExecStart={round:02}\n"); // the same length each time
         fs::write(&path, &text).unwrap();
-        let hash = directory.list().unwrap()[&unit("a.service")];
-        assert_eq!(hash, Some(file(&format!("{round:02}")).hash()), "round {round}");
+        let found = directory.list().unwrap()[&unit("a.service")];
+        assert_eq!(found, listed(&format!("{round:02}")), "round {round}");
     }
 }
 
@@ -124,14 +127,14 @@ fn file_changed_behind_our_back_is_noticed() {
 fn unchanged_file_is_not_read_again() {
     let (_folder, directory) = opened();
     directory.write(&unit("a.service"), &file("1")).unwrap();
-    let hash = directory.list().unwrap()[&unit("a.service")];
+    let hash = directory.list().unwrap()[&unit("a.service")].hash;
     // What can't be told from the stamp isn't seen: so it was the stamp that was looked at.
     let forged = UnitHash::of(b"forged");
     for known in directory.lock().known.values_mut() {
         known.hash = Some(forged);
         known.fresh = false;
     }
-    assert_eq!(directory.list().unwrap()[&unit("a.service")], Some(forged));
+    assert_eq!(directory.list().unwrap()[&unit("a.service")].hash, Some(forged));
     assert_ne!(hash, Some(forged));
 }
 
@@ -143,14 +146,36 @@ fn entries_that_cannot_be_used_are_listed_without_a_hash() {
     fs::write(path("bad.service"), "[Service\n").unwrap();
     fs::write(path("binary.service"), [0xff, 0xfe, b'\n']).unwrap();
     symlink("/nonexistent", path("dangling.service")).unwrap();
+    symlink("loop.service", path("loop.service")).unwrap();
     make_fifo(&path("pipe.service"));
     let listed = directory.list().unwrap();
-    assert_eq!(listed.len(), 5);
-    assert!(listed.values().all(Option::is_none), "{listed:?}");
+    assert_eq!(listed.len(), 6);
+    assert!(listed.values().all(|listed| listed.hash.is_none()), "{listed:?}");
     for name in listed.keys() {
         directory.remove(name).unwrap();
     }
     assert!(directory.list().unwrap().is_empty());
+}
+
+#[test]
+fn what_can_not_be_read_just_now_is_what_it_was() {
+    let (_folder, directory) = opened();
+    let fail = |code| move |_: &Path| Err(io::Error::from_raw_os_error(code));
+    let (no_descriptor, denied) = (24, 13);
+    directory.write(&unit("a.service"), &file("1")).unwrap();
+    let unknown = directory.look_through(&BTreeMap::new(), fail(no_descriptor)).unwrap_err();
+    assert!(unknown.to_string().contains("a.service"), "{unknown}");
+
+    let known = directory.look_through(&BTreeMap::new(), read).unwrap();
+    for content in ["1", "2"] {
+        directory.write(&unit("a.service"), &file(content)).unwrap();
+        let still = directory.look_through(&known, fail(no_descriptor)).unwrap();
+        assert_eq!(still[&unit("a.service")].hash, Some(file("1").hash()));
+        let then = directory.look_through(&still, read).unwrap();
+        assert_eq!(then[&unit("a.service")].hash, Some(file(content).hash()), "it is read again");
+    }
+    let locked = directory.look_through(&known, fail(denied)).unwrap();
+    assert_eq!(locked[&unit("a.service")].hash, None);
 }
 
 /// A pipe under a unit's name: a reader that opened it would hang. Made by the tool, for there
@@ -180,11 +205,12 @@ fn foreign_files_are_ignored_and_complained_about_once() {
 }
 
 #[test]
-fn unfinished_unit_is_listed_without_a_hash() {
+fn unfinished_unit_is_listed_as_such() {
     let (_folder, directory) = opened();
     directory.write(&unit("a.service"), &file("1")).unwrap();
     directory.set_finished(&unit("a.service"), false);
-    assert_eq!(directory.list().unwrap()[&unit("a.service")], None);
+    let unfinished = Listed { finished: false, ..listed("1") };
+    assert_eq!(directory.list().unwrap()[&unit("a.service")], unfinished);
     directory.set_finished(&unit("a.service"), true);
-    assert_eq!(directory.list().unwrap()[&unit("a.service")], Some(file("1").hash()));
+    assert_eq!(directory.list().unwrap()[&unit("a.service")], listed("1"));
 }

@@ -7,7 +7,8 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use crate::machine::{
-    Machine, RUNS, SOON, file, load, logged, reload, start, state, stop, told, unit, units, unload,
+    Machine, RUNS, SOON, file, listed, load, logged, reload, start, state, stop, told, unit, units,
+    unload,
 };
 
 #[tokio::test]
@@ -24,10 +25,7 @@ async fn unit_goes_through_its_life() {
     assert_eq!(state(&manager, name).await, "not-found/inactive/dead");
 
     load(&manager, &[(name, RUNS)]).await;
-    assert_eq!(
-        manager.units().await.unwrap(),
-        BTreeMap::from([(unit(name), Some(file(RUNS).hash()))])
-    );
+    assert_eq!(manager.units().await.unwrap(), BTreeMap::from([(unit(name), listed(RUNS))]));
     assert_eq!(state(&manager, name).await, "loaded/inactive/dead");
     assert!(!reload(&manager, &[name]).await, "systemd hasn't met it");
 
@@ -149,7 +147,7 @@ async fn running_unit_is_adopted_untouched() {
         machine.show(name, "MainPID")
     };
     let manager = machine.manager("adopted").await;
-    assert_eq!(manager.units().await.unwrap()[&unit(name)], Some(file(RUNS).hash()));
+    assert_eq!(manager.units().await.unwrap()[&unit(name)], listed(RUNS));
     load(&manager, &[(name, RUNS)]).await;
     assert!(!reload(&manager, &[name]).await);
     assert_eq!(start(&manager, name).await, JobResult::Done);

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_agent::manager::{Changed, JobResult, UnitManager};
+use fleet_agent::manager::{Changed, JobResult, Listed, UnitManager};
 use fleet_core::{UnitFile, UnitName, UnitState};
 use fleet_functional::{Host, Lab};
 use fleet_systemd::{Config, Endpoint, SystemdManager};
@@ -105,6 +105,11 @@ pub(crate) fn units(names: &[&str]) -> BTreeSet<UnitName> {
 
 pub(crate) fn file(text: &str) -> UnitFile {
     UnitFile::parse(text.as_bytes()).unwrap()
+}
+
+/// How a unit with this content is listed that was loaded.
+pub(crate) fn listed(text: &str) -> Listed {
+    Listed { hash: Some(file(text).hash()), finished: true }
 }
 
 /// Loads units and insists that it worked.
