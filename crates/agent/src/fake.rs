@@ -109,6 +109,12 @@ impl FakeManager {
         self.shared.told.notify_one();
     }
 
+    /// Plays a daemon-reload that somebody else asked for.
+    pub fn reload(&self) {
+        self.shared.host().tell_reloaded();
+        self.shared.told.notify_one();
+    }
+
     /// Lets systemd say something else of a unit, as after a crash of its process.
     pub fn set_state(&self, unit: &UnitName, active: &str, sub: &str) {
         self.shared.host().set_state(unit, active, sub);

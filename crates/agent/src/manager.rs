@@ -78,6 +78,8 @@ pub struct Listed {
 pub enum Changed {
     /// These units'. They need not be fleet's.
     Units(BTreeSet<UnitName>),
+    /// Anybody's: systemd has read its unit files again, whoever asked it to.
+    Reloaded,
     /// Anybody's: signals were lost, or the connection is new.
     All,
 }

@@ -166,6 +166,7 @@ impl Publisher {
     fn take_changed(&mut self, changed: Changed) {
         match changed {
             Changed::Units(units) => self.stale.extend(units),
+            Changed::Reloaded => self.all_stale(),
             Changed::All => {
                 self.all_stale();
                 self.reconnected.notify_one();

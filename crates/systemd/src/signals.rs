@@ -35,6 +35,7 @@ struct State {
     /// Fleet's units, by object path.
     followed: HashMap<String, UnitName>,
     changed: BTreeSet<UnitName>,
+    reloaded: bool,
     all_changed: bool,
     jobs: Jobs,
 }
@@ -94,7 +95,7 @@ impl Signals {
     /// `true` when a reload begins, `false` when it has ended. Load states have no signal.
     fn reloading(&self, message: &Message) {
         if let Ok(false) = message.body().deserialize::<bool>() {
-            self.lock().all_changed = true;
+            self.lock().reloaded = true;
             self.news.notify_one();
         }
     }
@@ -163,12 +164,18 @@ impl Signals {
 
 impl State {
     fn has_news(&self) -> bool {
-        self.all_changed || !self.changed.is_empty()
+        self.all_changed || self.reloaded || !self.changed.is_empty()
     }
 
+    /// The news that holds all others.
     fn take_news(&mut self) -> Changed {
         let units = std::mem::take(&mut self.changed);
-        if std::mem::take(&mut self.all_changed) { Changed::All } else { Changed::Units(units) }
+        let reloaded = std::mem::take(&mut self.reloaded);
+        match std::mem::take(&mut self.all_changed) {
+            true => Changed::All,
+            false if reloaded => Changed::Reloaded,
+            false => Changed::Units(units),
+        }
     }
 }
 

@@ -180,7 +180,13 @@ impl Host {
             Changed::Units(units) => {
                 units.insert(unit.clone());
             }
-            Changed::All => {}
+            Changed::Reloaded | Changed::All => {}
+        }
+    }
+
+    pub(super) fn tell_reloaded(&mut self) {
+        if self.pending != Some(Changed::All) {
+            self.pending = Some(Changed::Reloaded);
         }
     }
 

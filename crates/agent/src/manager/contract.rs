@@ -290,7 +290,7 @@ pub async fn changes_are_told(manager: &dyn UnitManager, prefix: &str) {
     let told = async {
         loop {
             match manager.changed().await {
-                Changed::All => break,
+                Changed::All | Changed::Reloaded => break,
                 Changed::Units(units) if units.contains(&unit) => break,
                 Changed::Units(_) => {}
             }

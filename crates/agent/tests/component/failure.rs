@@ -32,6 +32,23 @@ async fn a_bad_unit_blocks_nobody_and_is_retried_with_growing_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_by_somebody_is_no_reason_to_try_again() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
+    cluster.launch("bad.service", RUNS).await;
+    cluster.tells("bad.service", Some("no room")).await;
+    time::sleep(HOUR).await;
+    host.deeds();
+    for _ in 0..600 {
+        host.manager.reload();
+        time::sleep(Duration::from_secs(1)).await;
+    }
+    let tries = count(&host.deeds(), |call| matches!(call, Call::Load(_)));
+    assert!((9..=11).contains(&tries), "{tries}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_start_is_retried_and_a_failed_one_is_not() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let _daemon = host.boot(&cluster).await;
