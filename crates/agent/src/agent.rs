@@ -70,6 +70,7 @@ impl Agent {
         let sources = Sources {
             standings: reconciler.standings(),
             troubles: reconciler.troubles(),
+            refollowed: reconciler.refollowed(),
             presence: keeper.handle(),
         };
         let publisher = Publisher::new(registry, manager, sources, &runtime_dir, reconnected);

@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -107,6 +108,11 @@ impl FakeManager {
         host.tell_all();
         drop(host);
         self.shared.told.notify_one();
+    }
+
+    /// Plays a systemd that says nothing of states: each question fails after this time.
+    pub fn be_silent(&self, patience: Duration) {
+        self.shared.host().silent = Some(patience);
     }
 
     /// Plays a daemon-reload that somebody else asked for.
@@ -253,7 +259,12 @@ impl UnitManager for FakeManager {
         &self,
         units: &BTreeSet<UnitName>,
     ) -> Result<BTreeMap<UnitName, UnitState>, ManagerError> {
-        let host = self.called(Call::States(units.clone()))?;
+        let silent = self.called(Call::States(units.clone()))?.silent;
+        if let Some(patience) = silent {
+            time::sleep(patience).await;
+            return Err(unavailable());
+        }
+        let host = self.shared.host();
         Ok(units.iter().map(|name| (name.clone(), host.state_of(name))).collect())
     }
 

@@ -8,9 +8,10 @@
 //! Beside states it tells what keeps units from being as they should: that is published for as long
 //! as it goes wrong, so that `pending` of the API can say it.
 //!
-//! Only differences are written, in batches. What this machine may have published is remembered
-//! in a file: a fleetd that adopts the lease of one that was killed withdraws what that one
-//! could no longer withdraw.
+//! Only differences are written, in batches. What is there is looked at again after the registry was
+//! out of sight, and now and then, so that what somebody deleted comes back. What this machine may
+//! have published is remembered in a file: a fleetd that adopts the lease of one that was killed
+//! withdraws what that one could no longer withdraw.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,6 +37,9 @@ use crate::{
 
 /// How often systemd is asked about all units, whatever it told (`design.md` 4).
 const POLL: Duration = Duration::from_secs(30);
+/// How often the registry is asked what is there of what was published. It costs a read of as many
+/// keys, and only a hand in the registry makes it worth while.
+const RECALL: Duration = Duration::from_secs(300);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -58,6 +62,8 @@ pub(crate) type Troubles = BTreeMap<UnitName, Trouble>;
 pub(crate) struct Sources {
     pub(crate) standings: watch::Receiver<Option<Arc<Standings>>>,
     pub(crate) troubles: watch::Receiver<Arc<Troubles>>,
+    /// Tells that what was published may be lost.
+    pub(crate) refollowed: Arc<Notify>,
     pub(crate) presence: PresenceHandle,
 }
 
@@ -79,6 +85,7 @@ pub(crate) struct Publisher {
     standings: watch::Receiver<Option<Arc<Standings>>>,
     troubles: watch::Receiver<Arc<Troubles>>,
     presence: PresenceHandle,
+    refollowed: Arc<Notify>,
     reconnected: Arc<Notify>,
     /// What the standings were when they were looked at last.
     here: Option<Arc<Standings>>,
@@ -92,6 +99,7 @@ pub(crate) struct Publisher {
     /// Names of all units that may be published.
     names: RuntimeFile,
     poll_at: Instant,
+    recall_at: Instant,
     retry_at: Option<Instant>,
     ask_complaint: Complaint,
     publish_complaint: Complaint,
@@ -102,7 +110,7 @@ impl Publisher {
     pub(crate) fn new(
         registry: Registry,
         manager: Arc<dyn UnitManager>,
-        Sources { standings, troubles, presence }: Sources,
+        Sources { standings, troubles, refollowed, presence }: Sources,
         runtime_dir: &Path,
         reconnected: Arc<Notify>,
     ) -> Self {
@@ -119,6 +127,7 @@ impl Publisher {
             standings,
             troubles,
             presence,
+            refollowed,
             reconnected,
             here: None,
             told: Arc::default(),
@@ -128,6 +137,7 @@ impl Publisher {
             lease: None,
             names,
             poll_at: Instant::now() + POLL,
+            recall_at: Instant::now(),
             retry_at: None,
             ask_complaint: Complaint::default(),
             publish_complaint: Complaint::default(),
@@ -150,16 +160,31 @@ impl Publisher {
                 Ok(()) = self.troubles.changed() => {}
                 Ok(()) = self.presence.current.changed() => {}
                 changed = self.manager.changed() => self.take_changed(changed),
+                () = self.refollowed.notified() => self.recall_at = Instant::now(),
                 () = time::sleep_until(due) => {}
             }
             self.retry_at = None;
             self.take_standings();
-            self.told = Arc::clone(&self.troubles.borrow_and_update());
             if Instant::now() >= self.poll_at {
                 self.all_stale();
             }
-            self.ask().await;
             self.publish().await;
+        }
+    }
+
+    async fn publish(&mut self) {
+        let told = self.ask().await;
+        let shown = match &told {
+            Err(error) if error.is_unavailable() => Ok(()),
+            _ => self.publish_states().await,
+        };
+        match told.and(shown) {
+            Ok(()) => {
+                if self.publish_complaint.is_over() {
+                    info!("unit states are published again");
+                }
+            }
+            Err(error) => self.not_published(&error),
         }
     }
 
@@ -194,12 +219,22 @@ impl Publisher {
         self.states.retain(|name, _| now.contains_key(name));
     }
 
-    /// Asks systemd about the units that may have changed.
-    async fn ask(&mut self) {
+    /// Asks systemd about the units that may have changed. Troubles are told before that, and while
+    /// it lasts: it may be systemd that they come from, and it may not answer.
+    async fn ask(&mut self) -> Result<(), RegistryError> {
+        let mut told = self.publish_troubles().await;
         if self.stale.is_empty() {
-            return;
+            return told;
         }
-        match self.manager.states(&self.stale).await {
+        let (manager, stale) = (Arc::clone(&self.manager), self.stale.clone());
+        let mut answer = manager.states(&stale);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer,
+                Ok(()) = self.troubles.changed() => told = self.publish_troubles().await,
+            }
+        };
+        match answer {
             Ok(states) => {
                 self.states.extend(states);
                 self.stale.clear();
@@ -212,85 +247,85 @@ impl Publisher {
                 self.retry_at = Some(Instant::now() + PAUSE);
             }
         }
+        told
     }
 
-    async fn publish(&mut self) {
-        let Some(here) = self.here.clone() else { return };
-        let Some(presence) = self.presence.current.borrow_and_update().clone() else { return };
-        if self.lease != Some(presence.lease)
-            && let Err(error) = self.recall(&presence).await
-        {
-            return self.not_published(&error);
-        }
-        let now = states_of(&here, &self.states);
-        let is_here = |name: &UnitName| here.contains_key(name);
-        let pending = differences(&now, is_here, &self.board.borrow().published);
+    async fn publish_troubles(&mut self) -> Result<(), RegistryError> {
+        self.told = Arc::clone(&self.troubles.borrow_and_update());
+        let Some(presence) = self.recalled().await? else { return Ok(()) };
         let is_told = |name: &UnitName| self.told.contains_key(name);
-        let troubles = differences(&self.told, is_told, &self.board.borrow().troubles);
-        if pending.is_empty() && troubles.is_empty() {
-            return;
+        let pending = differences(&self.told, is_told, &self.board.borrow().troubles);
+        if pending.is_empty() {
+            return Ok(());
         }
-        self.announce(&pending, &troubles);
-        match self.write(&presence, &pending, &troubles).await {
-            Ok(()) => self.published(pending, troubles),
-            Err(error) => self.not_published(&error),
-        }
-    }
-
-    /// Finds out what is there under a lease that is new here. What hung on another is gone, or
-    /// will be; what the fleetd before this one has published under this one needn't be again.
-    async fn recall(&mut self, presence: &Presence) -> Result<(), RegistryError> {
-        let names: Vec<UnitName> = self.board.borrow().published.keys().cloned().collect();
-        let lease = Some(presence.lease);
-        let mut found = self.registry.published(&presence.machine, lease, &names).await?;
-        self.board.send_modify(|board| {
-            board.published.iter_mut().for_each(|(name, state)| *state = found.remove(name));
-            board.troubles.values_mut().for_each(|trouble| *trouble = None);
-        });
-        self.lease = lease;
+        self.announce(&pending, |board| &mut board.troubles);
+        self.registry.publish_troubles(&presence, &pending).await?;
+        self.published(pending, |board| &mut board.troubles);
         Ok(())
     }
 
-    async fn write(
-        &self,
-        presence: &Presence,
-        states: &News<PublishedState>,
-        troubles: &News<Trouble>,
-    ) -> Result<(), RegistryError> {
-        self.registry.publish(presence, states).await?;
-        self.registry.publish_troubles(presence, troubles).await
+    async fn publish_states(&mut self) -> Result<(), RegistryError> {
+        let Some(presence) = self.recalled().await? else { return Ok(()) };
+        let Some(here) = self.here.clone() else { return Ok(()) };
+        let now = states_of(&here, &self.states);
+        let is_here = |name: &UnitName| here.contains_key(name);
+        let pending = differences(&now, is_here, &self.board.borrow().published);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.announce(&pending, |board| &mut board.published);
+        self.board.send_modify(|board| board.pending.clone_from(&pending));
+        self.registry.publish(&presence, &pending).await?;
+        self.board.send_modify(|board| board.pending.clear());
+        self.published(pending, |board| &mut board.published);
+        Ok(())
+    }
+
+    /// The presence to publish under, once it is known what is there under it; `None` while there
+    /// is nothing to publish.
+    async fn recalled(&mut self) -> Result<Option<Presence>, RegistryError> {
+        let presence = self.presence.current.borrow_and_update().clone();
+        let Some(presence) = presence.filter(|_| self.here.is_some()) else { return Ok(None) };
+        if self.lease != Some(presence.lease) || Instant::now() >= self.recall_at {
+            self.recall(&presence).await?;
+        }
+        Ok(Some(presence))
+    }
+
+    /// Finds out what is there under the lease. What hung on another is gone, or will be; what the
+    /// fleetd before this one has published under this one needn't be again.
+    async fn recall(&mut self, presence: &Presence) -> Result<(), RegistryError> {
+        let Board { published, troubles, .. } = self.board.borrow().clone();
+        let (machine, lease) = (&presence.machine, Some(presence.lease));
+        let states = self.registry.published(machine, lease, published.keys()).await?;
+        let troubles = self.registry.published_troubles(machine, lease, troubles.keys()).await?;
+        self.board.send_modify(|board| {
+            found(&mut board.published, states);
+            found(&mut board.troubles, troubles);
+        });
+        self.lease = lease;
+        self.recall_at = Instant::now() + RECALL;
+        Ok(())
     }
 
     /// Notes what is about to be published: until that has worked, anything may be there.
-    fn announce(&mut self, pending: &News<PublishedState>, troubles: &News<Trouble>) {
-        let known = |board: &Board| {
-            pending.keys().all(|name| board.published.contains_key(name))
-                && troubles.keys().all(|name| board.troubles.contains_key(name))
-        };
-        let all_known = known(&self.board.borrow());
+    fn announce<T>(&mut self, news: &News<T>, known: fn(&mut Board) -> &mut News<T>) {
+        let mut all_known = true;
         self.board.send_modify(|board| {
-            board.published.extend(pending.keys().map(|name| (name.clone(), None)));
-            board.troubles.extend(troubles.keys().map(|name| (name.clone(), None)));
-            board.pending.clone_from(pending);
+            let known = known(board);
+            all_known = news.keys().all(|name| known.contains_key(name));
+            known.extend(news.keys().map(|name| (name.clone(), None)));
         });
         if !all_known || self.names.is_failing() {
             self.remember_names();
         }
     }
 
-    fn published(&mut self, pending: News<PublishedState>, troubles: News<Trouble>) {
-        let withdrawn =
-            pending.values().any(Option::is_none) || troubles.values().any(Option::is_none);
-        self.board.send_modify(|board| {
-            board.pending.clear();
-            note(&mut board.published, pending);
-            note(&mut board.troubles, troubles);
-        });
+    fn published<T>(&mut self, news: News<T>, known: fn(&mut Board) -> &mut News<T>) {
+        let withdrawn = news.values().any(Option::is_none);
+        self.board.send_modify(|board| note(known(board), news));
         if withdrawn {
             self.remember_names();
-        }
-        if self.publish_complaint.is_over() {
-            info!("unit states are published again");
         }
     }
 
@@ -313,11 +348,16 @@ impl Publisher {
     }
 }
 
-/// What is to be published of units, or withdrawn (`None`).
+/// What is to be published of units, or withdrawn (`None`); and what was, or isn't known (`None`).
 type News<T> = BTreeMap<UnitName, Option<T>>;
 
+/// Takes what is there into what is known to be there.
+fn found<T>(known: &mut News<T>, mut found: BTreeMap<UnitName, T>) {
+    known.iter_mut().for_each(|(name, value)| *value = found.remove(name));
+}
+
 /// Takes what was written into what is known to be there.
-fn note<T>(known: &mut BTreeMap<UnitName, Option<T>>, written: News<T>) {
+fn note<T>(known: &mut News<T>, written: News<T>) {
     for (name, value) in written {
         match value {
             Some(value) => known.insert(name, Some(value)),

@@ -73,6 +73,7 @@ pub(crate) struct Reconciler {
     standings: watch::Sender<Option<Arc<Standings>>>,
     troubles: watch::Sender<Arc<Troubles>>,
     reconnected: Arc<Notify>,
+    refollowed: Arc<Notify>,
     presence: Option<PresenceHandle>,
     complaint: Complaint,
 }
@@ -114,6 +115,7 @@ impl Reconciler {
             standings: watch::Sender::new(None),
             troubles: watch::Sender::default(),
             reconnected,
+            refollowed: Arc::default(),
             presence: None,
             complaint: Complaint::default(),
         }
@@ -139,11 +141,17 @@ impl Reconciler {
         self.troubles.subscribe()
     }
 
+    /// Tells that the registry is followed from a new beginning: what it held may be lost.
+    pub(crate) fn refollowed(&self) -> Arc<Notify> {
+        Arc::clone(&self.refollowed)
+    }
+
     /// Reconciles until `stop`.
     pub(crate) async fn run(&mut self, stop: &CancellationToken) {
         let mut next = Instant::now();
         let mut follow = Follow::default();
         loop {
+            let was_current = self.mirror.is_current();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -151,6 +159,9 @@ impl Reconciler {
                     if follow.note(followed) {
                         self.orders_changed = true;
                         self.mind_presence();
+                        if !was_current {
+                            self.refollowed.notify_one();
+                        }
                     }
                 }
                 ended = self.jobs.next() => {

@@ -146,14 +146,37 @@ impl Registry {
         lease: Option<LeaseId>,
         candidates: impl IntoIterator<Item = &'a UnitName> + Send,
     ) -> Result<BTreeMap<UnitName, PublishedState>, RegistryError> {
+        let key = |name: &UnitName| self.keys.state(name.as_str(), machine.as_str());
+        self.told(lease, candidates, key).await
+    }
+
+    /// The same of what keeps units from being as they should.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn published_troubles<'a>(
+        &self,
+        machine: &MachineId,
+        lease: Option<LeaseId>,
+        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
+    ) -> Result<BTreeMap<UnitName, Trouble>, RegistryError> {
+        let key = |name: &UnitName| self.keys.trouble(name.as_str(), machine.as_str());
+        self.told(lease, candidates, key).await
+    }
+
+    async fn told<'a, T: DeserializeOwned>(
+        &self,
+        lease: Option<LeaseId>,
+        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
+        key: impl Fn(&UnitName) -> Key,
+    ) -> Result<BTreeMap<UnitName, T>, RegistryError> {
         let names: Vec<&UnitName> = candidates.into_iter().collect();
-        let keys: Vec<Key> =
-            names.iter().map(|name| self.keys.state(name.as_str(), machine.as_str())).collect();
+        let keys: Vec<Key> = names.iter().map(|name| key(name)).collect();
         let kvs = self.get_all(&keys, None).await?;
         // One that can't be understood counts as not published, so it is written again.
         let known = |(name, kv): (&UnitName, Option<KeyValue>)| {
             let kv = kv.filter(|kv| lease.is_none() || kv.lease == lease)?;
-            Some((name.clone(), decode::<PublishedState>(&kv).ok()?.value))
+            Some((name.clone(), decode::<T>(&kv).ok()?.value))
         };
         Ok(names.into_iter().zip(kvs).filter_map(known).collect())
     }

@@ -31,6 +31,7 @@ pub(super) struct Host {
     pub(super) starts: BTreeMap<UnitName, usize>,
     pub(super) refusals: BTreeMap<(UnitName, Operation), String>,
     pub(super) unavailable: bool,
+    pub(super) silent: Option<Duration>,
     pub(super) calls: VecDeque<Call>,
     pub(super) pending: Option<Changed>,
 }

@@ -105,6 +105,22 @@ async fn what_goes_wrong_is_told_for_as_long_as_it_does_and_written_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_goes_wrong_is_told_while_systemd_is_silent() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    cluster.launch("a.service", RUNS).await;
+    cluster.shows("a.service", "active", Launched).await;
+    host.manager.be_silent(Duration::from_secs(25));
+    host.manager.set_state(&name("a.service"), "failed", "failed"); // is asked about
+    time::sleep(Duration::from_secs(5)).await;
+    host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
+    let before = Instant::now();
+    cluster.launch("bad.service", RUNS).await;
+    cluster.tells("bad.service", Some("no room")).await;
+    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_killed_agent_told_is_withdrawn_by_the_next() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let daemon = host.boot(&cluster).await;

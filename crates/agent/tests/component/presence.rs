@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet_agent::Ended;
+use fleet_agent::{Ended, fake::Operation};
 use fleet_core::JobState::Launched;
 use fleet_store::{Key, Op, Range, Store, Txn};
 use fleet_testkit::eventually;
@@ -52,6 +52,42 @@ async fn a_successor_writes_only_the_states_that_are_not_there_yet() {
     let _daemon = host.boot(&cluster).await;
     cluster.shows("fails.service", "failed", Launched).await;
     time::sleep(TTL * 2).await;
+    assert_eq!(written().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_from_the_registry_comes_back_and_nothing_else_is_written() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
+    for unit in ["lost.service", "stays.service"] {
+        cluster.launch(unit, RUNS).await;
+        cluster.shows(unit, "active", Launched).await;
+    }
+    cluster.launch("bad.service", RUNS).await;
+    cluster.tells("bad.service", Some("no room")).await;
+    let written = async || {
+        let key = Key::from("/fleet/state/stays.service,m1");
+        let found = cluster.store.read(&[Range::key(key)], None).await.unwrap();
+        found.ranges[0].kvs[0].mod_revision
+    };
+    let before = written().await;
+    for outage in [false, true] {
+        let keys = ["/fleet/state/lost.service,m1", "/fleet/trouble/bad.service,m1"];
+        let then = keys.map(|key| Op::Delete(Key::from(key))).to_vec();
+        cluster.store.commit(Txn { compare: vec![], then }).await.unwrap();
+        if outage {
+            cluster.store.set_available(false);
+            time::sleep(TTL / 6).await;
+            cluster.store.set_available(true);
+        } else {
+            time::sleep(10 * TTL).await;
+        }
+        let back = Instant::now();
+        cluster.shows("lost.service", "active", Launched).await;
+        cluster.tells("bad.service", Some("no room")).await;
+        assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    }
     assert_eq!(written().await, before);
 }
 
