@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use fleet_functional::{Lab, Process, Run, State, throughout, units};
+use fleet_functional::{Lab, Process, Run, State, eventually, throughout, units};
 
 const TTL: Duration = Duration::from_secs(10);
 const OUTAGE: Duration = Duration::from_secs(40);
@@ -35,14 +35,16 @@ fn outage(go: fn(&Lab) -> Result<()>, come: fn(&Lab) -> Result<()>) -> Result<()
             states.len() == 9 && states.iter().all(|state| state.active == "active")
         };
         let states = lab.wait_for_states("nine run", TTL, all_run)?;
-        let before = picture(lab, &states)?;
+        let (runs, _) = picture(lab, &states)?;
+
+        go(lab)?;
+        let (_, fleetds) = picture(lab, &states)?;
+        let before = (runs, fleetds);
         let unchanged = || -> Result<()> {
             let now = picture(lab, &states)?;
             ensure!(now == before, "it was {before:#?}, now {now:#?}");
             Ok(())
         };
-
-        go(lab)?;
         throughout("nothing is touched while etcd is away", OUTAGE, unchanged)?;
         for path in ["/units", "/state", "/machines"] {
             let reply = api.send("GET", path, None)?;
@@ -81,8 +83,19 @@ fn outage(go: fn(&Lab) -> Result<()>, come: fn(&Lab) -> Result<()>) -> Result<()
 }
 
 #[test]
-fn etcd_stops_for_forty_seconds() -> Result<()> {
-    outage(|lab| lab.etcd().stop(), |lab| lab.etcd().start())
+fn etcd_stops_for_forty_seconds_and_a_fleetd_is_killed_meanwhile() -> Result<()> {
+    let go = |lab: &Lab| {
+        lab.etcd().stop()?;
+        let host = lab.host(3)?;
+        let killed = host.fleetd()?;
+        host.run(&["systemctl", "kill", "--signal=KILL", "fleet.service"])?;
+        killed.wait_gone(TTL)?;
+        eventually("it has a successor", TTL, || {
+            ensure!(host.fleetd()? != killed, "the old one is still there");
+            Ok(())
+        })
+    };
+    outage(go, |lab| lab.etcd().start())
 }
 
 #[test]
