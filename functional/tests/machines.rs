@@ -149,6 +149,27 @@ fn units_of_a_fleetd_that_is_told_to_stop_leave_at_once() -> Result<()> {
 }
 
 #[test]
+fn a_fleetd_that_stops_slow_units_is_given_the_time() -> Result<()> {
+    Lab::with_hosts(1).config(TTL).story(|lab| {
+        let h1 = lab.host(1)?;
+        let slow = format!("{}ExecStop=/usr/bin/sleep 8\n", units::SLEEPER);
+        h1.api()?.put("slow.service", &slow, "launched")?;
+        let runs = |states: &[State]| states.iter().any(|state| state.active == "active");
+        lab.wait_for_states("it runs", SOON, runs)?;
+        const SHORT: &str = "mkdir -p /run/systemd/system/fleet.service.d && \
+            printf '[Service]\\nTimeoutStopSec=2s\\n' >/run/systemd/system/fleet.service.d/short.conf";
+        h1.run(&["sh", "-c", SHORT])?;
+        h1.run(&["systemctl", "daemon-reload"])?;
+        h1.run(&["systemctl", "stop", "fleet.socket", "fleet.service"])?;
+        let shown = h1.show("fleet.service", "Result,ExecMainStatus")?;
+        assert_eq!((shown["Result"].as_str(), shown["ExecMainStatus"].as_str()), ("success", "0"));
+        h1.not_active("slow.service")?;
+        assert_eq!(h1.run(&["ls", "/run/fleet/units"])?, "");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_fleetd_that_keeps_its_units_can_be_replaced_without_touching_them() -> Result<()> {
     let lab = Lab::with_hosts(2).config("agent_ttl=15s").config("purge_on_shutdown=false");
     lab.story(|lab| {

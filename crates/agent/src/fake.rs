@@ -3,7 +3,7 @@
 //!
 //! Of a unit's content it understands: `ExecStart=/bin/sleep …` (runs, or when `Type=oneshot`
 //! takes as long to start), `/bin/true` (finishes), `/bin/false` (fails), `RemainAfterExit=yes`,
-//! `ExecStop=/bin/sleep …` (takes as long to stop). Time is tokio's, so tests may pause it.
+//! `ExecStop=/bin/sleep …` (takes as long to stop), `TimeoutStopSec=` (says so). Time is tokio's, so tests may pause it.
 //!
 //! As systemd does, it keeps the content of a unit that is active or failed in memory, and runs
 //! that, until it is told to reload.
@@ -43,6 +43,8 @@ pub enum Call {
     Restart(UnitName),
     /// [`UnitManager::stop`].
     Stop(UnitName),
+    /// [`UnitManager::stop_limit`].
+    StopLimit(UnitName),
     /// [`UnitManager::states`].
     States(BTreeSet<UnitName>),
 }
@@ -247,6 +249,10 @@ impl UnitManager for FakeManager {
         let (job, later) = self.called(Call::Stop(unit.clone()))?.stop(unit)?;
         self.follow_up(later);
         Ok(job)
+    }
+
+    async fn stop_limit(&self, unit: &UnitName) -> Result<Option<Duration>, ManagerError> {
+        Ok(self.called(Call::StopLimit(unit.clone()))?.stop_limit(unit))
     }
 
     async fn restart(&self, unit: &UnitName) -> Result<Job, ManagerError> {

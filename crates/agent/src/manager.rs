@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -47,6 +48,9 @@ pub trait UnitManager: Send + Sync + 'static {
     /// know, or that isn't running, is a job that is done; one that is being stopped is the job
     /// that is on its way.
     async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError>;
+
+    /// How long a unit may take to stop, by its own configuration; `None` is without end.
+    async fn stop_limit(&self, unit: &UnitName) -> Result<Option<Duration>, ManagerError>;
 
     /// Asks systemd to restart a unit, or to start it if it doesn't run; returns once the job is
     /// queued.

@@ -196,6 +196,7 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         tokio::select! {
             done = leave(running, self.config.purge_on_shutdown) => done?,
             () = self.signals.terminate_again() => return Err(Fatal::Aborted),
+            never = notify::still_stopping() => match never {},
         }
         self.stop_standing.cancel();
         Ok(())

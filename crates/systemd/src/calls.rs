@@ -1,6 +1,6 @@
 //! The methods of systemd that fleet uses (org.freedesktop.systemd1(5)).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fleet_core::{UnitName, UnitState};
 use zbus::{OwnedObjectPath, OwnedVariant};
@@ -116,10 +116,37 @@ impl Calls {
             Err(error) if error.is_no_such_unit() => return Ok(false),
             path => path?,
         };
-        let question = (UNIT, "NeedDaemonReload");
-        let answer: OwnedVariant = self.call(path.as_str(), PROPERTIES, "Get", &question).await?;
-        bool::try_from(answer)
-            .map_err(|_| CallError::Malformed(format!("{unit}: NeedDaemonReload is no boolean")))
+        self.property(unit, path.as_str(), UNIT, "NeedDaemonReload").await
+    }
+
+    /// How long a unit may take to stop; `None` is without end. Types that have no processes stop
+    /// at once.
+    pub(crate) async fn stop_limit(&self, unit: &UnitName) -> Result<Option<Duration>, CallError> {
+        let (kind, property) = match unit.as_str().rsplit_once('.').map_or("", |(_, kind)| kind) {
+            "service" => ("Service", "TimeoutStopUSec"),
+            "scope" => ("Scope", "TimeoutStopUSec"),
+            "socket" => ("Socket", "TimeoutUSec"),
+            "mount" => ("Mount", "TimeoutUSec"),
+            "swap" => ("Swap", "TimeoutUSec"),
+            _ => return Ok(Some(Duration::ZERO)),
+        };
+        let path = object_path::of_unit(unit.as_str());
+        let interface = format!("{SYSTEMD}.{kind}");
+        let limit: u64 = self.property(unit, &path, &interface, property).await?;
+        Ok((limit != u64::MAX).then(|| Duration::from_micros(limit)))
+    }
+
+    async fn property<T: TryFrom<OwnedVariant>>(
+        &self,
+        unit: &UnitName,
+        path: &str,
+        interface: &str,
+        property: &str,
+    ) -> Result<T, CallError> {
+        let question = (interface, property);
+        let answer: OwnedVariant = self.call(path, PROPERTIES, "Get", &question).await?;
+        T::try_from(answer)
+            .map_err(|_| CallError::Malformed(format!("{unit}: {property} is of another type")))
     }
 
     /// The states of these units, by the name that systemd calls each.

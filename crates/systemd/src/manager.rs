@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -175,6 +176,10 @@ impl UnitManager for SystemdManager {
 
     async fn stop(&self, unit: &UnitName) -> Result<Job, ManagerError> {
         self.trigger(Verb::Stop, unit).await
+    }
+
+    async fn stop_limit(&self, unit: &UnitName) -> Result<Option<Duration>, ManagerError> {
+        Ok(self.calls.stop_limit(unit).await?)
     }
 
     async fn restart(&self, unit: &UnitName) -> Result<Job, ManagerError> {

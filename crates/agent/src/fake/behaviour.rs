@@ -13,6 +13,8 @@ pub(super) struct Behaviour {
     pub(super) then: Then,
     /// How long its stop job takes.
     pub(super) stop_takes: Duration,
+    /// How long it says it may take; `None` is for ever.
+    pub(super) stop_limit: Option<Duration>,
 }
 
 /// What a unit is when its start job has ended.
@@ -44,7 +46,11 @@ impl Behaviour {
             () => Then::Runs,
         };
         let stop_takes = sleeps(value("ExecStop")).unwrap_or(Duration::MAX);
-        Self { start_takes, then, stop_takes }
+        let stop_limit = match value("TimeoutStopSec") {
+            "infinity" => None,
+            seconds => Some(Duration::from_secs(seconds.parse().unwrap_or(90))),
+        };
+        Self { start_takes, then, stop_takes, stop_limit }
     }
 }
 

@@ -268,6 +268,11 @@ impl Host {
         Ok((job, Some(later)))
     }
 
+    pub(super) fn stop_limit(&self, unit: &UnitName) -> Option<Duration> {
+        let known = self.memory.get(unit);
+        known.map_or(Some(Duration::ZERO), |known| Behaviour::of(&known.file).stop_limit)
+    }
+
     /// Queues a job in place of the one that is there.
     fn queue(&mut self, unit: &UnitName) -> (u32, Job) {
         self.last_job += 1;

@@ -52,6 +52,7 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
     a_failing_unit_ends_failed(manager, prefix).await;
     a_stop_ends_a_start_that_hangs(manager, prefix).await;
     a_stop_asked_for_twice_ends_for_both(manager, prefix).await;
+    a_unit_says_how_long_its_stop_may_take(manager, prefix).await;
     every_unit_asked_for_has_a_state(manager, prefix).await;
     changes_are_told(manager, prefix).await;
 }
@@ -260,6 +261,23 @@ pub async fn a_stop_asked_for_twice_ends_for_both(manager: &dyn UnitManager, pre
     assert_eq!(ended, JobResult::Done);
     assert_eq!(active(manager, &unit).await, "inactive");
     remove(manager, &unit).await;
+}
+
+/// [`UnitManager::stop_limit`] is what the unit's content says.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_unit_says_how_long_its_stop_may_take(manager: &dyn UnitManager, prefix: &str) {
+    for (stem, says, limit) in
+        [("patient", "200", Some(Duration::from_secs(200))), ("endless", "infinity", None)]
+    {
+        let unit = name(prefix, stem);
+        load(manager, &unit, &format!("{RUNS}TimeoutStopSec={says}\n")).await;
+        assert_eq!(start(manager, &unit).await, JobResult::Done);
+        assert_eq!(manager.stop_limit(&unit).await.unwrap(), limit, "{says}");
+        stop(manager, &unit).await;
+        remove(manager, &unit).await;
+    }
 }
 
 /// [`UnitManager::states`] answers for each unit it is asked for, known or not, and no other.

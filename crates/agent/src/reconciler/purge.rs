@@ -6,11 +6,11 @@ use fleet_core::UnitName;
 use tokio::time::{self, Instant};
 use tracing::warn;
 
-use super::{PAUSE, Reconciler, jobs::STOP_LIMIT};
+use super::{PAUSE, Reconciler};
 use crate::{ManagerError, desired::Desired, plan::plan_purge};
 
 /// How long a purge tries what fails (`units.md` 7.6). A stop that is under way may take as long as
-/// stops may take (`spec/README.md` 7): a unit that starts elsewhere meanwhile would run twice.
+/// its unit lets it (`spec/README.md` 7): a unit that starts elsewhere meanwhile would run twice.
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl Reconciler {
@@ -21,24 +21,25 @@ impl Reconciler {
         self.current.unclear.clear();
         self.orders_changed = true; // should it ever be run again
         self.scan_at = Instant::now();
-        let begun = Instant::now();
+        let tried = Instant::now() + LIMIT;
         loop {
-            let next = match self.purge_pass().await {
+            let next = match self.purge_pass(tried).await {
                 Ok(()) if self.current.units.is_empty() => break,
-                Ok(()) => self.retry_at,
+                Ok(()) => self.retry_at.filter(|at| *at < tried),
                 Err(error) => {
                     warn!(%error, "purging pass failed, will retry");
                     Some(Instant::now() + PAUSE)
                 }
             };
-            let end = begun + if self.jobs.any_halts() { STOP_LIMIT } else { LIMIT };
-            if Instant::now() >= end {
+            let (now, stopping) = (Instant::now(), self.jobs.any_stops());
+            if now >= tried && !stopping {
                 break;
             }
+            let next = next.or_else(|| (now < tried).then_some(tried));
             tokio::select! {
                 biased;
                 ended = self.jobs.next() => self.ended(ended),
-                () = time::sleep_until(next.map_or(end, |next| next.min(end))) => {}
+                () = time::sleep_until(next.unwrap_or(now)), if next.is_some() => {}
             }
             while let Some(ended) = self.jobs.try_next() {
                 self.ended(ended);
@@ -47,9 +48,10 @@ impl Reconciler {
         self.current.units.keys().cloned().collect()
     }
 
-    async fn purge_pass(&mut self) -> Result<(), ManagerError> {
+    /// What fails after `tried` is no longer due.
+    async fn purge_pass(&mut self, tried: Instant) -> Result<(), ManagerError> {
         self.scan().await?;
-        let plan = plan_purge(&self.current, Instant::now());
+        let plan = plan_purge(&self.current, Instant::now().min(tried));
         self.carry_out(plan).await;
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use fleet_core::JobState;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::Reconciler;
-use super::jobs::{Ended, STOP_LIMIT};
+use super::jobs::Ended;
 use crate::{
     JobResult, ManagerError,
     execute::{Done, Effect},
@@ -33,7 +33,9 @@ impl Reconciler {
                 if let Some(here) = self.current.units.get_mut(&step.unit) {
                     here.stopped = false;
                 }
-                self.failed(&step, &error.to_string());
+                if self.failed(&step, &error.to_string()) && step.action == Action::Halt {
+                    warn!("TriggerStop on systemd unit {} returned: {error}", step.unit);
+                }
             }
         }
     }
@@ -75,7 +77,7 @@ impl Reconciler {
             }
         }
         if let Effect::Queued(job) = effect {
-            self.jobs.follow(step, job);
+            self.jobs.follow(&self.manager, step, job);
         }
     }
 
@@ -92,39 +94,41 @@ impl Reconciler {
         let Some(here) = self.current.units.get_mut(&step.unit) else { return };
         here.busy = None;
         match (step.action, result) {
-            (Action::Start, Some(JobResult::Done)) => {}
-            (Action::Restart, Some(JobResult::Done)) => info!("Restarted unit({})", step.unit),
+            (Action::Start, Ok(JobResult::Done)) => {}
+            (Action::Restart, Ok(JobResult::Done)) => info!("Restarted unit({})", step.unit),
             // It is only told of: fleet restarts nothing (`cluster.md` 1).
             (action @ (Action::Start | Action::Restart), result) => {
                 info!(unit = %step.unit, ?action, ?result, "start did not succeed");
-                let unknown = matches!(result, Some(JobResult::Skipped | JobResult::Lost));
-                here.not_started = result.filter(|_| !unknown);
+                let unknown = matches!(result, Ok(JobResult::Skipped | JobResult::Lost));
+                here.not_started = result.ok().filter(|_| !unknown);
             }
-            (Action::Halt, Some(JobResult::Done)) => {
+            (Action::Halt, Ok(JobResult::Done)) => {
                 here.stopped = true;
                 info!("Stopped unit({})", step.unit);
             }
-            (_, Some(JobResult::Done)) => {}
+            (_, Ok(JobResult::Done)) => {}
             (action, result) => {
                 if action == Action::Stop {
                     here.claim = JobState::Launched; // it may still run: stop it again
                 }
-                let text = result.map_or_else(
-                    || format!("stop took longer than {} s", STOP_LIMIT.as_secs()),
-                    |result| format!("stop job ended as {result:?}"),
-                );
-                self.failed(&step, &text);
+                let text = match result {
+                    Ok(result) => format!("stop job ended as {result:?}"),
+                    Err(limit) => format!("stop took longer than {} s", limit.as_secs()),
+                };
+                let _ = self.failed(&step, &text); // that it is said is enough
             }
         }
     }
 
-    /// Puts a unit back for a while. Says so the first, second, fourth, … time.
-    fn failed(&mut self, step: &Step, error: &str) {
+    /// Puts a unit back for a while. Says so the first, second, fourth, … time, and returns whether
+    /// it did.
+    fn failed(&mut self, step: &Step, error: &str) -> bool {
         let wanted = self.desired.units.get(&step.unit).copied();
         let earlier = self.current.retries.get(&step.unit);
         let retry = Retry::after(earlier, wanted, error, Instant::now());
         let (task, unit, reason) = (step.action.task(), &step.unit, step.reason);
-        if retry.attempts.is_power_of_two() {
+        let says = retry.attempts.is_power_of_two();
+        if says {
             info!(
                 "AgentReconciler task failed: type={task} job={unit} reason=\"{reason}\" err={error}"
             );
@@ -132,5 +136,6 @@ impl Reconciler {
             debug!(%unit, task, error, attempts = retry.attempts, "task failed again");
         }
         self.current.retries.insert(unit.clone(), retry);
+        says
     }
 }

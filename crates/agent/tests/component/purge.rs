@@ -34,12 +34,19 @@ async fn every_unit_stops_at_the_same_time_and_presence_ends_last() {
     }
 }
 
+const ASKS: &str = "TimeoutStopSec=200\nExecStop=/bin/sleep 200\n";
+const LATE: &str = "TimeoutStopSec=200\nExecStop=/bin/sleep 1000\n";
+const ENDLESS: &str = "TimeoutStopSec=infinity\nExecStop=/bin/sleep 4000\n";
+
 #[tokio::test(start_paused = true)]
 async fn what_can_not_be_stopped_is_left_after_a_minute_and_a_slow_stop_is_awaited() {
     for (slow, stops, takes, left) in [
         ("a.service", "", 60, &["refused.service"][..]),
         ("slow.service", "ExecStop=/bin/sleep 85\n", 85, &["refused.service"]),
         ("never.service", "ExecStop=/bin/sleep 1000\n", 100, &["never.service", "refused.service"]),
+        ("asks.service", ASKS, 200, &["refused.service"]),
+        ("late.service", LATE, 210, &["late.service", "refused.service"]),
+        ("endless.service", ENDLESS, 3600, &["endless.service", "refused.service"]),
     ] {
         let (cluster, host) = (Cluster::new().await, Host::new("m1"));
         let daemon = host.boot(&cluster).await;

@@ -215,7 +215,7 @@ impl Host {
     /// The calls that change something, made since this was asked last.
     pub(crate) fn deeds(&self) -> Vec<Call> {
         let mut calls = self.manager.take_calls();
-        calls.retain(|call| !matches!(call, Call::Units | Call::States(_)));
+        calls.retain(|call| !matches!(call, Call::Units | Call::States(_) | Call::StopLimit(_)));
         calls
     }
 
