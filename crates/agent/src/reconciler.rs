@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use fleet_core::{JobState, Machine, UnitFile, UnitName};
+use fleet_core::{JobState, Machine, UnitFile, UnitHash, UnitName};
 use fleet_registry::{Mirror, Registry, RegistryError, Scope, Trouble, Unclear};
 use tokio::{
     sync::{Notify, watch},
@@ -267,9 +267,11 @@ impl Reconciler {
         }
         let mut texts = self.registry.unit_texts(&needed).await?;
         for unit in needed {
-            let text = texts.remove(&unit).and_then(|text| parse(&unit, &text));
-            let wanted = self.desired.units.get(&unit).map(|wanted| wanted.hash);
-            match text.filter(|text| Some(text.hash) == wanted) {
+            let Some(wanted) = self.desired.units.get(&unit).map(|wanted| wanted.hash) else {
+                continue;
+            };
+            let text = texts.remove(&unit).and_then(|text| parse(&unit, wanted, &text));
+            match text.filter(|text| text.hash == wanted) {
                 Some(text) => {
                     self.current.texts.insert(unit, text);
                 }
@@ -351,11 +353,11 @@ fn short(text: &str) -> String {
     }
 }
 
-fn parse(unit: &UnitName, text: &[u8]) -> Option<Text> {
+fn parse(unit: &UnitName, hash: UnitHash, text: &[u8]) -> Option<Text> {
     match UnitFile::parse_stored(text) {
         Ok(file) => Some(Text { hash: file.hash(), file }),
         Err(error) => {
-            warn!(%unit, %error, "content can't be understood");
+            error!(%unit, "error parsing Unit({hash}): {error}");
             None
         }
     }

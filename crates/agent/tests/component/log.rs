@@ -7,9 +7,10 @@ use std::{
 
 use fleet_agent::fake::Operation;
 use fleet_core::JobState::{Launched, Loaded};
+use fleet_store::{Op, Store, Txn};
 use tracing::subscriber::DefaultGuard;
 
-use crate::world::{Cluster, Host, RUNS, name};
+use crate::world::{Cluster, Host, RUNS, hash, name};
 
 /// What is logged on this thread at info and above.
 #[derive(Clone, Default)]
@@ -121,4 +122,30 @@ async fn an_order_that_nobody_understands_is_an_error_once() {
     let said =
         format!("ERROR order can't be understood, unit stays as it is unit=a.service reason={why}");
     assert_eq!(lines.with(&["a.service"]), [said]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_does_not_lex_and_a_stop_that_is_refused_are_told() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let (lines, _guard) = Lines::start();
+    host.boot(&cluster).await.kill().await;
+    cluster.launch("odd.service", RUNS).await;
+    let (key, value) = ("/fleet/file/odd.service".into(), b"[Service".to_vec());
+    let then = vec![Op::Put { key, value, lease: None }];
+    cluster.store.commit(Txn { compare: vec![], then }).await.unwrap();
+    let _daemon = host.boot(&cluster).await;
+    cluster.launch("kept.service", RUNS).await;
+    cluster.shows("kept.service", "active", Launched).await;
+    host.manager.refuse(&name("kept.service"), Operation::Stop, "not now");
+    cluster.destroy("kept.service").await;
+    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+
+    let odd = lines.with(&["error parsing"]);
+    let hash = hash(RUNS);
+    let said = format!("ERROR error parsing Unit({hash}): unable to find end of section");
+    assert!(!odd.is_empty() && odd.iter().all(|line| line.starts_with(&said)), "{odd:#?}");
+    let kept = lines.with(&["TriggerStop"]);
+    let said = "WARN TriggerStop on systemd unit kept.service returned: not now";
+    assert!(kept.iter().all(|line| line == said), "{kept:#?}");
+    assert!((2..10).contains(&kept.len()), "{kept:#?}");
 }
