@@ -200,6 +200,13 @@ fn a_host_that_was_cut_off_stops_on_return_what_runs_elsewhere() -> Result<()> {
         let cut = lab.host(3)?;
         let moving = units_on(&places, cut);
         let before = runs(cut, &moving)?;
+        // And one that may run nowhere else.
+        let bound = format!("{}[X-Fleet]\nMachineID={}\n", units::SLEEPER, cut.machine_id());
+        lab.host(1)?.api()?.put("bound.service", &bound, "launched")?;
+        lab.wait_for_states("it runs as well", SOON, |states| {
+            states.len() == 7 && states.iter().all(|state| state.active == "active")
+        })?;
+        let bound = cut.active("bound.service")?;
         cut.partition()?;
         wait_moved(lab, &moving, cut, LOST)?;
         assert_eq!(runs(cut, &moving)?, before, "what was cut off goes on");
@@ -211,9 +218,13 @@ fn a_host_that_was_cut_off_stops_on_return_what_runs_elsewhere() -> Result<()> {
         lab.wait_for_machines()?;
         // Each runs exactly once, where it went.
         let count = |states: &[State]| {
-            states.len() == 6 && states.iter().all(|state| state.active == "active")
+            states.len() == 7 && states.iter().all(|state| state.active == "active")
         };
-        lab.wait_for_states("six states, all active", SOON, count)?;
-        wait_moved(lab, &moving, cut, SOON)
+        lab.wait_for_states("seven states, all active", SOON, count)?;
+        wait_moved(lab, &moving, cut, SOON)?;
+        throughout("what could run nowhere else goes on", SOON, || {
+            ensure!(cut.active("bound.service")? == bound, "it was restarted");
+            Ok(())
+        })
     })
 }

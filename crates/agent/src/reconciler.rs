@@ -34,6 +34,7 @@ mod jobs;
 mod purge;
 mod record;
 mod restarts;
+mod returning;
 mod scan;
 
 use jobs::Jobs;
@@ -217,9 +218,11 @@ impl Reconciler {
     async fn pass(&mut self) -> Result<(), PassError> {
         self.scan().await?;
         self.decide();
+        let clear_at = self.find_unclear().await?;
         self.fetch().await?;
         let plan = plan(&self.desired.units, &self.current, Instant::now());
         self.carry_out(plan).await;
+        self.retry_at = self.retry_at.into_iter().chain(clear_at).min();
         self.acknowledge().await?;
         Ok(())
     }
@@ -253,7 +256,6 @@ impl Reconciler {
                 error!(%unit, %reason, "order can't be understood, unit stays as it is");
             }
         }
-        self.current.unclear = desired.unclear.keys().cloned().collect();
         self.desired = desired;
     }
 

@@ -244,6 +244,24 @@ impl Registry {
         Ok(self.files.get.count(read).await?.map(|kv| kv.value))
     }
 
+    /// What is decided about several units, at one revision; those that don't exist, or that can't be
+    /// understood, are left out.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn unit_records<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a UnitName> + Send,
+    ) -> Result<BTreeMap<UnitName, UnitRecord>, RegistryError> {
+        let names: Vec<&UnitName> = names.into_iter().collect();
+        let keys: Vec<Key> = names.iter().map(|name| self.keys.unit(name.as_str())).collect();
+        let kvs = self.get_all(&keys, None).await?;
+        let record = |(name, kv): (&UnitName, Option<KeyValue>)| {
+            Some((name.clone(), decode::<UnitRecord>(&kv?).ok()?.value))
+        };
+        Ok(names.into_iter().zip(kvs).filter_map(record).collect())
+    }
+
     /// The contents of several units, read at one revision; those that don't exist are left out.
     ///
     /// # Errors

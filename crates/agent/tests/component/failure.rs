@@ -336,6 +336,39 @@ async fn a_unit_moved_away_during_an_absence_is_stopped_on_return() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_else_has_is_waited_for_on_return() {
+    let (cluster, host, other) = (Cluster::new().await, Host::new("m1"), Host::new("m2"));
+    let daemon = host.boot(&cluster).await;
+    let _other = other.boot(&cluster).await;
+    for unit in ["back.service", "nobodys.service", "moved.service", "gone.service"] {
+        cluster.launch(unit, RUNS).await;
+        cluster.shows(unit, "active", Launched).await;
+    }
+    daemon.kill().await;
+    time::sleep(Duration::from_secs(60)).await; // its lease is gone
+    for unit in ["back.service", "nobodys.service", "moved.service"] {
+        cluster.place(unit, None).await;
+    }
+    cluster.place("moved.service", Some("m2")).await;
+    cluster.destroy("gone.service").await;
+
+    let before = Instant::now();
+    let _daemon = host.boot(&cluster).await;
+    host.has("moved.service", "inactive").await;
+    host.has("gone.service", "inactive").await;
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+    time::sleep(Duration::from_secs(2)).await;
+    cluster.place("back.service", Some("m1")).await;
+    host.has("nobodys.service", "inactive").await;
+    let waited = before.elapsed();
+    assert!((4..=6).contains(&waited.as_secs()), "{waited:?}");
+    cluster.shows("back.service", "active", Launched).await;
+    time::sleep(Duration::from_secs(60)).await;
+    assert!(!host.deeds().contains(&Call::Stop(name("back.service"))));
+    host.has_files(&["back.service"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn systemd_out_of_reach_is_caught_up_with_at_once() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let _daemon = host.boot(&cluster).await;
