@@ -58,6 +58,12 @@ impl Pattern {
         self.tokens.iter().flatten().map_while(literal).collect()
     }
 
+    /// The only name that matches, when the text is one and nothing else: no construct of patterns.
+    #[must_use]
+    pub fn as_name(&self) -> Option<&str> {
+        (!self.text.contains(['*', '?', '[', '\\'])).then_some(&*self.text)
+    }
+
     /// Whether the whole of `name` matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -228,6 +234,16 @@ mod tests {
             ("a-b", "a-b", true),
         ] {
             assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_without_constructs_is_a_name() {
+        for text in ["a.service", "", "a]", "{a,b}", "[^", "a*", "a?", "[a]", r"\a", "foo["] {
+            let pattern = Pattern::new(text);
+            let expected = (!text.contains(['*', '?', '[', '\\'])).then_some(text);
+            assert_eq!(pattern.as_name(), expected);
+            assert!(expected.is_none_or(|name| pattern.matches(name)), "{text}");
         }
     }
 

@@ -45,10 +45,25 @@ pub enum InvalidUnit {
         /// The pattern of `Replaces`.
         pattern: String,
     },
+    /// Comparing each peer with each pattern would take too long.
+    #[error(
+        "too many requirements: {peers} bytes of peers are to be compared with {patterns} bytes of patterns, and the product may be {MAX_COMPARED} at most"
+    )]
+    TooManyRequirements {
+        /// The length of all peers together.
+        peers: usize,
+        /// The length of all patterns together, those that are plain names left out.
+        patterns: usize,
+    },
     /// Two kinds of requirements exclude each other.
     #[error("{0} cannot be used with {1}")]
     Exclusive(&'static str, &'static str),
 }
+
+/// The most that the length of all peers times that of all patterns may be: matching one with the
+/// other takes as many steps as the product of their lengths, so this bounds the whole check, to a
+/// few milliseconds. It is enough for 2 KiB of each.
+const MAX_COMPARED: usize = 4 * 1024 * 1024;
 
 /// What is wrong with an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -187,22 +202,51 @@ fn check_requirements(name: &UnitName, file: &UnitFile) -> Result<(), InvalidUni
 /// Checks that no peer is one to stay away from or to push off; sorted, so that the same one is
 /// named each time.
 fn check_peers(asked: &Requirements) -> Result<(), InvalidUnit> {
-    let peers: BTreeSet<&String> = asked.peers.iter().collect();
-    let conflicts: BTreeSet<&Pattern> = asked.conflicts.iter().collect();
-    let replaces: BTreeSet<&Pattern> = asked.replaces.iter().collect();
+    let peers: BTreeSet<&str> = asked.peers.iter().map(String::as_str).collect();
+    let conflicts = Patterns::new(&asked.conflicts);
+    let replaces = Patterns::new(&asked.replaces);
+    let length = peers.iter().map(|peer| peer.len()).sum::<usize>();
+    let patterns = conflicts.length() + replaces.length();
+    if length.saturating_mul(patterns) > MAX_COMPARED {
+        return Err(InvalidUnit::TooManyRequirements { peers: length, patterns });
+    }
     for peer in peers {
-        let matched = |patterns: &BTreeSet<&Pattern>| {
-            let found = patterns.iter().find(|pattern| pattern.matches(peer));
-            found.map(|pattern| (peer.clone(), pattern.as_str().to_owned()))
-        };
-        if let Some((peer, pattern)) = matched(&conflicts) {
-            return Err(InvalidUnit::PeerConflicts { peer, pattern });
+        if let Some(pattern) = conflicts.first_match(peer) {
+            return Err(InvalidUnit::PeerConflicts { peer: peer.to_owned(), pattern });
         }
-        if let Some((peer, pattern)) = matched(&replaces) {
-            return Err(InvalidUnit::PeerReplaced { peer, pattern });
+        if let Some(pattern) = replaces.first_match(peer) {
+            return Err(InvalidUnit::PeerReplaced { peer: peer.to_owned(), pattern });
         }
     }
     Ok(())
+}
+
+/// Patterns to find the match of a name in, each once.
+struct Patterns<'a> {
+    /// Those that are plain names: looked up, not tried.
+    names: BTreeSet<&'a str>,
+    /// The others, sorted.
+    wild: BTreeSet<&'a Pattern>,
+}
+
+impl<'a> Patterns<'a> {
+    fn new(patterns: &'a [Pattern]) -> Self {
+        let names = patterns.iter().filter_map(Pattern::as_name).collect();
+        let is_wild = |pattern: &&Pattern| pattern.as_name().is_none() && !pattern.is_malformed();
+        Self { names, wild: patterns.iter().filter(is_wild).collect() }
+    }
+
+    /// How much there is to try.
+    fn length(&self) -> usize {
+        self.wild.iter().map(|pattern| pattern.as_str().len()).sum()
+    }
+
+    /// The first that matches, in the order of their texts.
+    fn first_match(&self, name: &str) -> Option<String> {
+        let exact = self.names.get(name).copied();
+        let tried = self.wild.iter().find(|pattern| pattern.matches(name));
+        exact.into_iter().chain(tried.map(|pattern| pattern.as_str())).min().map(str::to_owned)
+    }
 }
 
 #[cfg(test)]

@@ -173,6 +173,59 @@ fn first_contradiction_is_the_one_reported() {
 }
 
 #[test]
+fn the_first_match_is_named_whether_it_is_a_name_or_a_pattern() {
+    let conflict = |conflicts: &str| requirements(&format!("MachineOf=b.service\n{conflicts}"));
+    for (conflicts, first) in [
+        ("Conflicts=x b.service b*", "b*"),
+        ("Conflicts=c* b.service b?service", "b.service"),
+        (r"Conflicts=\b.service", r"\\b.service"),
+    ] {
+        let expected =
+            format!(r#"unresolvable requirements: peer "b.service" matches conflict "{first}""#);
+        assert_eq!(conflict(conflicts), expected);
+    }
+}
+
+/// Options `name` with many different words in lines that are short enough.
+fn many(name: &str, count: usize, word: impl Fn(usize) -> String) -> String {
+    let words: Vec<String> = (0..count).map(word).collect();
+    words.chunks(100).map(|line| format!("{name}={}\n", line.join(" "))).collect()
+}
+
+#[test]
+fn names_are_not_tried_one_by_one() {
+    let peers = many("MachineOf", 3000, |n| format!("p{n:04}"));
+    assert_eq!(
+        requirements(&format!("{peers}{}", many("Conflicts", 3000, |n| format!("c{n:04}")))),
+        ""
+    );
+    // What can't match is not tried either.
+    assert_eq!(
+        requirements(&format!("{peers}{}", many("Conflicts", 3000, |n| format!("[{n:04}")))),
+        ""
+    );
+}
+
+#[test]
+fn more_than_can_be_compared_at_once_is_refused() {
+    let peers = |count| many("MachineOf", count, |n| format!("p{n:07}"));
+    let patterns = |option, count| many(option, count, |n| format!("c*{n:06}"));
+    let lines = |peers: String, patterns: String| requirements(&format!("{peers}{patterns}"));
+    for option in ["Conflicts", "Replaces"] {
+        assert_eq!(lines(peers(256), patterns(option, 256)), "");
+        assert_eq!(
+            lines(peers(256), patterns(option, 257)),
+            "too many requirements: 2048 bytes of peers are to be compared with 2056 bytes of \
+             patterns, and the product may be 4194304 at most"
+        );
+    }
+    // The same again is compared once, and what has nothing to be compared with doesn't count.
+    assert_eq!(lines(peers(256).repeat(3), patterns("Conflicts", 256).repeat(3)), "");
+    assert_eq!(lines(peers(4000), String::new()), "");
+    assert_eq!(lines(String::new(), patterns("Conflicts", 4000)), "");
+}
+
+#[test]
 fn requirements_that_go_together_are_accepted() {
     for lines in [
         "",
