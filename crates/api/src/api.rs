@@ -8,13 +8,14 @@ use hyper::{
     Method, Request, StatusCode,
     body::Body,
     header::{HeaderValue, SERVER},
+    http::request::Parts,
 };
 use tokio::time;
 use tracing::{debug, info};
 
 use crate::{
     Availability, Limits,
-    body::BodyReader,
+    body::{BodyReader, RequestBody},
     error::ApiError,
     explain::Explainer,
     handlers::{discovery, machines, put, restart, states, units},
@@ -103,16 +104,35 @@ impl Api {
     /// Answers a request, whatever it is.
     pub(crate) async fn respond<B>(&self, request: Request<B>) -> Reply
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let (head, body) = request.into_parts();
+        let mut body = RequestBody::new(body, &head.headers, self.limits.body_time);
+        let reads = matches!(head.method, Method::PUT | Method::PATCH);
+        if !reads {
+            // Nobody reads it, and before it is there the request isn't complete.
+            body.drain().await;
+        }
+        let reply = self.reply(&head, &mut body).await;
+        // One that is refused for something else may have been left unread.
+        body.drain().await;
+        reply
+    }
+
+    async fn reply<B>(&self, head: &Parts, body: &mut RequestBody<B>) -> Reply
+    where
+        B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
         if !self.availability.get() {
             return reply::unavailable();
         }
-        debug!("HTTP {} {}", request.method(), request.uri());
+        debug!("HTTP {} {}", head.method, head.uri);
         // Bodies have a limit of their own, so it is the registry that is late.
         let time = self.limits.body_time + self.limits.store_time;
-        let answer = time::timeout(time, self.answer(request)).await.unwrap_or(Err(ApiError::Late));
+        let answer = time::timeout(time, self.answer(head, body)).await;
+        let answer = answer.unwrap_or(Err(ApiError::Late));
         let mut reply = answer.unwrap_or_else(|error| error.into_reply(&self.outage));
         if reply.status() != StatusCode::SERVICE_UNAVAILABLE {
             reply.headers_mut().insert(SERVER, self.server.clone());
@@ -120,16 +140,16 @@ impl Api {
         reply
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Result<Reply, ApiError>
+    async fn answer<B>(&self, head: &Parts, body: &mut RequestBody<B>) -> Result<Reply, ApiError>
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let route = Route::find(request.uri().path()).ok_or_else(|| ApiError::not_found(""))?;
+        let route = Route::find(head.uri.path()).ok_or_else(|| ApiError::not_found(""))?;
         let Methods { allow, refusal } = methods(&route);
-        let query = Query::parse(request.uri().query().unwrap_or(""));
+        let query = Query::parse(head.uri.query().unwrap_or(""));
         // HEAD is GET: hyper leaves out the body.
-        let method = match *request.method() {
+        let method = match head.method {
             Method::HEAD => Method::GET,
             Method::OPTIONS if route != Route::Root => return Ok(reply::options(allow)),
             ref method => method.clone(),
@@ -142,11 +162,11 @@ impl Api {
             (Route::Discovery, Method::GET) => Ok(discovery::get()),
             (Route::Discovery, _) => Err(ApiError::bad_request(refusal)),
             (Route::Machines, Method::GET) => machines::list(self, &query).await,
-            (Route::Machines, Method::PATCH) => machines::patch(self, request.into_body()).await,
+            (Route::Machines, Method::PATCH) => machines::patch(self, body).await,
             (Route::Units, Method::GET) => units::list(self, &query).await,
             (Route::Unit(name), Method::GET) => units::get(self, name).await,
             (Route::Unit(name), Method::DELETE) => units::delete(self, name).await,
-            (Route::Unit(name), Method::PUT) => put::put(self, name, request).await,
+            (Route::Unit(name), Method::PUT) => put::put(self, name, &head.headers, body).await,
             (Route::Restart(name), Method::GET) => restart::get(self, name, &query).await,
             (Route::Restart(name), Method::POST) => restart::post(self, name, &query).await,
             (Route::States, Method::GET) => states::list(self, &query).await,

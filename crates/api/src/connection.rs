@@ -2,11 +2,18 @@
 
 use std::{
     convert::Infallible,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Mutex, PoisonError},
+    task::{Context, Poll, ready},
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use hyper::{
+    Request,
+    body::{Body, Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -25,8 +32,9 @@ pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: Cancell
     let evicted = slot.evicted().clone();
     let slot = &Mutex::new(slot);
     let api = &api;
-    let service = service_fn(async |request| {
-        let _busy = Busy::new(slot);
+    let service = service_fn(async |request: Request<Incoming>| {
+        let _work = Work(slot);
+        let request = request.map(|body| Awaited::new(body, slot));
         Ok::<_, Infallible>(api.current().respond(request).await)
     });
     let stream = TokioIo::new(WriteLimit::new(stream, limits.write_time));
@@ -37,7 +45,7 @@ pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: Cancell
             biased;
             () = stop.cancelled(), if !ending => ending = true,
             () = evicted.cancelled(), if !ending => {
-                // Nothing is lost: no request of it is being worked on.
+                // Nothing is lost: no request of it is complete and unanswered.
                 if !locked(slot, |slot| slot.is_busy()) {
                     debug!("idle connection closed to make room");
                     return;
@@ -69,19 +77,55 @@ fn protocol(limits: &Limits) -> http1::Builder {
     protocol
 }
 
-/// Keeps a connection's slot busy as long as it lives.
-struct Busy<'a>(&'a Mutex<Slot>);
+/// A request that has begun: when it ends the connection waits for its client again.
+struct Work<'a>(&'a Mutex<Slot>);
 
-impl<'a> Busy<'a> {
-    fn new(slot: &'a Mutex<Slot>) -> Self {
-        locked(slot, Slot::set_busy);
-        Self(slot)
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        locked(self.0, Slot::set_idle);
     }
 }
 
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        locked(self.0, Slot::set_idle);
+/// A body that makes its connection busy once all of it is here.
+struct Awaited<'a> {
+    body: Incoming,
+    slot: &'a Mutex<Slot>,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(body: Incoming, slot: &'a Mutex<Slot>) -> Self {
+        let awaited = Self { body, slot };
+        awaited.check(false);
+        awaited
+    }
+
+    fn check(&self, ended: bool) {
+        if ended || self.body.is_end_stream() {
+            locked(self.slot, Slot::set_busy);
+        }
+    }
+}
+
+impl Body for Awaited<'_> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        this.check(frame.is_none());
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

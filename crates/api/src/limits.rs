@@ -6,20 +6,20 @@ use std::time::Duration;
 /// at most, 768 when every one is escaped; the rest is for headers of proxies.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
 
-/// Bodies up to this many bytes may be in memory for every connection at once.
+/// Bodies up to this many bytes are worked on where they are read: that takes a millisecond.
 pub(crate) const SMALL_BODY: usize = 64 * 1024;
 
-/// The number of bodies that may be larger than [`SMALL_BODY`] at the same time.
-pub(crate) const LARGE_BODIES: usize = 16;
+/// The number of bodies larger than [`SMALL_BODY`] that are worked on at the same time.
+pub(crate) const LARGE_AT_ONCE: usize = 4;
 
-/// The most that is read, and dropped, of a body that is refused for its size, in bytes.
+/// The most that is read, and dropped, of a body that nobody wants, in bytes.
 pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at the same time, on all listeners together. When there is one more, the one
-    /// that has waited longest without a request being worked on is closed.
+    /// that has waited longest for its client is closed.
     pub connections: usize,
     /// The time to send a request's head, and the time a connection may be idle.
     pub head_time: Duration,

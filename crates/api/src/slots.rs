@@ -1,7 +1,7 @@
 //! How many connections there may be, and which one goes when there is one too many.
 //!
-//! A connection is *idle* while no request of it is being worked on: before its first, between
-//! two, while it sends one or takes an answer. When all slots are taken the connection that has
+//! A connection is *idle* while it waits for its client and no request of it is being worked on:
+//! before its first, between two, while it sends one, its body included, or takes an answer. When all slots are taken the connection that has
 //! been idle longest is told to close, or, when all are busy, the first that becomes idle. So a
 //! client that opens many and does nothing pushes out itself, and one that sends a proper request
 //! is served.
@@ -109,8 +109,11 @@ impl Slot {
         self.ticket = 0;
     }
 
-    /// Notes that the connection waits for its client.
+    /// Notes that the connection waits for its client. One that does already keeps its place.
     pub(crate) fn set_idle(&mut self) {
+        if !self.is_busy() {
+            return;
+        }
         self.join_idle();
         if self.slots.idle().wanted > 0 {
             self.evicted.cancel();

@@ -11,6 +11,7 @@ use hyper::body::Body;
 
 use crate::{
     Api,
+    body::RequestBody,
     error::ApiError,
     handlers::paging,
     query::Query,
@@ -29,15 +30,16 @@ pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
 }
 
 /// Changes dynamic metadata: all that is asked, or nothing.
-pub(crate) async fn patch<B>(api: &Api, body: B) -> Result<Reply, ApiError>
+pub(crate) async fn patch<B>(api: &Api, body: &mut RequestBody<B>) -> Result<Reply, ApiError>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    let decode = |body: &[u8]| {
-        from_json::<Vec<MetadataOp>>(body).map_err(|error| ApiError::bad_request(error.to_string()))
+    let work = |body: &[u8]| {
+        let ops = from_json::<Vec<MetadataOp>>(body);
+        changes(ops.map_err(|error| ApiError::bad_request(error.to_string()))?)
     };
-    let changes = changes(api.bodies.read(body, decode).await?)?;
+    let changes = api.bodies.read(body, work).await?;
     if !changes.is_empty() {
         api.registry.change_metadata(&changes).await?;
     }

@@ -1,14 +1,17 @@
 //! PUT of a unit: create, replace, set the desired state (`api.md` 4.4).
 //!
-//! The checks are in the order of the table there. Whatever is decided rests on the unit as it
+//! The checks are in the order of the table there, but all that can be said of the content by itself
+//! is found out while its body is worked on, once, and told when its turn comes. Whatever is decided rests on the unit as it
 //! was looked up; when it changed meanwhile everything is decided again.
 
 use bytes::Bytes;
-use fleet_core::{JobState, Quoted, UnitFile, UnitName, UnitOption, validate};
-use fleet_registry::{Registry, RegistryError, Unit, check_size};
+use fleet_core::{
+    InvalidUnit, JobState, Quoted, UnitFile, UnitHash, UnitName, UnitOption, validate,
+};
+use fleet_registry::{Registry, RegistryError, TooLarge, Unit, check_size};
 use fleet_schema::{self as schema, from_json};
 use hyper::{
-    Request, StatusCode,
+    StatusCode,
     body::Body,
     header::{CONTENT_TYPE, HeaderMap},
 };
@@ -16,6 +19,7 @@ use tracing::info;
 
 use crate::{
     Api,
+    body::RequestBody,
     error::ApiError,
     reply::{self, Reply},
 };
@@ -27,31 +31,55 @@ const ATTEMPTS: usize = 16;
 /// What a request asks for.
 struct Wanted {
     name: UnitName,
-    options: Vec<UnitOption>,
+    /// `None` when no options are sent.
+    content: Option<Content>,
     /// As sent; empty when absent.
     state: String,
 }
 
+/// The content that is sent.
+struct Content {
+    /// The hash of what was sent, as it was sent.
+    sent: UnitHash,
+    /// What would be stored; or why it may not be.
+    file: Result<UnitFile, Unacceptable>,
+}
+
+/// Why content may not be stored.
+#[derive(Debug, thiserror::Error)]
+enum Unacceptable {
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    Invalid(#[from] InvalidUnit),
+}
+
 /// What is done about it.
-enum Decision {
-    Create(UnitFile, JobState),
-    Replace(Box<Unit>, UnitFile, JobState),
+enum Decision<'a> {
+    Create(&'a UnitFile, JobState),
+    Replace(Box<Unit>, &'a UnitFile, JobState),
     SetState(Box<Unit>, JobState),
 }
 
 /// Creates, replaces or updates the unit called `name` in the path.
-pub(crate) async fn put<B>(api: &Api, name: &str, request: Request<B>) -> Result<Reply, ApiError>
+pub(crate) async fn put<B>(
+    api: &Api,
+    name: &str,
+    headers: &HeaderMap,
+    body: &mut RequestBody<B>,
+) -> Result<Reply, ApiError>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    check_content_type(request.headers())?;
-    let decode = |body: &[u8]| {
-        from_json::<schema::Unit>(body)
-            .map_err(|error| ApiError::bad_request(format!("unable to decode body: {error}")))
+    check_content_type(headers)?;
+    let path = name.to_owned();
+    let work = move |body: &[u8]| {
+        let unit = from_json::<schema::Unit>(body)
+            .map_err(|error| ApiError::bad_request(format!("unable to decode body: {error}")))?;
+        wanted(&path, unit)
     };
-    let unit = api.bodies.read(request.into_body(), decode).await?;
-    let wanted = wanted(name, unit)?;
+    let wanted = api.bodies.read(body, work).await?;
     let mut attempts = 1;
     loop {
         let found = api.registry.unit(&wanted.name).await?;
@@ -88,17 +116,29 @@ fn wanted(path: &str, unit: schema::Unit) -> Result<Wanted, ApiError> {
         )));
     }
     let name: UnitName = path.parse().map_err(bad_request)?;
-    let options = unit.options.into_iter().map(Into::into).collect();
-    Ok(Wanted { name, options, state: unit.desired_state })
+    let options: Vec<UnitOption> = unit.options.into_iter().map(Into::into).collect();
+    let content = (!options.is_empty()).then(|| content(&name, options));
+    Ok(Wanted { name, content, state: unit.desired_state })
+}
+
+fn content(name: &UnitName, options: Vec<UnitOption>) -> Content {
+    let sent = UnitFile::new(options);
+    Content { sent: sent.hash(), file: accepted(name, sent) }
+}
+
+/// The content as it would be stored. Its size is checked first: that is what bounds the rest.
+fn accepted(name: &UnitName, sent: UnitFile) -> Result<UnitFile, Unacceptable> {
+    check_size(&sent)?;
+    Ok(validate(name, sent.into_options())?)
 }
 
 /// Decides what to do, given the unit as it is.
-fn decide(wanted: &Wanted, found: Option<Unit>) -> Result<Decision, ApiError> {
+fn decide(wanted: &Wanted, found: Option<Unit>) -> Result<Decision<'_>, ApiError> {
     let Some(found) = found else {
-        if wanted.options.is_empty() {
+        let Some(content) = &wanted.content else {
             return Err(ApiError::conflict("unit does not exist and options field empty"));
-        }
-        let file = accepted(wanted)?;
+        };
+        let file = content.file.as_ref()?;
         return Ok(Decision::Create(file, new_state(wanted)?));
     };
     match new_content(wanted, &found)? {
@@ -111,21 +151,16 @@ fn decide(wanted: &Wanted, found: Option<Unit>) -> Result<Decision, ApiError> {
 }
 
 /// The content to store, if it isn't what is stored already.
-fn new_content(wanted: &Wanted, found: &Unit) -> Result<Option<UnitFile>, ApiError> {
+fn new_content<'a>(wanted: &'a Wanted, found: &Unit) -> Result<Option<&'a UnitFile>, ApiError> {
     // What is stored may be sent again even where it would not be accepted today.
     let stored = found.file.hash();
-    if wanted.options.is_empty() || UnitFile::new(wanted.options.clone()).hash() == stored {
-        return Ok(None);
+    match &wanted.content {
+        Some(content) if content.sent != stored => {
+            let file = content.file.as_ref()?;
+            Ok((file.hash() != stored).then_some(file))
+        }
+        _ => Ok(None),
     }
-    let file = accepted(wanted)?;
-    Ok((file.hash() != stored).then_some(file))
-}
-
-/// The content, when it may be stored.
-fn accepted(wanted: &Wanted) -> Result<UnitFile, ApiError> {
-    let file = validate(&wanted.name, wanted.options.clone()).map_err(bad_request)?;
-    check_size(&file).map_err(|error| ApiError::too_large(error.to_string()))?;
-    Ok(file)
 }
 
 /// The state that is asked for; `inactive` when none is.
@@ -144,16 +179,16 @@ fn new_state(wanted: &Wanted) -> Result<JobState, ApiError> {
 async fn carry_out(
     registry: &Registry,
     name: &UnitName,
-    decision: Decision,
+    decision: Decision<'_>,
 ) -> Result<StatusCode, RegistryError> {
     match decision {
         Decision::Create(file, state) => {
-            registry.create_unit(name, &file, state).await?;
+            registry.create_unit(name, file, state).await?;
             info!(unit = %name, %state, "unit created");
             Ok(StatusCode::CREATED)
         }
         Decision::Replace(seen, file, state) => {
-            registry.replace_unit(&seen, &file, state).await?;
+            registry.replace_unit(&seen, file, state).await?;
             info!(unit = %name, %state, "unit replaced");
             Ok(StatusCode::CREATED)
         }
@@ -161,6 +196,15 @@ async fn carry_out(
             registry.set_desired_state(&seen, state).await?;
             info!(unit = %name, %state, "desired state set");
             Ok(StatusCode::NO_CONTENT)
+        }
+    }
+}
+
+impl From<&Unacceptable> for ApiError {
+    fn from(error: &Unacceptable) -> Self {
+        match error {
+            Unacceptable::TooLarge(_) => Self::too_large(error.to_string()),
+            Unacceptable::Invalid(_) => bad_request(error),
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Slow, idle, greedy and broken clients harm nobody.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt, time};
+use fleet_core::{JobState, UnitName};
+use fleet_registry::why::{Explain, Explaining};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    task, time,
+};
 
-use crate::harness::{Answer, LONG, Server, read_all, read_answer, settings};
+use crate::harness::{Answer, LONG, SLEEP, Server, read_all, read_answer, settings};
 
 const GET: &[u8] = b"GET /fleet/v1/units HTTP/1.1\r\nHost: x\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(50);
@@ -97,6 +103,50 @@ async fn whoever_sends_too_much_before_reading_is_still_told_so() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_for_something_else_is_told_so_after_sending() {
+    let server = Server::start();
+    let body = vec![b' '; 8 * 1024 * 1024];
+    for (request, status) in [
+        ("PUT /bogus", 404),
+        ("POST /fleet/v1/machines", 405),
+        ("PUT /fleet/v1/units/a.service", 415),
+        ("GET /fleet/v1/units", 200),
+        ("GET /fleet/v1/units", 503),
+        ("PATCH /fleet/v1/machines", 503),
+    ] {
+        server.availability.set(status != 503);
+        let mut stream = server.connect().await;
+        let head = format!("{request} HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        assert_eq!(read_answer(&mut stream).await.status, status, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_body_that_is_not_wanted() {
+    let server = Server::start();
+    for (request, status) in [
+        ("PUT /bogus HTTP/1.1\r\nContent-Length: 5", 404),
+        ("GET /fleet/v1/units HTTP/1.1\r\nContent-Length: 5", 200),
+        ("PATCH /fleet/v1/machines HTTP/1.1\r\nContent-Length: 2000000", 413),
+    ] {
+        let mut stream = server.connect().await;
+        let head = format!("{request}\r\nExpect: 100-continue\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(read_answer(&mut stream).await.status, status, "{request}");
+    }
+    let mut stream = server.connect().await;
+    let head = "PATCH /fleet/v1/machines HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue";
+    stream.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"[]").await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.status, 204);
+}
+
+#[tokio::test]
 async fn large_bodies_within_the_limit_are_read() {
     let server = Server::start();
     let padded = format!("[]{}", " ".repeat(900 * 1024));
@@ -120,6 +170,11 @@ async fn a_unit_that_etcd_would_not_take_is_refused() {
     assert_eq!(server.put("fits2.service", &unit("X-Fleet", 30)).await.status, 201);
     let answer = server.put("large.service", &unit("X-Fleet", 40)).await;
     answer.assert_error(413, "unit is too large: its X-Fleet options have more than 65536 bytes");
+    // That is found out first: what is too large is not looked into.
+    let bad = unit("Service", 140).replace(r#""name":"A""#, r##""name":"#""##);
+    assert_eq!(server.put("large.service", &bad).await.status, 413);
+    let bad = unit("Service", 100).replace(r#""name":"A""#, r##""name":"#""##);
+    server.put("bad.service", &bad).await.assert_refused("option \"#\" in section \"Service\"");
 }
 
 #[tokio::test]
@@ -161,22 +216,86 @@ async fn many_idle_connections_make_room_for_one_that_asks() {
 }
 
 #[tokio::test]
+async fn many_half_sent_bodies_make_room_for_one_that_asks() {
+    let server = limited(|limits| limits.connections = 4);
+    let mut waiting = Vec::new();
+    for start in [
+        "PATCH /fleet/v1/machines HTTP/1.1\r\nContent-Length: 100\r\n\r\n[",
+        "PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+        "PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+        "DELETE /fleet/v1/units/a.service HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+        "GET /bogus HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+    ] {
+        for _ in 0..5 {
+            let mut stream = server.connect().await;
+            stream.write_all(start.as_bytes()).await.unwrap();
+            waiting.push(stream);
+        }
+        assert_serves(&server).await;
+        assert!(read_all(&mut waiting[0]).await.is_empty(), "it is closed without a word");
+        waiting.clear();
+    }
+}
+
+/// Holds up the answers to questions about units, and tells when one has come.
+#[derive(Default)]
+struct Gate {
+    reached: Notify,
+    open: Notify,
+}
+
+impl Explain for Gate {
+    fn explain<'a>(&'a self, _: &'a UnitName) -> Explaining<'a> {
+        Box::pin(async {
+            self.reached.notify_one();
+            self.open.notified().await;
+            None
+        })
+    }
+}
+
+#[tokio::test]
 async fn connections_that_work_finish_before_others_begin() {
-    let server = limited(|limits| limits.connections = 1);
-    let mut working = server.connect().await;
-    let head =
-        "PATCH /fleet/v1/machines HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-    working.write_all(head.as_bytes()).await.unwrap();
-    tokio::io::AsyncReadExt::read_exact(&mut working, &mut [0; 25]).await.unwrap();
-    let finish = async {
-        // The other is waiting by now; its connection was taken.
-        time::sleep(SHORT).await;
-        working.write_all(b"[]").await.unwrap();
-        Answer::parse(&read_all(&mut working).await)
-    };
-    let (other, answer) = tokio::join!(server.get("/fleet/v1/units"), finish);
-    other.assert_ok("{}");
-    assert_eq!(answer.status, 204);
+    let mut settings = settings(100);
+    settings.limits.connections = 1;
+    let gate = Arc::new(Gate::default());
+    let explain: Arc<dyn Explain> = gate.clone();
+    let server = Server::start_changed(settings, |api| api.with_explain(explain));
+    server.create("a.service", SLEEP, JobState::Launched).await;
+    let get = "GET /fleet/v1/units/a.service HTTP/1.1\r\n";
+    // With a body too: once that is here the request is complete.
+    for rest in
+        ["\r\n", "Content-Length: 1\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
+    {
+        let mut working = server.connect().await;
+        working.write_all(format!("{get}{rest}").as_bytes()).await.unwrap();
+        time::timeout(LONG, gate.reached.notified()).await.expect("it is worked on");
+        let finish = async {
+            // The other waits for a connection by now.
+            task::yield_now().await;
+            gate.open.notify_one();
+            read_answer(&mut working).await
+        };
+        let (other, answer) = tokio::join!(server.get("/fleet/v1/state"), finish);
+        other.assert_ok("{}");
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_that_do_not_come_hold_up_no_other() {
+    let server = Server::start();
+    let mut trickling = Vec::new();
+    for _ in 0..40 {
+        let mut stream = server.connect().await;
+        let head = "PATCH /fleet/v1/machines HTTP/1.1\r\nContent-Length: 900000\r\n\r\n[";
+        stream.write_all(format!("{head}{}", " ".repeat(100_000)).as_bytes()).await.unwrap();
+        trickling.push(stream);
+    }
+    let padded = format!("[]{}", " ".repeat(900 * 1024));
+    let patch = server.send("PATCH", "/fleet/v1/machines", "", &padded);
+    assert_eq!(time::timeout(LONG, patch).await.expect("it is answered").status, 204);
 }
 
 #[tokio::test]

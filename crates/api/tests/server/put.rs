@@ -380,3 +380,20 @@ async fn templates_are_never_activated() {
     assert_done(&server.put("t@.service", &new("inactive", "/bin/true")).await, 201);
     assert_done(&server.put("t@1.service", &new("launched", "/bin/true")).await, 201);
 }
+
+#[tokio::test]
+async fn requirements_that_take_too_long_to_compare_are_refused() {
+    let server = Server::start();
+    let option = |name: &str, word: &str| {
+        let words: Vec<String> = (0..200).map(|n| format!("{word}{n:07}")).collect();
+        format!(r#"{{"section":"X-Fleet","name":"{name}","value":"{}"}}"#, words.join(" "))
+    };
+    let unit = |peers, patterns| {
+        let peers = vec![option("MachineOf", "p"); peers];
+        let patterns = (0..patterns).map(|n| option("Conflicts", &format!("{n}*")));
+        let options: Vec<String> = peers.into_iter().chain(patterns).collect();
+        format!(r#"{{"options":[{}]}}"#, options.join(","))
+    };
+    assert_eq!(server.put("a.service", &unit(10, 1)).await.status, 201);
+    server.put("b.service", &unit(1, 2)).await.assert_refused("too many requirements: ");
+}
