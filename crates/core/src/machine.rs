@@ -9,7 +9,7 @@ use crate::Quoted;
 /// The id of a machine: what its `/etc/machine-id` says.
 ///
 /// Held to what is safe in a key, so that ids of the original's clusters and of tests pass:
-/// not empty, no `/`, no blanks or control characters, neither `.` nor `..`.
+/// not empty, at most 256 bytes, no `/`, no blanks or control characters, neither `.` nor `..`.
 /// fleetd itself is stricter about its own (`fleetd.md` 5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -19,6 +19,9 @@ pub struct MachineId(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid machine id {}", Quoted(.0))]
 pub struct InvalidMachineId(pub String);
+
+/// The most bytes an id may have: as a unit's name.
+const MAX_LENGTH: usize = 256;
 
 /// The number of characters of a short machine id.
 const SHORT: usize = 8;
@@ -47,7 +50,8 @@ impl FromStr for MachineId {
     type Err = InvalidMachineId;
     fn from_str(id: &str) -> Result<Self, InvalidMachineId> {
         let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
-        if id.is_empty() || id == "." || id == ".." || id.contains(bad) {
+        let no_length = id.is_empty() || id.len() > MAX_LENGTH;
+        if no_length || id == "." || id == ".." || id.contains(bad) {
             return Err(InvalidMachineId(id.to_owned()));
         }
         Ok(Self(id.into()))
@@ -118,6 +122,8 @@ mod tests {
             assert_eq!(error.to_string(), format!("invalid machine id {quoted}"));
             assert!(serde_json::from_value::<MachineId>(text.into()).is_err());
         }
+        assert!("m".repeat(256).parse::<MachineId>().is_ok());
+        assert!("m".repeat(257).parse::<MachineId>().is_err());
     }
 
     #[test]

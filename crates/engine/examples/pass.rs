@@ -82,6 +82,7 @@ fn build(
         let x_fleet = options(unit).into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         let record = UnitRecord {
             hash: UnitHash::of(b""),
+            size: 0,
             desired_state: JobState::Launched,
             machine: None,
             return_to: None,

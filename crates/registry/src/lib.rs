@@ -15,6 +15,7 @@ mod presence;
 mod records;
 mod registry;
 mod restarts;
+mod scan;
 mod size;
 mod states;
 mod units;
@@ -36,5 +37,5 @@ pub use records::{
 };
 pub use registry::Registry;
 pub use restarts::RestartError;
-pub use size::{TooLarge, check_size};
+pub use size::{TooLarge, check_metadata, check_size};
 pub use units::Unit;

@@ -11,10 +11,15 @@ use crate::{
     effective_metadata,
     keys::{Entry, OF_MACHINE},
     registry::decode,
+    size::MAX_TEXT,
 };
 
 /// States looked at in one read while filtering.
 const CHUNK: usize = 1000;
+
+/// A page ends when its items have this many bytes of unit files, or of metadata: as many as the
+/// largest unit may have, so that no page takes more memory than that.
+const PAGE_BYTES: usize = MAX_TEXT;
 
 /// A page of a list in key order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +69,8 @@ struct Slice {
 }
 
 impl Registry {
-    /// Units after `after` (a page's `next`), at most `limit`. Corrupt ones are left out and
-    /// logged.
+    /// Units after `after` (a page's `next`), at most `limit`, and fewer when they are large.
+    /// Corrupt ones are left out and logged.
     ///
     /// # Errors
     /// The store failed.
@@ -82,14 +87,23 @@ impl Registry {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Unit>, RegistryError> {
-        let Slice { kvs, revision, next } = self.slice(&self.keys.units(), after, limit).await?;
-        let records: Vec<(UnitName, Versioned<UnitRecord>)> = kvs
-            .iter()
-            .filter_map(|kv| match self.keys.parse(&kv.key) {
-                Some(Entry::Unit(name)) => Some((name, logged(decode(kv))?)),
-                _ => None,
-            })
-            .collect();
+        let prefix = self.keys.units();
+        let Slice { kvs, revision, mut next } = self.slice(&prefix, after, limit).await?;
+        let (mut records, mut bytes) = (Vec::<(UnitName, Versioned<UnitRecord>)>::new(), 0);
+        let mut last = None;
+        for kv in &kvs {
+            if let Some(Entry::Unit(name)) = self.keys.parse(&kv.key)
+                && let Some(record) = logged(decode::<UnitRecord>(kv))
+            {
+                bytes += record.value.size;
+                if bytes > PAGE_BYTES && !records.is_empty() {
+                    next = last;
+                    break;
+                }
+                records.push((name, record));
+            }
+            last = kv.key.strip_prefix(&prefix).map(str::to_owned);
+        }
         let names: Vec<&UnitName> = records.iter().map(|(name, _)| name).collect();
         let files = self.contents(&names, Some(revision)).await?;
         let states = self.target_states(&records, revision).await?;
@@ -176,7 +190,7 @@ impl Registry {
         Some(StateView { unit, machine, state })
     }
 
-    /// Present machines by id.
+    /// Present machines by id, at most `limit`, and fewer when they have much dynamic metadata.
     ///
     /// # Errors
     /// The store failed.
@@ -185,7 +199,8 @@ impl Registry {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<MachineView>, RegistryError> {
-        let Slice { kvs, revision, next } = self.slice(&self.keys.machines(), after, limit).await?;
+        let Slice { kvs, revision, mut next } =
+            self.slice(&self.keys.machines(), after, limit).await?;
         let machines: Vec<(MachineId, MachineRecord)> = kvs
             .iter()
             .filter_map(|kv| match self.keys.parse(&kv.key) {
@@ -193,16 +208,30 @@ impl Registry {
                 _ => None,
             })
             .collect();
-        let mut dynamic = self.dynamic_metadata(&machines, revision).await?;
+        let ranges: Vec<Range> =
+            machines.iter().map(|(id, _)| Range::prefix(&self.keys.metadata_of(id))).collect();
+        let (dynamic, _) = self.scan_until(&ranges, Some(revision), PAGE_BYTES).await?;
+        if dynamic.len() < machines.len() {
+            next = dynamic.len().checked_sub(1).map(|last| machines[last].0.to_string());
+        }
         let items = machines
             .into_iter()
-            .map(|(id, record)| {
-                let dynamic = dynamic.remove(&id).unwrap_or_default();
-                let metadata = effective_metadata(&record.metadata, &dynamic);
+            .zip(dynamic)
+            .map(|((id, record), dynamic)| {
+                let metadata = effective_metadata(&record.metadata, &self.pairs(&dynamic));
                 MachineView { id, public_ip: record.public_ip, metadata }
             })
             .collect();
         Ok(Page { items, next })
+    }
+
+    /// Dynamic metadata as stored under these keys.
+    fn pairs(&self, kvs: &[KeyValue]) -> BTreeMap<String, String> {
+        let pair = |kv: &KeyValue| match self.keys.parse(&kv.key)? {
+            Entry::Metadata(_, key) => Some((key, String::from_utf8_lossy(&kv.value).into_owned())),
+            _ => None,
+        };
+        kvs.iter().filter_map(pair).collect()
     }
 
     /// The versions of fleetd on present machines, in the machines' order.
@@ -215,29 +244,6 @@ impl Registry {
         Ok(records.map(|record| record.value.version).collect())
     }
 
-    /// Dynamic metadata of the machines of a page, and of absent ones between them.
-    async fn dynamic_metadata(
-        &self,
-        machines: &[(MachineId, MachineRecord)],
-        at: Revision,
-    ) -> Result<BTreeMap<MachineId, BTreeMap<String, String>>, RegistryError> {
-        let mut dynamic: BTreeMap<MachineId, BTreeMap<String, String>> = BTreeMap::new();
-        // Not simply from the first to the last: where one id continues another the slash that
-        // follows may turn their order round.
-        let ranges = || machines.iter().map(|(id, _)| Range::prefix(&self.keys.metadata_of(id)));
-        let Some(start) = ranges().map(|range| range.start).min() else { return Ok(dynamic) };
-        let end = ranges().filter_map(|range| range.end).max();
-        let range = Range { start, end, limit: 0 };
-        let snapshot = self.store.read(&[range], Some(at)).await?;
-        for kv in snapshot.ranges.into_iter().flat_map(|range| range.kvs) {
-            if let Some(Entry::Metadata(id, key)) = self.keys.parse(&kv.key) {
-                let value = String::from_utf8_lossy(&kv.value).into_owned();
-                dynamic.entry(id).or_default().insert(key, value);
-            }
-        }
-        Ok(dynamic)
-    }
-
     /// The keys of a page under `prefix`.
     async fn slice(
         &self,
@@ -247,9 +253,7 @@ impl Registry {
     ) -> Result<Slice, RegistryError> {
         let start = join(prefix, after.unwrap_or_default());
         let range = Range::prefix_after(prefix, &start).limit(limit);
-        let snapshot = self.store.read(&[range], None).await?;
-        let revision = snapshot.revision;
-        let read = snapshot.ranges.into_iter().next().unwrap_or_default();
+        let (read, revision) = self.read_until(range, PAGE_BYTES).await?;
         let last = read.kvs.last().and_then(|kv| kv.key.strip_prefix(prefix));
         let next = last.filter(|_| read.more).map(str::to_owned);
         Ok(Slice { kvs: read.kvs, revision, next })

@@ -23,6 +23,10 @@ pub struct Versioned<T> {
 pub struct UnitRecord {
     /// The hash of the text under `file/<name>`.
     pub hash: UnitHash,
+    /// The size of that text in bytes, so that a list ends before it is too large. 0 in records
+    /// from before there were sizes.
+    #[serde(default)]
+    pub size: usize,
     /// What the user wants; a record that doesn't say means `inactive` (`units.md` 6).
     #[serde(default)]
     pub desired_state: JobState,

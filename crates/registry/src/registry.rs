@@ -7,9 +7,6 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{FileMetrics, Keys, RegistryError, Versioned, metrics::FileCounters};
 
-/// Keys read at a time from a long range: etcd answers of more than 4 MiB fail (`design.md` 3).
-const CHUNK: usize = 1000;
-
 /// The registry of a cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Registry {
@@ -52,28 +49,6 @@ impl Registry {
             found.extend(snapshot.ranges.into_iter().map(|range| range.kvs.into_iter().next()));
         }
         Ok(found)
-    }
-
-    /// Reads whole ranges at one revision, in chunks, in the order given.
-    pub(crate) async fn scan(
-        &self,
-        ranges: &[Range],
-    ) -> Result<(Vec<KeyValue>, Revision), RegistryError> {
-        let first: Vec<Range> = ranges.iter().map(|range| range.clone().limit(CHUNK)).collect();
-        let snapshot = self.store.read(&first, None).await?;
-        let mut all = Vec::new();
-        for (range, mut result) in ranges.iter().zip(snapshot.ranges) {
-            loop {
-                let more = result.more;
-                let last = result.kvs.last().map(|kv| kv.key.clone());
-                all.append(&mut result.kvs);
-                let (true, Some(last)) = (more, last) else { break };
-                let rest = Range { start: format!("{last}\0").into(), ..range.clone() };
-                let next = self.store.read(&[rest.limit(CHUNK)], Some(snapshot.revision)).await?;
-                result = next.ranges.into_iter().next().unwrap_or_default();
-            }
-        }
-        Ok((all, snapshot.revision))
     }
 }
 

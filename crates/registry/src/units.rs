@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{JobState, MachineId, UnitFile, UnitName, UnitState};
+use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_store::{Compare, Key, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Txn};
 
 use crate::{
@@ -295,8 +295,10 @@ fn record_of(
 ) -> UnitRecord {
     let x_fleet = file.fleet_options();
     let global = x_fleet.requirements(name).global;
+    let text = file.to_text();
     UnitRecord {
-        hash: file.hash(),
+        hash: UnitHash::of(text.as_bytes()),
+        size: text.len(),
         desired_state: desired,
         machine: machine.filter(|_| !global),
         return_to: None,

@@ -15,7 +15,7 @@ async fn a_created_unit_is_read_back_and_refused_twice() {
     assert_eq!(world.keys().await, ["/f/file/a.service", "/f/unit/a.service"]);
     assert_eq!(
         world.text("/f/unit/a.service").await.unwrap(),
-        r#"{"hash":"1c6fb6f3684bafb0c173d8b8b957ceff031180c1","desiredState":"launched"}"#
+        r#"{"hash":"1c6fb6f3684bafb0c173d8b8b957ceff031180c1","size":35,"desiredState":"launched"}"#
     );
     let twice = world.registry.create_unit(&unit("a.service"), &file(SLEEP), Inactive).await;
     assert!(matches!(twice, Err(RegistryError::Conflict(_))), "{twice:?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use fleet_core::MachineId;
-use fleet_registry::{MachineView, MetadataChange};
+use fleet_registry::{MachineView, MetadataChange, check_metadata};
 use fleet_schema::{self as schema, MetadataOp, from_json};
 use fleet_store::MAX_TXN_OPS;
 use hyper::body::Body;
@@ -71,7 +71,9 @@ fn change(op: MetadataOp) -> Result<MetadataChange, ApiError> {
     if value.is_empty() && !removes {
         return Err(ApiError::bad_request("invalid value: add and replace require a value"));
     }
-    Ok(MetadataChange { machine, key, value })
+    let change = MetadataChange { machine, key, value };
+    check_metadata(&change).map_err(|error| ApiError::too_large(error.to_string()))?;
+    Ok(change)
 }
 
 /// Takes `/<machine>/metadata/<key>` apart.

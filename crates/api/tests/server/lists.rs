@@ -177,3 +177,18 @@ async fn one_state_is_that_of_the_lowest_machine() {
         answer.assert_error(404, "unit state does not exist");
     }
 }
+
+#[tokio::test]
+async fn a_page_of_units_ends_when_they_are_large() {
+    let server = Server::start();
+    let line = format!("ExecStart=/bin/true {}\n", "x".repeat(2000));
+    for (name, lines) in [("a", 1), ("b", 60), ("c", 60), ("d", 120), ("e", 1), ("f", 1)] {
+        let text = format!("[Service]\n{}", line.repeat(lines));
+        server.create(&format!("{name}.service"), &text, JobState::Inactive).await;
+    }
+    server.corrupt("unit/d0.service", "?").await;
+    let pages = walk(&server, "/fleet/v1/units", "units", "name").await;
+    let pages: Vec<String> =
+        pages.iter().map(|names| names.iter().map(|name| &name[..1]).collect()).collect();
+    assert_eq!(pages, ["abc", "def"]);
+}

@@ -125,3 +125,51 @@ async fn more_keys_than_a_transaction_holds_are_refused() {
     let answer = patch(&server, &ops(129)).await;
     answer.assert_error(413, "too many operations: at most 128 keys can be changed at once");
 }
+
+#[tokio::test]
+async fn metadata_that_is_too_large_is_refused() {
+    let server = Server::start();
+    let add = |machine: usize, key: usize, value: usize| {
+        let path = format!("/{}/metadata/{}", "m".repeat(machine), "k".repeat(key));
+        format!(r#"[{{"op":"add","path":"{path}","value":"{}"}}]"#, "v".repeat(value))
+    };
+    assert_eq!(patch(&server, &add(256, 256, 4096)).await.status, 204);
+    patch(&server, &add(257, 1, 1)).await.assert_error(400, "machine metadata path invalid");
+    let key = "machine metadata is too large: a key has more than 256 bytes";
+    patch(&server, &add(1, 257, 1)).await.assert_error(413, key);
+    let value = "machine metadata is too large: the value of kk has more than 4096 bytes";
+    patch(&server, &add(1, 2, 4097)).await.assert_error(413, value);
+    assert_eq!(server.stored().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_of_machines_ends_when_their_metadata_is_large() {
+    let server = Server::start();
+    for machine in ["m1", "m2", "m3", "m4"] {
+        server.register(machine, "", &[]).await;
+    }
+    // Whatever absent machines between them have.
+    for (machine, keys) in [("m1", 1), ("m1x", 100), ("m2", 100), ("m3", 1)] {
+        let op = |key| {
+            let path = format!("/{machine}/metadata/k{key}");
+            format!(r#"{{"op":"add","path":"{path}","value":"{}"}}"#, "v".repeat(4096))
+        };
+        let ops: Vec<String> = (0..keys).map(op).collect();
+        assert_eq!(patch(&server, &format!("[{}]", ops.join(","))).await.status, 204);
+    }
+    let mut url = "/fleet/v1/machines".to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let page: serde_json::Value = serde_json::from_str(&server.get(&url).await.body).unwrap();
+        let machines = page["machines"].as_array().unwrap().iter();
+        let keys =
+            |machine: &serde_json::Value| machine["metadata"].as_object().map_or(0, |m| m.len());
+        pages.push(
+            machines.map(|m| (m["id"].as_str().unwrap().to_owned(), keys(m))).collect::<Vec<_>>(),
+        );
+        let Some(token) = page["nextPageToken"].as_str() else { break };
+        url = format!("/fleet/v1/machines?nextPageToken={token}");
+    }
+    let with = |id: &str, keys| (id.to_owned(), keys);
+    assert_eq!(pages, [vec![with("m1", 1), with("m2", 100)], vec![with("m3", 1), with("m4", 0)]]);
+}

@@ -30,6 +30,7 @@ pub(crate) fn record(options: &[(&str, &str)]) -> UnitRecord {
     let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     UnitRecord {
         hash: UnitHash::of(b""),
+        size: 0,
         desired_state: JobState::Launched,
         machine: None,
         return_to: None,

@@ -1,0 +1,164 @@
+//! What is too large for one answer of the store is read piece by piece.
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use common::*;
+use fleet_core::JobState::Inactive;
+use fleet_registry::{Event, Keys, MetadataChange, Model, Registry, Scope};
+use fleet_store::{
+    Changes, Key, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
+    StoreError, Txn,
+};
+
+/// A store that refuses to give larger answers, as etcd's client does, and tells how large the
+/// largest was.
+struct FakeNarrow {
+    store: MemoryStore,
+    limit: usize,
+    largest: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for FakeNarrow {
+    async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
+        let snapshot = self.store.read(ranges, at).await?;
+        let kvs = snapshot.ranges.iter().flat_map(|range| &range.kvs);
+        let size = kvs.map(|kv| kv.value.len()).sum::<usize>();
+        if size > self.limit {
+            return Err(StoreError::Refused("decoded message length too large".into()));
+        }
+        self.largest.fetch_max(size, Ordering::Relaxed);
+        Ok(snapshot)
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
+        self.store.commit(txn).await
+    }
+
+    async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
+        self.store.watch(ranges, from).await
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
+        self.store.grant(ttl).await
+    }
+
+    async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
+        self.store.keep_alive(lease).await
+    }
+
+    async fn time_to_live(&self, lease: LeaseId) -> Result<Option<Duration>, StoreError> {
+        self.store.time_to_live(lease).await
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.store.revoke(lease).await
+    }
+}
+
+/// Counts what it is told, and the bytes of metadata.
+#[derive(Default)]
+struct Count(BTreeMap<&'static str, usize>);
+
+impl Model for Count {
+    fn apply(&mut self, event: Event) {
+        let (kind, count) = match event {
+            Event::Unit(..) => ("units", 1),
+            Event::Machine(..) => ("machines", 1),
+            Event::Metadata(_, _, value) => ("metadata", value.map_or(0, |value| value.len())),
+            _ => ("others", 1),
+        };
+        *self.0.entry(kind).or_default() += count;
+    }
+}
+
+/// A world that is seen through a store with this limit.
+fn narrow(limit: usize) -> (World, Arc<FakeNarrow>, Registry) {
+    let world = World::new();
+    let narrow = FakeNarrow { store: world.store.clone(), limit, largest: AtomicUsize::new(0) };
+    let narrow = Arc::new(narrow);
+    let registry = Registry::new(narrow.clone(), Keys::new("/f").unwrap());
+    (world, narrow, registry)
+}
+
+async fn set(world: &World, id: &str, keys: usize, size: usize) {
+    for key in 0..keys {
+        let key = Key::from(format!("/f/metadata/{id}/k{key:04}"));
+        let put = Op::Put { key, value: vec![b'v'; size], lease: None };
+        world.store.commit(Txn { compare: vec![], then: vec![put] }).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_picture_that_is_too_large_for_one_answer_is_read_in_several() {
+    let (world, _, registry) = narrow(300_000);
+    for machine in ["m1", "m2"] {
+        world.register(machine).await;
+        set(&world, machine, 20, 100_000).await;
+    }
+    for n in 0..300 {
+        world.create(&format!("u{n}.service"), SLEEP, Inactive).await;
+    }
+    let picture: Count = registry.picture(&Scope::Cluster).await.unwrap();
+    let expected = [("machines", 2), ("metadata", 4_000_000), ("units", 300)];
+    assert_eq!(picture.0, BTreeMap::from(expected));
+    assert_eq!(registry.machines_page(None, 10).await.unwrap().items[0].metadata.len(), 21);
+}
+
+#[tokio::test]
+async fn what_the_store_never_gives_is_an_error() {
+    let (world, _, registry) = narrow(1000);
+    world.register("m1").await;
+    set(&world, "m1", 1, 1001).await;
+    let refused = registry.machines_page(None, 10).await.unwrap_err();
+    assert!(!refused.is_unavailable() && refused.to_string().contains("too large"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_page_of_machines_reads_nothing_of_those_that_are_absent() {
+    let (world, store, registry) = narrow(usize::MAX);
+    for machine in ["m1", "m3"] {
+        world.register(machine).await;
+    }
+    set(&world, "m2", 1000, 4096).await;
+    let changes = [("m1", "a"), ("m3", "b")].map(|(id, key)| MetadataChange {
+        machine: machine(id),
+        key: key.to_owned(),
+        value: "x".to_owned(),
+    });
+    registry.change_metadata(&changes).await.unwrap();
+    let page = registry.machines_page(None, 10).await.unwrap();
+    let keys =
+        page.items.iter().map(|machine| machine.metadata.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(keys.collect::<Vec<_>>(), [["a", "region"], ["b", "region"]]);
+    assert!(store.largest.load(Ordering::Relaxed) < 4096);
+}
+
+#[tokio::test]
+async fn a_page_of_units_reads_no_more_files_than_it_shows() {
+    let (world, store, registry) = narrow(usize::MAX);
+    let text =
+        format!("[Service]\n{}", format!("ExecStart=/bin/{}\n", "x".repeat(2000)).repeat(100));
+    for n in 0..5 {
+        world.create(&format!("u{n}.service"), &text, Inactive).await;
+    }
+    let mut after = None;
+    for n in 0..5 {
+        let page = registry.units_page(after.as_deref(), 100).await.unwrap();
+        let names: Vec<&str> = page.items.iter().map(|unit| unit.name.as_str()).collect();
+        assert_eq!(names, [format!("u{n}.service")]);
+        after = page.next;
+    }
+    assert_eq!(after, None);
+    assert!(store.largest.load(Ordering::Relaxed) < 256 * 1024);
+}
