@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    EngineHandle,
+    EngineHandle, SharedMetrics,
     backoff::Backoff,
     contact::{self, Sight},
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
@@ -44,6 +44,8 @@ pub struct Config {
     pub contact: watch::Receiver<Option<Contact>>,
     /// Look at the registry every `interval` only (`fleetd.md` 2.3).
     pub disable_watches: bool,
+    /// Where it counts.
+    pub metrics: SharedMetrics,
 }
 
 /// An engine that isn't running yet.
@@ -73,7 +75,8 @@ impl Engine {
         let me = LeaderRecord { machine: config.machine, version: VERSION };
         let period = config.disable_watches.then_some(interval);
         let follower = Follower::new(&registry, me.clone(), interval, period);
-        let (contact, status) = (config.contact, watch::Sender::default());
+        let status = Status { metrics: config.metrics, ..Status::default() };
+        let (contact, status) = (config.contact, watch::Sender::new(status));
         Self { registry, me, interval, period, contact, follower, status }
     }
 
@@ -142,10 +145,8 @@ impl Engine {
     /// Leads for as long as it goes.
     async fn lead(&mut self, term: Term, stop: &CancellationToken) {
         info!("Engine leadership acquired");
-        self.status.send_if_modified(|status| {
-            status.metrics.leader_start_time = unix_now();
-            false
-        });
+        let since = unix_now();
+        self.status.borrow().metrics.change(|metrics| metrics.leader_start_time = since);
         let end = self.govern(&term, stop).await;
         match end {
             End::Stopped | End::Outdated => {

@@ -30,6 +30,6 @@ pub use cluster::{Cluster, Unit};
 pub use engine::{Config, Engine};
 pub use explain::Explainer;
 pub use lead::VERSION;
-pub use metrics::{ByAction, Metrics};
+pub use metrics::{ByAction, Metrics, SharedMetrics};
 pub use plan::{Absent, Action, Plan, Reason, Task, plan};
 pub use status::{EngineHandle, NotLeading};

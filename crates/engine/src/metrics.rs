@@ -1,6 +1,9 @@
 //! What the engine counts for `GET /metrics` (`api.md` 8); rendered elsewhere.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use fleet_registry::Histogram;
 
@@ -25,6 +28,28 @@ pub struct Metrics {
     pub unplaced: u64,
     /// `fleet_engine_reconcile_duration_second`.
     pub durations: Histogram,
+}
+
+/// The metrics of one engine after the other: with a reload the next goes on counting. Clones are
+/// the same.
+#[derive(Clone, Debug, Default)]
+pub struct SharedMetrics(Arc<Mutex<Metrics>>);
+
+impl SharedMetrics {
+    /// What has been counted so far.
+    #[must_use]
+    pub fn read(&self) -> Metrics {
+        self.metrics().clone()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Metrics)) {
+        change(&mut self.metrics());
+    }
+
+    fn metrics(&self) -> MutexGuard<'_, Metrics> {
+        // Counting can't fail half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A count for each kind of task.

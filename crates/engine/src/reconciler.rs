@@ -140,14 +140,12 @@ impl<'a> Reconciler<'a> {
     }
 
     fn count(&self, plan: &Plan, tally: Tally, completed: Option<Duration>) {
-        self.status.send_if_modified(|status| {
-            status.metrics.count_plan(plan);
-            status.metrics.count_tasks(tally.done, tally.failed);
+        self.status.borrow().metrics.change(|metrics| {
+            metrics.count_plan(plan);
+            metrics.count_tasks(tally.done, tally.failed);
             if let Some(duration) = completed {
-                status.metrics.count_pass(duration);
+                metrics.count_pass(duration);
             }
-            // Whoever watches waits for leadership, not for numbers.
-            false
         });
     }
 }

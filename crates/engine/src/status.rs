@@ -3,7 +3,7 @@
 use fleet_core::{MachineId, UnitName};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Cluster, Metrics, WhyNot, why_not};
+use crate::{Cluster, Metrics, SharedMetrics, WhyNot, why_not};
 
 /// What a running engine says of itself.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +12,7 @@ pub(crate) struct Status {
     pub(crate) leader: Option<MachineId>,
     /// Where to ask about the cluster; only while this engine leads.
     pub(crate) queries: Option<mpsc::Sender<Query>>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: SharedMetrics,
 }
 
 /// A question to the leading engine.
@@ -55,10 +55,10 @@ impl EngineHandle {
         self.0.borrow().leader.clone()
     }
 
-    /// What this engine has counted so far.
+    /// What this engine, and those whose metrics it goes on with, have counted so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.0.borrow().metrics.clone()
+        self.0.borrow().metrics.read()
     }
 
     /// Waits until [`is_leading`](Self::is_leading) or [`leader`](Self::leader) may have

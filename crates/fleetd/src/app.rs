@@ -5,9 +5,9 @@ use std::{num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
 use fleet_core::{MachineId, error_text::chain};
-use fleet_engine::{Engine, Explainer};
+use fleet_engine::{Engine, Explainer, SharedMetrics};
 use fleet_etcd::{EtcdConfig, EtcdStore, Login};
-use fleet_registry::{Capabilities, MachineRecord, Presence, Registry};
+use fleet_registry::{Capabilities, FileCounters, MachineRecord, Presence, Registry};
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
 use tokio::{sync::watch, time::Instant};
@@ -69,7 +69,15 @@ pub(crate) struct Base {
     /// The detected address.
     pub(crate) address: watch::Sender<String>,
     pub(crate) keeping: Keeping,
+    pub(crate) counts: Counts,
     pub(crate) _alone: Alone,
+}
+
+/// What is counted since fleetd started, by all parts that there were.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    files: Arc<FileCounters>,
+    engine: SharedMetrics,
 }
 
 /// What a reload replaces: built, and not yet running.
@@ -106,7 +114,8 @@ impl App {
         let machine = identity::machine_id(Path::new(identity::MACHINE_ID))?;
         let address = watch::Sender::new(address::primary());
         let availability = Availability::new();
-        let base = Base { machine, systemd, availability, address, keeping, _alone: alone };
+        let counts = Counts::default();
+        let base = Base { machine, systemd, availability, address, keeping, counts, _alone: alone };
         let registry = base.registry(&config)?;
         let listeners = listen::listeners(&config.api_listen).await?;
         Ok(Self { base, config, registry, listeners })
@@ -120,7 +129,8 @@ impl Base {
             Keeping::Memory => Arc::new(MemoryStore::new()),
             Keeping::Etcd => etcd(&config.etcd)?,
         };
-        Ok(Registry::new(store, config.keys.clone()))
+        let registry = Registry::new(store, config.keys.clone());
+        Ok(registry.counting_in(Arc::clone(&self.counts.files)))
     }
 
     /// Builds the parts that `config` describes. An agent of them goes on with `presence`.
@@ -137,6 +147,7 @@ impl Base {
                 interval: config.engine_reconcile_interval,
                 contact: agent.presence().contact,
                 disable_watches: config.disable_watches,
+                metrics: self.counts.engine.clone(),
             };
             Engine::new(registry.clone(), settings)
         });
@@ -145,8 +156,7 @@ impl Base {
             token_limit: NonZeroU16::new(config.token_limit).unwrap_or(NonZeroU16::MIN),
             limits: Limits::default(),
         };
-        let metrics =
-            Metrics { registry: registry.clone(), engine: engine.as_ref().map(Engine::handle) };
+        let metrics = Metrics { registry: registry.clone(), engine: self.counts.engine.clone() };
         let api = Api::new(registry.clone(), self.availability.clone(), settings);
         let explainer = Explainer::new(registry.clone(), engine.as_ref().map(Engine::handle));
         let api = api.with_metrics(Arc::new(metrics)).with_explain(Arc::new(explainer));

@@ -1,7 +1,7 @@
 //! What `GET /metrics` shows, and under which names (`api.md` 8).
 
 use fleet_api::{Buckets, Family, Label, MetricsSource, Samples};
-use fleet_engine::{ByAction, EngineHandle};
+use fleet_engine::{ByAction, SharedMetrics};
 use fleet_registry::{BUCKETS, FileMetrics, Histogram, OperationMetrics, Registry};
 
 mod process;
@@ -10,14 +10,13 @@ mod process;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
-    /// `None` with `disable_engine`: an engine that has done nothing is shown.
-    pub(crate) engine: Option<EngineHandle>,
+    /// Nothing with `disable_engine`, unless there was an engine before.
+    pub(crate) engine: SharedMetrics,
 }
 
 impl MetricsSource for Metrics {
     fn families(&self) -> Vec<Family> {
-        let engine = self.engine.as_ref().map(EngineHandle::metrics).unwrap_or_default();
-        let mut families = engine_families(&engine);
+        let mut families = engine_families(&self.engine.read());
         families.extend(registry_families(&self.registry.file_metrics()));
         families.extend(process::families());
         families

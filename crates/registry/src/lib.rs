@@ -28,7 +28,7 @@ pub use event::{Event, Order, Record, Unclear};
 pub use keys::{InvalidPrefix, Keys};
 pub use lead::{LeaderRecord, Leadership};
 pub use metadata::{MetadataChange, effective_metadata};
-pub use metrics::{BUCKETS, FileMetrics, Histogram, OperationMetrics};
+pub use metrics::{BUCKETS, FileCounters, FileMetrics, Histogram, OperationMetrics};
 pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};

@@ -1,5 +1,5 @@
 //! Counts what is done with unit files, for `GET /metrics` (`api.md` 8). Lock-free; the clones of a
-//! registry count together.
+//! registry count together, and registries that were given the same counters.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -52,7 +52,7 @@ pub struct OperationMetrics {
 
 /// The counters behind [`FileMetrics`].
 #[derive(Debug, Default)]
-pub(crate) struct FileCounters {
+pub struct FileCounters {
     pub(crate) get: Counter,
     pub(crate) set: Counter,
     pub(crate) get_all: Counter,

@@ -22,6 +22,12 @@ impl Registry {
         Self { store, keys, files: Arc::default() }
     }
 
+    /// The same, counting what it does together with others: those before it, after a reload.
+    #[must_use]
+    pub fn counting_in(self, files: Arc<FileCounters>) -> Self {
+        Self { files, ..self }
+    }
+
     /// What this registry and its clones have done with unit files so far.
     #[must_use]
     pub fn file_metrics(&self) -> FileMetrics {

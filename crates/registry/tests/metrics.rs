@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::*;
 use fleet_core::JobState::{Launched, Loaded};
-use fleet_registry::{FileMetrics, OperationMetrics};
+use fleet_registry::{FileCounters, FileMetrics, OperationMetrics};
 
 fn counts(metrics: &FileMetrics) -> [(u64, u64); 3] {
     let of = |operation: &OperationMetrics| (operation.count, operation.failed);
@@ -37,4 +39,17 @@ async fn reads_and_writes_of_unit_files_are_counted_for_all_clones_together() {
     let metrics = registry.file_metrics();
     assert_eq!(counts(&metrics), [(5, 1), (3, 2), (2, 1)]);
     assert_eq!(metrics.get.durations.counts.iter().sum::<u64>(), 4, "of successful ones only");
+}
+
+#[tokio::test]
+async fn one_registry_goes_on_with_the_counts_of_another() {
+    let counters = Arc::new(FileCounters::default());
+    let (one, other) = (World::new(), World::new());
+    for world in [&one, &other] {
+        let registry = world.registry.clone().counting_in(Arc::clone(&counters));
+        registry.create_unit(&unit("a.service"), &file(SLEEP), Loaded).await.unwrap();
+        registry.units_page(None, 10).await.unwrap();
+    }
+    let registry = other.registry.counting_in(counters);
+    assert_eq!(counts(&registry.file_metrics()), [(0, 0), (2, 0), (2, 0)]);
 }

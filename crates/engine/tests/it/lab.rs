@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use fleet_core::{JobState, UnitFile};
-use fleet_engine::{Config, Engine, EngineHandle};
+use fleet_engine::{Config, Engine, EngineHandle, SharedMetrics};
 use fleet_registry::{Contact, Keys, MetadataChange, Presence, Registry, UnitRecord, Versioned};
 use fleet_store::{
     Changes, Key, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
@@ -157,6 +157,8 @@ pub(crate) struct Lab {
     pub(crate) in_touch_since: Instant,
     /// Whether they watch nothing.
     pub(crate) disable_watches: bool,
+    /// What engines that begin from now on count in; each in its own when there is none.
+    pub(crate) metrics: Option<SharedMetrics>,
     tasks: JoinSet<()>,
 }
 
@@ -165,7 +167,8 @@ impl Lab {
         let store = MemoryStore::new();
         let registry = registry(Arc::new(store.clone()));
         let in_touch_since = Instant::now() - 2 * TTL;
-        Self { store, registry, in_touch_since, disable_watches: false, tasks: JoinSet::new() }
+        let tasks = JoinSet::new();
+        Self { store, registry, in_touch_since, disable_watches: false, metrics: None, tasks }
     }
 
     /// A cluster with machines that stay.
@@ -215,7 +218,9 @@ impl Lab {
         let mode = watch::Sender::new(Mode::Open);
         let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
         let disable_watches = self.disable_watches;
-        let config = Config { machine: id(machine), interval: INTERVAL, contact, disable_watches };
+        let metrics = self.metrics.clone().unwrap_or_default();
+        let config =
+            Config { machine: id(machine), interval: INTERVAL, contact, disable_watches, metrics };
         let engine = Engine::new(registry(line.clone()), config);
         let (handle, stop) = (engine.handle(), CancellationToken::new());
         let abort = self.tasks.spawn(engine.run(stop.clone()));

@@ -7,6 +7,7 @@ use std::{
 };
 
 use fleet_core::JobState;
+use fleet_engine::SharedMetrics;
 use tokio::time::Instant;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
@@ -101,6 +102,22 @@ async fn decision_whose_answer_is_lost_counts_once_seen() {
     assert_eq!(lab.record("u.service").await, before);
     let metrics = engine.handle.metrics();
     assert_eq!((metrics.tasks.schedule, metrics.task_failures.schedule), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_goes_on_with_the_metrics_of_the_one_before_it() {
+    let mut lab = Lab::with_machines(&["m1"]).await;
+    lab.metrics = Some(SharedMetrics::default());
+    for unit in ["a.service", "b.service"] {
+        let engine = lab.engine("m1");
+        lab.create(unit, "").await;
+        lab.scheduled(unit, "m1").await;
+        leads(&engine).await;
+        engine.stop();
+    }
+    let metrics = lab.metrics.unwrap_or_default().read();
+    assert_eq!(metrics.tasks.schedule, 2);
+    assert!(metrics.passes >= 2 && metrics.leader_start_time > 0, "{metrics:?}");
 }
 
 #[tokio::test(start_paused = true)]

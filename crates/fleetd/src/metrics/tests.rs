@@ -84,7 +84,7 @@ fn all_nine_are_there_once_everything_has_happened() {
 async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
     let keys = Keys::new("/fleet").unwrap();
     let registry = Registry::new(Arc::new(MemoryStore::new()), keys);
-    let metrics = Metrics { registry: registry.clone(), engine: None };
+    let metrics = Metrics { registry: registry.clone(), engine: SharedMetrics::default() };
     let fleet = |families: Vec<Family>| {
         let mut shown = shown(&families);
         shown.retain(|(name, ..)| name.starts_with("fleet_"));

@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 use super::*;
 use crate::{
     alone::Alone,
-    app::{Keeping, Systemd},
+    app::{Counts, Keeping, Systemd},
     args::Args,
     listen, logging,
 };
@@ -41,17 +41,9 @@ impl World {
         let start = Instant::now();
         let (watched, name) = (Arc::clone(&units), unit.clone());
         let lost_since = move || watched.running(&name).and_then(|_| lost_since(start));
-        let base = Base {
-            machine: machine.clone(),
-            systemd: Systemd {
-                units: Arc::clone(&units) as Arc<_>,
-                lost_since: Arc::new(lost_since),
-            },
-            availability: fleet_api::Availability::new(),
-            address: watch::Sender::new("198.18.0.1".to_owned()),
-            keeping: Keeping::Memory,
-            _alone: Alone::in_directory(&config.runtime_directory).unwrap(),
-        };
+        let systemd =
+            Systemd { units: Arc::clone(&units) as Arc<_>, lost_since: Arc::new(lost_since) };
+        let base = base(&machine, systemd, &config);
         let registry = base.registry(&config).unwrap();
         let file = UnitFile::parse(b"[Service]\nExecStart=/bin/sleep infinity\n").unwrap();
         registry.create_unit(&unit, &file, JobState::Launched).await.unwrap();
@@ -71,6 +63,19 @@ impl World {
         assert!(!self.units.take_calls().iter().any(touched));
         assert_eq!(&*self.units.state_of(&self.unit).active, "active");
         self.registry.machine(&self.machine).await.unwrap().is_some()
+    }
+}
+
+/// What a fleetd of this machine stands on.
+fn base(machine: &MachineId, systemd: Systemd, config: &Config) -> Base {
+    Base {
+        machine: machine.clone(),
+        systemd,
+        availability: fleet_api::Availability::new(),
+        address: watch::Sender::new("198.18.0.1".to_owned()),
+        keeping: Keeping::Memory,
+        counts: Counts::default(),
+        _alone: Alone::in_directory(&config.runtime_directory).unwrap(),
     }
 }
 
@@ -100,4 +105,18 @@ async fn a_systemd_that_stays_away_ends_fleetd_which_leaves_the_cluster_but_not_
     let (world, fatal) = World::run(Some).await;
     assert!(matches!(fatal, Fatal::SystemdLost), "{fatal}");
     assert!(!world.is_present().await);
+}
+
+#[tokio::test]
+async fn the_registry_of_a_reload_goes_on_counting() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::new(Args { config: Some(conf(folder.path())), dev: false }, |_| None);
+    let config = source.read().unwrap();
+    let systemd = Systemd { units: Arc::new(FakeManager::new()), lost_since: Arc::new(|| None) };
+    let base = base(&"m1".parse().unwrap(), systemd, &config);
+    let registries = [base.registry(&config).unwrap(), base.registry(&config).unwrap()];
+    for registry in &registries {
+        registry.units_page(None, 1).await.unwrap();
+    }
+    assert_eq!(registries.map(|registry| registry.file_metrics().get_all.count), [2, 2]);
 }
