@@ -11,11 +11,12 @@ use std::{
 
 use fleet_api::Listener;
 use fleet_core::error_text::plain;
-use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Listen;
+
+mod inherited;
 
 /// The mode of a unix socket that fleetd binds itself.
 const SOCKET_MODE: u32 = 0o660;
@@ -34,9 +35,8 @@ pub(crate) enum ListenError {
 /// Takes over the sockets that systemd passed, or binds those that are configured when it passed
 /// none.
 pub(crate) async fn listeners(configured: &[Listen]) -> Result<Vec<Listener>, ListenError> {
-    let mut inherited = ListenFd::from_env();
-    if inherited.len() > 0 {
-        return Ok((0..inherited.len()).filter_map(|index| take(&mut inherited, index)).collect());
+    if let Some(inherited) = inherited::listeners() {
+        return Ok(inherited);
     }
     let mut bound = Vec::new();
     for listen in configured {
@@ -57,33 +57,6 @@ pub(crate) async fn listeners(configured: &[Listen]) -> Result<Vec<Listener>, Li
         info!("Serving the API on {listener}");
     }
     Ok(bound)
-}
-
-/// One inherited socket, if it is one we can serve.
-fn take(inherited: &mut ListenFd, index: usize) -> Option<Listener> {
-    let unix = inherited.take_unix_listener(index);
-    let listener = match unix {
-        Ok(Some(listener)) => {
-            nonblocking(listener.set_nonblocking(true), || UnixListener::from_std(listener))
-                .map(Listener::from)
-        }
-        Ok(None) => return None,
-        Err(_) => match inherited.take_tcp_listener(index) {
-            Ok(Some(listener)) => {
-                nonblocking(listener.set_nonblocking(true), || TcpListener::from_std(listener))
-                    .map(Listener::from)
-            }
-            Ok(None) => return None,
-            Err(error) => Err(error),
-        },
-    };
-    listener
-        .map_err(|error| warn!("inherited fd is not a stream socket, skipping it: {error}"))
-        .ok()
-}
-
-fn nonblocking<T>(set: io::Result<()>, listener: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    set.and_then(|()| listener())
 }
 
 /// Binds a unix socket in place of one that nobody serves any more.
