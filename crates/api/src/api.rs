@@ -3,7 +3,7 @@
 use std::{num::NonZeroU16, sync::Arc};
 
 use bytes::Bytes;
-use fleet_registry::{Registry, why::Explain};
+use fleet_registry::{Registry, RegistryError, why::Explain};
 use hyper::{
     Method, Request, StatusCode,
     body::Body,
@@ -101,6 +101,16 @@ impl Api {
         self.token_limit.get().into()
     }
 
+    /// Takes note that the registry's store answers, if this says so.
+    pub(crate) fn heard<T>(&self, said: Result<T, RegistryError>) -> Result<T, RegistryError> {
+        if !said.as_ref().is_err_and(RegistryError::is_unavailable)
+            && let Some(refused) = self.outage.is_over()
+        {
+            info!(refused, "store answers again");
+        }
+        said
+    }
+
     /// Answers a request, whatever it is.
     pub(crate) async fn respond<B>(&self, request: Request<B>) -> Reply
     where
@@ -154,7 +164,7 @@ impl Api {
             Method::OPTIONS if route != Route::Root => return Ok(reply::options(allow)),
             ref method => method.clone(),
         };
-        let reply = match (&route, method) {
+        match (&route, method) {
             (Route::Metrics, _) => {
                 let families = self.metrics.as_ref().map(|source| source.families());
                 Ok(reply::metrics(metrics::page(&families.unwrap_or_default())))
@@ -172,14 +182,7 @@ impl Api {
             (Route::States, Method::GET) => states::list(self, &query).await,
             (Route::State(name), Method::GET) => states::get(self, name).await,
             _ => Err(ApiError::MethodNotAllowed { message: refusal, allow }),
-        };
-        if reply.is_ok()
-            && !matches!(route, Route::Metrics | Route::Discovery)
-            && let Some(refused) = self.outage.is_over()
-        {
-            info!(refused, "store answers again");
         }
-        reply
     }
 }
 
@@ -205,4 +208,64 @@ pub(crate) fn methods(route: &Route) -> Methods {
         ),
     };
     Methods { allow, refusal }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet_registry::Keys;
+    use fleet_store::MemoryStore;
+    use http_body_util::Full;
+
+    use super::*;
+
+    async fn status(api: &Api, method: &str, uri: &str, body: &'static str) -> u16 {
+        let request = Request::builder().method(method).uri(uri).body(Full::from(body)).unwrap();
+        api.respond(request).await.status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn an_outage_ends_when_the_store_answers_and_not_before() {
+        let store = MemoryStore::new();
+        let registry = Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap());
+        let availability = Availability::new();
+        availability.set(true);
+        let limits = Limits::default();
+        let settings = Settings { version: String::new(), token_limit: NonZeroU16::MIN, limits };
+        let api = Api::new(registry, availability, settings);
+        let refused = async || {
+            store.set_available(false);
+            assert_eq!(status(&api, "GET", "/fleet/v1/units", "").await, 503);
+        };
+
+        refused().await;
+        // Nobody asks the store for these.
+        for (method, uri, body) in [
+            ("PATCH", "/fleet/v1/machines", "[]"),
+            ("PATCH", "/fleet/v1/machines", "x"),
+            ("GET", "/fleet/v1/units/bad", ""),
+            ("GET", "/fleet/v1/state?unitName=a,b", ""),
+            ("GET", "/fleet/v1/state/bad", ""),
+            ("GET", "/fleet/v1/discovery", ""),
+            ("OPTIONS", "/fleet/v1/units", ""),
+            ("GET", "/metrics", ""),
+        ] {
+            assert_ne!(status(&api, method, uri, body).await, 503, "{method} {uri}");
+        }
+        assert_eq!(api.outage.is_over(), Some(1), "it had not ended");
+
+        for (method, uri, body) in [
+            ("GET", "/fleet/v1/units", ""),
+            ("GET", "/fleet/v1/machines", ""),
+            ("GET", "/fleet/v1/state", ""),
+            // It answers that there is none.
+            ("GET", "/fleet/v1/units/a.service", ""),
+            ("DELETE", "/fleet/v1/units/a.service", ""),
+            ("PATCH", "/fleet/v1/machines", r#"[{"op":"remove","path":"/m/metadata/a"}]"#),
+        ] {
+            refused().await;
+            store.set_available(true);
+            assert_ne!(status(&api, method, uri, body).await, 503, "{method} {uri}");
+            assert_eq!(api.outage.is_over(), None, "{method} {uri} has ended it");
+        }
+    }
 }

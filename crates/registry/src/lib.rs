@@ -1,6 +1,7 @@
 //! What the cluster knows, on any [`Store`](fleet_store::Store): keys, records, the transactions
 //! that change them, and the [`Mirror`] that follows them.
 
+mod attempts;
 mod contact;
 mod decide;
 mod error;
@@ -21,6 +22,7 @@ mod states;
 mod units;
 pub mod why;
 
+pub use attempts::Attempts;
 pub use contact::Contact;
 pub use decide::{Decided, Decision};
 pub use error::RegistryError;

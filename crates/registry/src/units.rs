@@ -1,18 +1,18 @@
 //! Units: submit, replace, set the desired state, destroy. Each is one transaction.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_store::{Compare, Key, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Txn};
 
 use crate::{
-    PublishedState, Registry, RegistryError, UnitRecord, Versioned,
+    Attempts, PublishedState, Registry, RegistryError, UnitRecord, Versioned,
     keys::Entry,
     registry::{decode, encode},
 };
 
-/// How often a destroy starts over when the unit keeps changing under it.
-const DESTROY_ATTEMPTS: usize = 10;
+/// How long a destroy starts over when the unit keeps changing under it.
+const DESTROY_TIME: Duration = Duration::from_secs(10);
 
 /// A unit as the API shows it, all of one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,8 @@ impl Registry {
     /// # Errors
     /// `NoSuchUnit`; `Conflict` when it changes faster than it can be destroyed.
     pub async fn destroy_unit(&self, name: &UnitName) -> Result<(), RegistryError> {
-        for _ in 0..DESTROY_ATTEMPTS {
+        let mut attempts = Attempts::within(DESTROY_TIME);
+        loop {
             let Some(kv) = self.get(self.keys.unit(name.as_str())).await? else {
                 return Err(RegistryError::NoSuchUnit(name.clone()));
             };
@@ -223,8 +224,10 @@ impl Registry {
             if self.store.commit(Txn { compare, then }).await?.applied {
                 return Ok(());
             }
+            if !attempts.again().await {
+                return Err(RegistryError::Conflict(format!("unit {name}")));
+            }
         }
-        Err(RegistryError::Conflict(format!("unit {name}")))
     }
 
     /// The schedule entries of a unit whose record doesn't say where it is.

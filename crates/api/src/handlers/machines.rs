@@ -22,7 +22,7 @@ use crate::{
 /// One page of the machines that are present.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::Machines)?;
-    let page = api.registry.machines_page(after.as_deref(), api.page_size()).await?;
+    let page = api.heard(api.registry.machines_page(after.as_deref(), api.page_size()).await)?;
     Ok(reply::entity(&schema::MachinePage {
         machines: page.items.into_iter().map(entity).collect(),
         next_page_token: paging::next(page.next, Collection::Machines),
@@ -41,7 +41,7 @@ where
     };
     let changes = api.bodies.read(body, work).await?;
     if !changes.is_empty() {
-        api.registry.change_metadata(&changes).await?;
+        api.heard(api.registry.change_metadata(&changes).await)?;
     }
     Ok(reply::empty_json())
 }

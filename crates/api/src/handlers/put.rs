@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fleet_core::{
     InvalidUnit, JobState, Quoted, UnitFile, UnitHash, UnitName, UnitOption, validate,
 };
-use fleet_registry::{Registry, RegistryError, TooLarge, Unit, check_size};
+use fleet_registry::{Attempts, Registry, RegistryError, TooLarge, Unit, check_size};
 use fleet_schema::{self as schema, from_json};
 use hyper::{
     StatusCode,
@@ -23,10 +23,6 @@ use crate::{
     error::ApiError,
     reply::{self, Reply},
 };
-
-/// How often a decision is made anew. Each new one means that somebody else got their change
-/// in, so running out takes that many changes of one unit within a few milliseconds.
-const ATTEMPTS: usize = 16;
 
 /// What a request asks for.
 struct Wanted {
@@ -80,13 +76,13 @@ where
         wanted(&path, unit)
     };
     let wanted = api.bodies.read(body, work).await?;
-    let mut attempts = 1;
+    let mut attempts = Attempts::within(api.limits().store_time);
     loop {
-        let found = api.registry.unit(&wanted.name).await?;
+        let found = api.heard(api.registry.unit(&wanted.name).await)?;
         let decision = decide(&wanted, found)?;
         match carry_out(&api.registry, &wanted.name, decision).await {
             Ok(status) => return Ok(reply::empty(status)),
-            Err(RegistryError::Conflict(_)) if attempts < ATTEMPTS => attempts += 1,
+            Err(RegistryError::Conflict(_)) if attempts.again().await => {}
             Err(error) => return Err(error.into()),
         }
     }

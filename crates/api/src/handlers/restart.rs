@@ -1,7 +1,7 @@
 //! Restarts of a unit: ask for one, see what has become of it (`spec/README.md` 14).
 
 use fleet_core::MachineId;
-use fleet_registry::{RegistryError, RestartError, Unit};
+use fleet_registry::{Attempts, RegistryError, RestartError, Unit};
 use fleet_schema::{RestartAsked, RestartPending};
 
 use crate::{
@@ -12,27 +12,21 @@ use crate::{
     reply::{self, Reply},
 };
 
-/// How often a request is made anew when the unit changes under it.
-const ATTEMPTS: usize = 5;
-
 /// Asks the machines that have the unit, or the one that the query names.
 pub(crate) async fn post(api: &Api, name: &str, query: &Query) -> Result<Reply, ApiError> {
     let machine = machine(query);
-    let mut refusal = None;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::within(api.limits().store_time);
+    loop {
         let unit = existing(api, name).await?;
         match ask(api, &unit, machine.as_ref()).await {
             Ok(asked) => return Ok(reply::accepted(&RestartAsked { machines: texts(asked) })),
             Err(RestartError::NotLaunched) => {
                 return Err(ApiError::conflict("unit is not launched"));
             }
-            Err(RestartError::Registry(error @ RegistryError::Conflict(_))) => {
-                refusal = Some(error);
-            }
+            Err(RestartError::Registry(RegistryError::Conflict(_))) if attempts.again().await => {}
             Err(RestartError::Registry(error)) => return Err(error.into()),
         }
     }
-    Err(refusal.map_or_else(|| ApiError::conflict(""), ApiError::from))
 }
 
 async fn ask(

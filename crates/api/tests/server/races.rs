@@ -15,9 +15,10 @@ use fleet_store::{
     Changes, Lease, LeaseId, MemoryStore, Outcome, Range, Revision, Snapshot, Store, StoreError,
     Txn,
 };
+use tokio::task::JoinSet;
 
 use crate::{
-    harness::{SLEEP, SLEEP_OPTIONS, Server, settings, unit},
+    harness::{LONG, SLEEP, SLEEP_OPTIONS, Server, settings, unit},
     store::Keeper,
 };
 
@@ -83,12 +84,18 @@ impl Store for FakeRival {
     }
 }
 
-/// A server whose first `times` writes come too late.
-fn with_rival(times: usize) -> Server {
+/// A server whose first `times` writes come too late, and which goes on trying for `time`.
+fn with_rival_for(times: usize, time: Duration) -> Server {
     let store = MemoryStore::new();
     let rival = Registry::new(Arc::new(store.clone()), Keys::new(&crate::store::prefix()).unwrap());
     let store_with_rival = FakeRival { store: store.clone(), rival, times: times.into() };
-    Server::start_on((store, Keeper), Arc::new(store_with_rival), settings(100))
+    let mut settings = settings(100);
+    settings.limits.store_time = time;
+    Server::start_on((store, Keeper), Arc::new(store_with_rival), settings)
+}
+
+fn with_rival(times: usize) -> Server {
+    with_rival_for(times, LONG)
 }
 
 #[tokio::test]
@@ -97,7 +104,7 @@ async fn what_changed_meanwhile_is_looked_at_again() {
     let stateless = format!(r#"{{"options":{SLEEP_OPTIONS}}}"#);
     let other = r#"{"options":[{"section":"Service","name":"ExecStart","value":"/bin/true"}]}"#;
     // What would create the unit meets one with the same content, or with another.
-    for times in [1, 2, 10] {
+    for times in [1, 2, 20] {
         let server = with_rival(times);
         assert_eq!(server.put("r.service", &launched).await.status, 204);
         let found = server.registry.unit(&unit("r.service")).await.unwrap().unwrap();
@@ -115,11 +122,41 @@ async fn what_changed_meanwhile_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn a_unit_that_keeps_changing_is_destroyed_in_the_end() {
+    let server = with_rival(20);
+    server.create("r.service", SLEEP, JobState::Loaded).await;
+    assert_eq!(server.call("DELETE", "/fleet/v1/units/r.service").await.status, 204);
+}
+
+#[tokio::test]
+async fn many_that_change_one_unit_all_get_their_turn() {
+    let server = Arc::new(Server::start());
+    let mut clients = JoinSet::new();
+    for client in 0..12 {
+        let server = Arc::clone(&server);
+        clients.spawn(async move {
+            let options =
+                format!(r#"{{"options":[{{"section":"S","name":"A","value":"{client}"}}]}}"#);
+            for _ in 0..5 {
+                let (put, delete) = tokio::join!(
+                    server.put("r.service", &options),
+                    server.call("DELETE", "/fleet/v1/units/r.service")
+                );
+                // An update that says no state is refused when the unit is there already as sent.
+                assert!(matches!(put.status, 201) || put.body.contains("DesiredState"), "{put:?}");
+                assert!(matches!(delete.status, 204 | 404), "{delete:?}");
+            }
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_unit_that_never_stays_the_same_is_a_conflict() {
-    let server = with_rival(usize::MAX);
+    let server = with_rival_for(usize::MAX, Duration::from_millis(50));
     let body = format!(r#"{{"desiredState":"launched","options":{SLEEP_OPTIONS}}}"#);
     let conflict = "unit r.service has changed meanwhile";
     server.put("r.service", &body).await.assert_error(409, conflict);
-    let answer = server.call("DELETE", "/fleet/v1/units/r.service").await;
-    answer.assert_error(409, conflict);
 }
