@@ -18,6 +18,7 @@ use crate::{
     body::{BodyReader, RequestBody},
     error::ApiError,
     explain::Explainer,
+    gzip,
     handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
     outage::Outage,
@@ -161,13 +162,14 @@ impl Api {
         // HEAD is GET: hyper leaves out the body.
         let method = match head.method {
             Method::HEAD => Method::GET,
-            Method::OPTIONS if route != Route::Root => return Ok(reply::options(allow)),
+            Method::OPTIONS => return Ok(reply::options(allow)),
             ref method => method.clone(),
         };
         match (&route, method) {
             (Route::Metrics, _) => {
                 let families = self.metrics.as_ref().map(|source| source.families());
-                Ok(reply::metrics(metrics::page(&families.unwrap_or_default())))
+                let page = metrics::page(&families.unwrap_or_default());
+                Ok(reply::metrics(page, gzip::is_accepted(&head.headers)))
             }
             (Route::Discovery, Method::GET) => Ok(discovery::get()),
             (Route::Discovery, _) => Err(ApiError::bad_request(refusal)),
@@ -190,7 +192,7 @@ impl Api {
 pub(crate) fn methods(route: &Route) -> Methods {
     let (allow, refusal) = match route {
         Route::Server => ("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""),
-        Route::Root => ("", ""),
+        Route::Root => ("OPTIONS", ""),
         Route::Metrics => ("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""),
         Route::Discovery => ("GET, HEAD, OPTIONS", "only HTTP GET supported against this resource"),
         Route::Machines => {

@@ -15,6 +15,7 @@ mod body;
 mod connection;
 mod error;
 mod explain;
+mod gzip;
 mod handlers;
 mod limits;
 mod listener;

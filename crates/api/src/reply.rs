@@ -5,8 +5,10 @@ use fleet_schema::{Entity, ErrorEntity, to_json};
 use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY},
 };
+
+use crate::gzip;
 
 /// An answer to a request.
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -22,10 +24,18 @@ pub(crate) fn entity<T: Entity>(entity: &T) -> Reply {
     json(StatusCode::OK, to_json(entity))
 }
 
-/// 200 with the page of metrics.
-pub(crate) fn metrics(page: String) -> Reply {
+/// 200 with the page of metrics, compressed for those who take that.
+pub(crate) fn metrics(page: String, gzipped: bool) -> Reply {
     let mut reply = empty(StatusCode::OK);
-    reply.headers_mut().insert(CONTENT_TYPE, METRICS);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, METRICS);
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    let page = if gzipped {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        gzip::compressed(page.as_bytes())
+    } else {
+        page.into_bytes()
+    };
     *reply.body_mut() = Full::new(page.into());
     reply
 }
