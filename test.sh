@@ -2,7 +2,7 @@
 # Checks fleet.
 #
 #   ./test.sh                       everything: what 'quick' does, then the stories on the lab
-#   ./test.sh quick                 format, lints, tests, docs, dependencies; no lab, no root
+#   ./test.sh quick                 format, lints, tests, docs, fuzz targets, dependencies; no lab, no root
 #   ./test.sh functional [FILTER]   the stories whose name has FILTER in it (as root)
 #   ./test.sh bench [OPTION...]     what fleet costs on the lab (as root); judges nothing
 #
@@ -33,6 +33,14 @@ tests() {
     cargo test --locked --package fleet-functional --lib --bins
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps; }
+# The fuzz targets are outside the workspace, since running them takes a nightly compiler.
+fuzz_targets() {
+  local crate
+  for crate in api core; do
+    cargo check --locked --manifest-path "crates/$crate/fuzz/Cargo.toml" \
+      --target-dir "${CARGO_TARGET_DIR:-target}" || return
+  done
+}
 deny() {
   if ! command -v cargo-deny >/dev/null; then
     echo "cargo-deny isn't installed, so licences and sources weren't checked"
@@ -66,6 +74,7 @@ quick() {
   step lints cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
   step tests tests
   step docs docs
+  step 'fuzz targets' fuzz_targets
   step dependencies deny
 }
 

@@ -14,7 +14,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use fleet_schema::{
-        Entity, Pending, PendingMachine, RestartAsked, RestartPending, Unit, UnitOption, to_json,
+        Entity, Machine, MachinePage, MetadataOp, MetadataValue, Pending, PendingMachine,
+        RestartAsked, RestartPending, Unit, UnitOption, UnitPage, UnitState, UnitStatePage,
+        to_json,
     };
     use serde_json::Value;
 
@@ -120,6 +122,32 @@ mod tests {
             options: vec![UnitOption::default()],
             pending,
         };
+        let option = UnitOption { name: text(), section: text(), value: text() };
+        has_members("UnitOption", &option);
+        let machine =
+            Machine { id: text(), metadata: [(text(), text())].into(), primary_ip: text() };
+        let state = UnitState {
+            hash: text(),
+            machine_id: text(),
+            name: text(),
+            systemd_active_state: text(),
+            systemd_load_state: text(),
+            systemd_sub_state: text(),
+        };
+        has_members("Machine", &machine);
+        has_members("UnitState", &state);
         has_members("Unit", &unit);
+        let next = text;
+        has_members("UnitPage", &UnitPage { next_page_token: next(), units: vec![unit] });
+        has_members(
+            "UnitStatePage",
+            &UnitStatePage { next_page_token: next(), states: vec![state] },
+        );
+        has_members(
+            "MachinePage",
+            &MachinePage { machines: vec![machine], next_page_token: next() },
+        );
+        let value = MetadataValue(text());
+        has_members("MetadataOp", &MetadataOp { op: text(), path: text(), value });
     }
 }

@@ -8,7 +8,10 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use serde_json::Value;
 
-use crate::harness::{Server, unit};
+use crate::{
+    harness::{Server, unit},
+    store::CASES,
+};
 
 #[derive(Clone, Debug)]
 enum Send {
@@ -57,6 +60,12 @@ fn any_url() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Values about as long as something may be: a line, a value of metadata, a unit.
+fn large() -> impl Strategy<Value = String> {
+    let around = select(vec![2047, 4096, 65_536, 262_144_usize]);
+    (around, 0..100_usize).prop_map(|(length, less)| "x y".repeat((length + 50 - less) / 3))
+}
+
 fn any_option() -> impl Strategy<Value = String> {
     let section = select(vec!["Service", "X-Fleet", "X-Fleet", "Unit", "", "S]", "a\\nb"]);
     let name = prop_oneof![
@@ -80,6 +89,7 @@ fn any_option() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
         any::<String>()
             .prop_map(|text| serde_json::to_string(&text).unwrap().trim_matches('"').to_owned()),
+        large(),
     ];
     (section, name, value)
         .prop_map(|(s, n, v)| format!(r#"{{"section":"{s}","name":"{n}","value":"{v}"}}"#))
@@ -88,8 +98,13 @@ fn any_option() -> impl Strategy<Value = String> {
 fn any_ops() -> impl Strategy<Value = String> {
     let op = (
         select(vec!["add", "remove", "replace", "x"]),
-        select(vec!["/XXX/metadata/a", "/YYY/metadata/b", "/é/metadata/c", "/../metadata/a", "x"]),
-        "[ -!#-\\[\\]-~]{0,5}",
+        prop_oneof![
+            9 => select(vec!["/XXX/metadata/a", "/YYY/metadata/b", "/é/metadata/c", "/../metadata/a", "x"])
+                .prop_map(str::to_owned),
+            1 => (250..260_usize).prop_map(|length| format!("/XXX/metadata/{}", "k".repeat(length))),
+            1 => (250..260_usize).prop_map(|length| format!("/{}/metadata/k", "m".repeat(length))),
+        ],
+        prop_oneof![5 => "[ -!#-\\[\\]-~]{0,5}", 1 => large()],
     );
     vec(op, 0..4).prop_map(|ops| {
         let op =
@@ -109,6 +124,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         1 => vec(any::<u8>(), 0..40),
         1 => select(vec!["", "{", "null", "[null]", "[[[[[", "{}{}"]).prop_map(|t| t.as_bytes().to_vec()),
         1 => (100..5000usize).prop_map(|deep| "[".repeat(deep).into_bytes()),
+        1 => (0..1_200_000usize).prop_map(|blanks| format!("[]{}", " ".repeat(blanks)).into_bytes()),
     ]
 }
 
@@ -261,7 +277,7 @@ async fn answered(server: &Server, send: &Send) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
     #[test]
     fn no_requests_break_the_server_or_the_registry(sends in vec(any_send(), 1..25)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -2,6 +2,9 @@
 
 use fleet_store::MemoryStore;
 
+/// How often a property is tried.
+pub(crate) const CASES: u32 = 128;
+
 pub(crate) type TestStore = MemoryStore;
 
 /// It needs nobody to keep it running.

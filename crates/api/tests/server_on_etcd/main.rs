@@ -10,6 +10,8 @@ mod lists;
 mod machines;
 #[path = "../server/pending.rs"]
 mod pending;
+#[path = "../server/prop_requests.rs"]
+mod prop_requests;
 #[path = "../server/put.rs"]
 mod put;
 #[path = "../server/restart.rs"]

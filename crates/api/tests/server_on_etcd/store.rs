@@ -11,6 +11,9 @@ use std::{
 use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
 use fleet_testkit::EtcdServer;
 
+/// How often a property is tried: enough to see whether etcd is any different.
+pub(crate) const CASES: u32 = 8;
+
 pub(crate) type TestStore = EtcdStore;
 
 /// Keeps the etcd running.
