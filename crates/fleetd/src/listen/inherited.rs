@@ -13,6 +13,7 @@ use std::{
 };
 
 use fleet_api::Listener;
+use fleet_core::error_text::plain;
 use listenfd::ListenFd;
 use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getsockname, getsockopt, sockopt,
@@ -45,7 +46,7 @@ pub(super) fn listeners() -> Option<Vec<Listener>> {
     }
     // Marks them as to be closed in programs that are started.
     if let Err(error) = sd_notify::listen_fds() {
-        warn!("LISTEN_FDS={announced}, but not that many are open: {error}");
+        warn!("LISTEN_FDS={announced}, but not that many are open: {}", plain(&error));
     }
     let mut passed = ListenFd::from_env();
     let taken = (0..announced).filter_map(|index| match take(&mut passed, index) {
@@ -74,7 +75,7 @@ fn take(passed: &mut ListenFd, index: usize) -> Result<Listener, String> {
     let Some(socket) = socket else {
         return Err(match fs::read_link(format!("/proc/self/fd/{}", FIRST + index)) {
             Ok(target) => format!("no socket that can be served but {}", target.display()),
-            Err(error) => format!("unknown ({error})"),
+            Err(error) => format!("unknown ({})", plain(&error)),
         });
     };
     match kind(&socket) {
@@ -86,7 +87,7 @@ fn take(passed: &mut ListenFd, index: usize) -> Result<Listener, String> {
         }
         Err(error) => Err(error),
     }
-    .map_err(|error| format!("a socket that can't be served ({error})"))
+    .map_err(|error| format!("a socket that can't be served ({})", plain(&error)))
 }
 
 /// What a socket is to us.
