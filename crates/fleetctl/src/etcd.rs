@@ -11,8 +11,8 @@ use fleet_core::{
 use fleet_engine::Explainer;
 use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls};
 use fleet_registry::{
-    InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError, StateFilter,
-    StateView, TooLarge, Unit, check_size, why,
+    Attempts, InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError,
+    StateFilter, StateView, TooLarge, Unit, check_size, why,
 };
 use fleet_schema as schema;
 use tracing::error;
@@ -26,8 +26,8 @@ mod version;
 
 /// How many items are read at a time.
 const PAGE: usize = 1000;
-/// How often a change is decided anew because the unit changed meanwhile.
-const ATTEMPTS: usize = 16;
+/// For how long a change is decided anew because the unit changed meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What stands for no limit.
 const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -156,13 +156,12 @@ impl Etcd {
         let machine: Option<MachineId> = machine
             .map(|machine| machine.parse().map_err(|_| EtcdError::NotLaunched))
             .transpose()?;
-        let mut attempts = 1;
+        let mut attempts = Attempts::within(PATIENCE);
         loop {
             let unit = self.existing(name).await?;
             match self.registry.ask_restart(&unit, machine.as_ref()).await {
-                Err(RestartError::Registry(RegistryError::Conflict(_))) if attempts < ATTEMPTS => {
-                    attempts += 1;
-                }
+                Err(RestartError::Registry(RegistryError::Conflict(_)))
+                    if attempts.again().await => {}
                 result => return Ok(result.map(drop)?),
             }
         }
@@ -192,10 +191,10 @@ impl From<RestartError> for EtcdError {
 
 /// Decides again whenever what was decided on has changed.
 async fn decided(decide: impl AsyncFn() -> Result<(), RegistryError>) -> Result<(), EtcdError> {
-    let mut attempts = 1;
+    let mut attempts = Attempts::within(PATIENCE);
     loop {
         match decide().await {
-            Err(RegistryError::Conflict(_)) if attempts < ATTEMPTS => attempts += 1,
+            Err(RegistryError::Conflict(_)) if attempts.again().await => {}
             result => return Ok(result?),
         }
     }
