@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{
-    Machine, MachineId, UnitName,
-    eligibility::{Verdict, judge, judge_global},
-};
+use fleet_core::{MachineId, UnitName, eligibility::judge_global};
 use fleet_registry::why::Obstacle;
 
 use crate::{
-    cluster::{Cluster, Host, Residents, Rings, Unit},
+    cluster::{Cluster, Host, Unit},
     picture::{Picture, Place},
 };
 
@@ -29,7 +26,7 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
             let answer = judge_global(unit.candidate(), machine, residents.met_by(unit));
             answer.err().map(Obstacle::Refused)
         } else {
-            obstacle(unit, machine, residents, cluster.rings())
+            residents.obstacle(unit, machine, cluster.rings())
         };
         (id.clone(), obstacle)
     });
@@ -43,21 +40,4 @@ pub(crate) fn choose<'a>(picture: &Picture<'a>, unit: &Unit) -> Option<&'a Machi
     let before = unit.record.value.return_to.as_ref().and_then(|id| picture.place(id));
     let chosen = before.filter(takes).or_else(|| picture.by_load().find(takes))?;
     Some(&chosen.machine.id)
-}
-
-/// What keeps `unit` from being on `machine`, whether it is there already or not.
-///
-/// A unit that `unit` itself would replace is no obstacle: it leaves in the next pass, when
-/// this one finds its replacer beside it (`cluster.md` 4).
-pub(crate) fn obstacle(
-    unit: &Unit,
-    machine: &Machine,
-    residents: &Residents,
-    rings: &Rings,
-) -> Option<Obstacle> {
-    match judge(unit.candidate(), machine, residents.met_by(unit)) {
-        Verdict::Eligible => None,
-        Verdict::Refused(refusal) => Some(Obstacle::Refused(refusal)),
-        Verdict::Replaces(_) => residents.replacer_of(unit, rings).cloned().map(Obstacle::Replaced),
-    }
 }

@@ -11,10 +11,7 @@ use std::{
 use fleet_core::{Machine, MachineId};
 use fleet_registry::why::Obstacle;
 
-use crate::{
-    choose::obstacle,
-    cluster::{Cluster, Residents, Rings, Unit, Units},
-};
+use crate::cluster::{Cluster, Residents, Rings, Unit, Units};
 
 /// A machine in a [`Picture`].
 #[derive(Debug)]
@@ -57,7 +54,7 @@ impl<'a> Picture<'a> {
 
     /// What keeps `unit` from being in `place`, whether it is there already or not.
     pub(crate) fn obstacle(&self, unit: &Unit, place: &Place<'_>) -> Option<Obstacle> {
-        obstacle(unit, place.machine, &place.residents, self.rings)
+        place.residents.obstacle(unit, place.machine, self.rings)
     }
 
     pub(crate) fn add(&mut self, unit: &Arc<Unit>, id: &MachineId) {

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fleet_core::{
     Machine, UnitName,
-    eligibility::{Candidate, judge_global},
+    eligibility::{Candidate, Verdict, judge, judge_global},
 };
+use fleet_registry::why::Obstacle;
 
 use super::{Rings, Unit};
 
@@ -36,8 +37,25 @@ impl Residents {
         relevant.values().map(|resident| resident.candidate())
     }
 
+    /// What keeps `unit` from being on their `machine`, whether it is there already or not.
+    ///
+    /// A unit that `unit` itself would replace is no obstacle: it leaves in the next pass, when
+    /// this one finds its replacer beside it (`cluster.md` 4).
+    pub(crate) fn obstacle(
+        &self,
+        unit: &Unit,
+        machine: &Machine,
+        rings: &Rings,
+    ) -> Option<Obstacle> {
+        match judge(unit.candidate(), machine, self.met_by(unit)) {
+            Verdict::Eligible => None,
+            Verdict::Refused(refusal) => Some(Obstacle::Refused(refusal)),
+            Verdict::Replaces(_) => self.replacer_of(unit, rings).cloned().map(Obstacle::Replaced),
+        }
+    }
+
     /// The first resident that pushes `unit` off this machine (`cluster.md` 4).
-    pub(crate) fn replacer_of(&self, unit: &Unit, rings: &Rings) -> Option<&UnitName> {
+    fn replacer_of(&self, unit: &Unit, rings: &Rings) -> Option<&UnitName> {
         let mut replacers = self.choosy.values().filter(|resident| resident.replaces(unit, rings));
         replacers.next().map(|found| &found.name)
     }
