@@ -201,18 +201,26 @@ mod tests {
         assert!(kind(&fs::File::open("/dev/null").unwrap().into()).is_err());
     }
 
-    /// A socket and a file, one more than there are, and this test in another process.
-    const PASS: &str = "exec 3<&0 4</dev/null 0</dev/null
-        LISTEN_PID=$$ LISTEN_FDS=3 exec \"$0\" --ignored --exact \"$1\"";
+    /// Set in the process that is passed descriptors.
+    const PASSED: &str = "FLEET_TEST_PASSED";
 
-    #[test]
-    fn what_can_be_served_of_what_is_passed_is_taken_over() {
+    /// Passes a socket and a file, and says that there is one more, to the test named.
+    const PASS: &str = "exec 3<&0 4</dev/null 0</dev/null
+        LISTEN_PID=$$ LISTEN_FDS=3 exec \"$0\" --exact \"$1\"";
+
+    /// Runs itself in another process: descriptors are passed at a process's start.
+    #[tokio::test]
+    async fn what_can_be_served_of_what_is_passed_is_taken_over() {
+        if env::var_os(PASSED).is_some() {
+            return one_socket_of_three_descriptors_is_served();
+        }
         let folder = tempfile::tempdir().unwrap();
         let listener = StdUnixListener::bind(folder.path().join("a.sock")).unwrap();
         let child = process::Command::new("sh")
             .args(["-c", PASS])
             .arg(env::current_exe().unwrap())
-            .arg("listen::inherited::tests::one_socket_of_three_descriptors_is_served")
+            .arg("listen::inherited::tests::what_can_be_served_of_what_is_passed_is_taken_over")
+            .env(PASSED, "")
             .stdin(OwnedFd::from(listener))
             .output()
             .unwrap();
@@ -220,9 +228,7 @@ mod tests {
         assert!(child.status.success() && said.contains("1 passed"), "{said}");
     }
 
-    #[tokio::test]
-    #[ignore = "the test before it runs it, and passes it descriptors"]
-    async fn one_socket_of_three_descriptors_is_served() {
+    fn one_socket_of_three_descriptors_is_served() {
         let served = listeners().unwrap();
         assert!(matches!(served.as_slice(), [Listener::Unix(_)]), "{served:?}");
         for fd in [3, 4] {
