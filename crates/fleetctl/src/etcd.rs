@@ -230,7 +230,8 @@ impl Api for Etcd {
     }
 
     async fn state(&self, name: &str) -> Result<Option<schema::UnitState>, ApiError> {
-        let filter = StateFilter { unit: Some(name.to_owned()), machine: None };
+        let Ok(unit) = name.parse() else { return Ok(None) };
+        let filter = StateFilter { unit: Some(unit), machine: None };
         let page = self.registry.states_page(&filter, None, 1).await.map_err(EtcdError::from)?;
         Ok(page.items.into_iter().next().map(state_of))
     }
@@ -262,8 +263,8 @@ impl Api for Etcd {
         name: &str,
         machine: Option<&str>,
     ) -> Result<Vec<schema::UnitState>, ApiError> {
-        let machine = machine.map(str::to_owned);
-        let filter = StateFilter { unit: Some(name.to_owned()), machine };
+        let Ok(unit) = name.parse() else { return Ok(Vec::new()) };
+        let filter = StateFilter { unit: Some(unit), machine: machine.map(str::to_owned) };
         let page =
             async |after: Option<&str>| self.registry.states_page(&filter, after, PAGE).await;
         Ok(all(page, state_of).await?)

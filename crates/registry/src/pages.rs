@@ -33,8 +33,8 @@ pub struct Page<T> {
 /// Which states to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateFilter {
-    /// Only of this unit (exact text; one that can't exist matches nothing).
-    pub unit: Option<String>,
+    /// Only of this unit.
+    pub unit: Option<UnitName>,
     /// Only of this machine (exact text).
     pub machine: Option<String>,
 }
@@ -148,10 +148,7 @@ impl Registry {
     ) -> Result<Page<StateView>, RegistryError> {
         let all = self.keys.states();
         let prefix = match &filter.unit {
-            Some(unit) if unit.contains(OF_MACHINE) => {
-                return Ok(Page { items: Vec::new(), next: None });
-            }
-            Some(unit) => self.keys.states_of(unit),
+            Some(unit) => self.keys.states_of(unit.as_str()),
             None => all.clone(),
         };
         // A page of another filter's list may have ended before this one begins.

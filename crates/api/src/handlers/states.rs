@@ -1,6 +1,5 @@
 //! What machines report of units (`api.md` 5).
 
-use fleet_core::UnitName;
 use fleet_registry::{Page, StateFilter, StateView};
 use fleet_schema as schema;
 
@@ -16,11 +15,12 @@ use crate::{
 /// One page of the states that pass the filters.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::States)?;
-    let filter = StateFilter {
-        unit: query.first("unitName").map(str::to_owned),
-        machine: query.first("machineID").map(str::to_owned),
+    let page = match filter(query) {
+        Some(filter) => {
+            api.heard(api.registry.states_page(&filter, after.as_deref(), api.page_size()).await)?
+        }
+        None => Page { items: Vec::new(), next: None },
     };
-    let page = page(api, &filter, after.as_deref(), api.page_size()).await?;
     Ok(reply::entity(&schema::UnitStatePage {
         states: page.items.into_iter().map(entity).collect(),
         next_page_token: paging::next(page.next, Collection::States),
@@ -29,24 +29,18 @@ pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
 
 /// The state of one unit: of several, that of the machine with the lowest id.
 pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
-    let filter = StateFilter { unit: Some(name.to_owned()), machine: None };
-    let page = page(api, &filter, None, 1).await?;
-    let state = page.items.into_iter().next();
-    let state = state.ok_or_else(|| ApiError::not_found("unit state does not exist"))?;
+    let none = || ApiError::not_found("unit state does not exist");
+    let unit = Some(name.parse().map_err(|_| none())?);
+    let filter = StateFilter { unit, machine: None };
+    let page = api.heard(api.registry.states_page(&filter, None, 1).await)?;
+    let state = page.items.into_iter().next().ok_or_else(none)?;
     Ok(reply::entity(&entity(state)))
 }
 
-/// A page of what the store has. Of what can't be a unit it has nothing, and isn't asked.
-async fn page(
-    api: &Api,
-    filter: &StateFilter,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Page<StateView>, ApiError> {
-    if filter.unit.as_ref().is_some_and(|unit| unit.parse::<UnitName>().is_err()) {
-        return Ok(Page { items: Vec::new(), next: None });
-    }
-    Ok(api.heard(api.registry.states_page(filter, after, limit).await)?)
+/// What the query filters by; `None` when nothing can pass, as it names what can't be a unit.
+fn filter(query: &Query) -> Option<StateFilter> {
+    let unit = query.first("unitName").map(str::parse).transpose().ok()?;
+    Some(StateFilter { unit, machine: query.first("machineID").map(str::to_owned) })
 }
 
 fn entity(view: StateView) -> schema::UnitState {

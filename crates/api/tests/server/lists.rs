@@ -153,6 +153,7 @@ async fn states_are_filtered_before_they_are_paged() {
         ("?machineID=YYY&machineID=XXX", vec![ay]),
         ("?unitName=aaa.service", vec![]),
         ("?unitName=AAA", vec![]),
+        ("?unitName=a/b", vec![]),
         ("?unitName=AAA.service%2FXXX", vec![]),
         ("?unitName=%00", vec![]),
         ("?machineID=%zz", vec![ax, ay, bx]),
