@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::Duration,
 };
 
@@ -137,22 +136,6 @@ pub enum JobResult {
     NotRun,
     /// The connection broke before the end was seen.
     Lost,
-}
-
-/// What became of the unit that the job was to start.
-impl fmt::Display for JobResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "started",
-            Self::Failed => "its start failed",
-            Self::Dependency => "what it depends on could not be started",
-            Self::Canceled => "its start was canceled",
-            Self::TimedOut => "its start timed out",
-            Self::Skipped => "its start was skipped",
-            Self::NotRun => "systemd did not start it",
-            Self::Lost => "its start was lost sight of",
-        })
-    }
 }
 
 /// What can go wrong with the service manager.

@@ -22,7 +22,7 @@ use fleet_core::{JobState, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_store::Revision;
 use tokio::time::Instant;
 
-use crate::{JobResult, desired::Wanted};
+use crate::desired::Wanted;
 
 /// The first pause after a failure, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -59,7 +59,7 @@ pub struct Here {
     pub busy: Option<Busy>,
     /// Why its last start came to nothing, as far as that is known. Fleet doesn't start it again
     /// (`cluster.md` 1): it only says so.
-    pub not_started: Option<JobResult>,
+    pub not_started: Option<&'static str>,
 }
 
 impl Here {

@@ -339,7 +339,7 @@ fn troubles(desired: &Desired, current: &Current) -> Troubles {
     let launched = |unit| desired.units.get(unit).is_some_and(|w| w.state == JobState::Launched);
     let not_started = current.units.iter().filter(|(unit, _)| launched(*unit));
     let not_started =
-        not_started.filter_map(|(unit, here)| Some((unit, here.not_started?.to_string())));
+        not_started.filter_map(|(unit, here)| Some((unit, here.not_started?.to_owned())));
     let failed = current.retries.iter().filter(|(_, retry)| retry.wanted.is_some());
     let failed = failed.map(|(unit, retry)| (unit, short(&retry.error)));
     let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, short(why)));

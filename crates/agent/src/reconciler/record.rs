@@ -99,8 +99,7 @@ impl Reconciler {
             // It is only told of: fleet restarts nothing (`cluster.md` 1).
             (action @ (Action::Start | Action::Restart), result) => {
                 info!(unit = %step.unit, ?action, ?result, "start did not succeed");
-                let unknown = matches!(result, Ok(JobResult::Skipped | JobResult::Lost));
-                here.not_started = result.ok().filter(|_| !unknown);
+                here.not_started = result.ok().and_then(why_not_started);
             }
             (Action::Halt, Ok(JobResult::Done)) => {
                 here.stopped = true;
@@ -137,5 +136,18 @@ impl Reconciler {
         }
         self.current.retries.insert(unit.clone(), retry);
         says
+    }
+}
+
+/// Why a start that ended so came to nothing, if it is known that it did.
+fn why_not_started(result: JobResult) -> Option<&'static str> {
+    match result {
+        JobResult::Failed => Some("its start failed"),
+        JobResult::Dependency => Some("what it depends on could not be started"),
+        JobResult::Canceled => Some("its start was canceled"),
+        JobResult::TimedOut => Some("its start timed out"),
+        JobResult::NotRun => Some("systemd did not start it"),
+        // One that is skipped wants no more, and what was lost sight of may run.
+        JobResult::Done | JobResult::Skipped | JobResult::Lost => None,
     }
 }
