@@ -1,10 +1,10 @@
 //! How many connections there may be, and which one goes when there is one too many.
 //!
 //! A connection is *idle* while it waits for its client and no request of it is being worked on:
-//! before its first, between two, while it sends one, its body included, or takes an answer. When all slots are taken the connection that has
-//! been idle longest is told to close, or, when all are busy, the first that becomes idle. So a
-//! client that opens many and does nothing pushes out itself, and one that sends a proper request
-//! is served.
+//! before its first, between two, while it sends one, its body included, or takes an answer. When all
+//! slots are taken the connection that has been idle longest is told to close, or, when all are busy,
+//! the first that becomes idle. So a client that opens many and does nothing pushes out itself, and
+//! one that sends a proper request is served.
 
 use std::{
     collections::BTreeMap,

@@ -40,9 +40,6 @@ pub(crate) fn read(words: Vec<OsString>) -> Result<Invocation, CliError> {
     {
         return Ok(Invocation::Version);
     }
-    let asks_version = |words: &[String]| {
-        words.iter().take_while(|word| *word != "--").any(|word| word == "--version")
-    };
     let split = match words::split(&words) {
         Err(_) if asks_version(&words) => return Ok(Invocation::Version),
         split => split?,
@@ -64,6 +61,11 @@ pub(crate) fn read(words: Vec<OsString>) -> Result<Invocation, CliError> {
         Verb::Help => topic(&matches),
         verb => Invocation::Run(verb, matches),
     })
+}
+
+/// Whether the version is asked for among words that call no command.
+fn asks_version(words: &[String]) -> bool {
+    words.iter().take_while(|word| *word != "--").any(|word| word == "--version")
 }
 
 fn parse(command: Command, words: &[String], verb: Option<Verb>) -> Result<ArgMatches, CliError> {

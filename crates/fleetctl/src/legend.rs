@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use fleet_schema::Machine;
 
+use crate::ui::tame;
+
 /// The machines of the cluster by id.
 pub(crate) type Machines = BTreeMap<String, Machine>;
 
@@ -36,11 +38,6 @@ pub(crate) fn full(machine: &str, machines: &Machines, width: Width) -> String {
         }
         _ => legend,
     }
-}
-
-/// What a machine or a unit says of itself, fit for a terminal and for one line: it may be anything.
-pub(crate) fn tame(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 /// The first `count` characters of `text`.

@@ -8,6 +8,11 @@ use std::{
 
 use crate::error::CliError;
 
+/// What a server, a machine or a unit says, fit for a terminal and for one line: it may be anything.
+pub(crate) fn tame(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 /// The two streams. Shared by futures of one thread; never borrowed across an await.
 pub(crate) struct Ui {
     out: RefCell<Box<dyn Write>>,

@@ -8,7 +8,10 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, iter, num::NonZeroU32, time
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{self, Instant};
 
-use crate::{error::CliError, ui::Ui};
+use crate::{
+    error::CliError,
+    ui::{Ui, tame},
+};
 
 mod launched;
 mod restarted;
@@ -168,7 +171,7 @@ impl Wait<'_> {
             units.push(format!("{} more", known.len() - NAMED));
         }
         // One line, whatever a server has said.
-        let units = units.join(", ").replace(char::is_control, " ");
+        let units = tame(&units.join(", "));
         format!("Still waiting for {units} {}", self.goal)
     }
 }

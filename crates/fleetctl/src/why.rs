@@ -2,7 +2,10 @@
 
 use fleet_schema::Pending;
 
-use crate::legend::{self, Width};
+use crate::{
+    legend::{self, Width},
+    ui::tame,
+};
 
 /// Machines that are named for each reason; the others are counted.
 const NAMED: usize = 3;
@@ -19,7 +22,7 @@ pub(crate) fn line(pending: &Pending) -> Option<String> {
         format!("{} ({})", pending.message, reasons.join("; "))
     };
     // It goes into lines and tables, and a server may say anything.
-    Some(text.replace(char::is_control, " "))
+    Some(tame(&text))
 }
 
 /// What machines say, each reason once. Left out where the message says it already.

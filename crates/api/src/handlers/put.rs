@@ -1,8 +1,8 @@
 //! PUT of a unit: create, replace, set the desired state (`api.md` 4.4).
 //!
 //! The checks are in the order of the table there, but all that can be said of the content by itself
-//! is found out while its body is worked on, once, and told when its turn comes. Whatever is decided rests on the unit as it
-//! was looked up; when it changed meanwhile everything is decided again.
+//! is found out while its body is worked on, once, and told when its turn comes. Whatever is decided
+//! rests on the unit as it was looked up; when it changed meanwhile everything is decided again.
 
 use bytes::Bytes;
 use fleet_core::{

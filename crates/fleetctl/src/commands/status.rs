@@ -9,10 +9,10 @@ use crate::{
     args::flags,
     error::CliError,
     hosts::{Hosts, Trouble},
-    legend,
     name::UnitArg,
     program::Program,
     session::Session,
+    ui::tame,
     unit,
 };
 
@@ -175,7 +175,7 @@ impl Status<'_> {
 /// What the registry knows of a unit on a machine, in the manner of systemctl.
 fn known(state: &UnitState) -> String {
     let word = |text: &str| {
-        let text = legend::tame(text);
+        let text = tame(text);
         if text.is_empty() { "-".to_owned() } else { text }
     };
     format!(

@@ -1,12 +1,14 @@
 //! The layout of tables: cells padded with TABs (`fleetctl.md` 6.1).
 
+use crate::ui::tame;
+
 /// Column widths are multiples of this, as terminals' TAB stops are.
 const STOP: usize = 8;
 
-/// Lays out `rows`; the last cell of a row isn't padded.
+/// Lays out `rows`; the last cell of a row isn't padded, and none breaks the table.
 pub(crate) fn layout(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| tame(cell)).collect()).collect();
     let widths = widths(&rows);
     let mut text = String::new();
     for row in &rows {
@@ -31,11 +33,6 @@ fn widths(rows: &[Vec<String>]) -> Vec<usize> {
     (0..columns)
         .map(|column| (longest(column).unwrap_or_default() + 1).next_multiple_of(STOP))
         .collect()
-}
-
-/// A cell must not break the table.
-fn clean(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use fleet_core::JobState;
 use fleet_schema::{Unit, UnitState};
 
 use super::{Block, Cause, Failure, OnFailure, Poll, Wait};
-use crate::{api::ApiError, error::CliError, session::Session, unit};
+use crate::{api::ApiError, error::CliError, session::Session, ui::tame, unit};
 
 /// For how long a unit must have been seen at rest, to count as one that ran and ended well, or
 /// failed: a machine may publish what it claims of a unit a little before what systemd made of it,
@@ -78,7 +78,7 @@ pub(super) async fn wanted(
 /// been started.
 pub(super) fn ended(unit: &Unit, machine: &str) -> Poll {
     let said = unit.pending.machines.iter().find(|said| said.machine_id == machine);
-    match said.map(|said| said.message.replace(char::is_control, " ")) {
+    match said.map(|said| tame(&said.message)) {
         Some(why) if unit::is_global(unit) || unit.current_state == "launched" => Poll::Never(why),
         Some(why) => Poll::NotYet(why), // it is on its way again
         None if unit.name.ends_with(".service") => Poll::Reached,
