@@ -8,17 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use common::*;
 use fleet_core::JobState::Inactive;
 use fleet_registry::{Event, Keys, MetadataChange, Model, Registry, Scope};
-use fleet_store::{
-    Changes, Key, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
-    StoreError, Txn,
-};
+use fleet_store::{Key, MemoryStore, Op, Range, Revision, Snapshot, Store, StoreError, Txn};
+use fleet_testkit::{Behind, Between};
 
 /// A store that refuses to give larger answers, as etcd's client does, and tells how large the
 /// largest was.
@@ -29,7 +26,11 @@ struct FakeNarrow {
 }
 
 #[async_trait]
-impl Store for FakeNarrow {
+impl Between for FakeNarrow {
+    fn store(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
         let snapshot = self.store.read(ranges, at).await?;
         let kvs = snapshot.ranges.iter().flat_map(|range| &range.kvs);
@@ -39,30 +40,6 @@ impl Store for FakeNarrow {
         }
         self.largest.fetch_max(size, Ordering::Relaxed);
         Ok(snapshot)
-    }
-
-    async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
-        self.store.commit(txn).await
-    }
-
-    async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
-        self.store.watch(ranges, from).await
-    }
-
-    async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
-        self.store.grant(ttl).await
-    }
-
-    async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
-        self.store.keep_alive(lease).await
-    }
-
-    async fn time_to_live(&self, lease: LeaseId) -> Result<Option<Duration>, StoreError> {
-        self.store.time_to_live(lease).await
-    }
-
-    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.store.revoke(lease).await
     }
 }
 
@@ -83,9 +60,10 @@ impl Model for Count {
 }
 
 /// A world that is seen through a store with this limit.
-fn narrow(limit: usize) -> (World, Arc<FakeNarrow>, Registry) {
+fn narrow(limit: usize) -> (World, Arc<Behind<FakeNarrow>>, Registry) {
     let world = World::new();
     let narrow = FakeNarrow { store: world.store.clone(), limit, largest: AtomicUsize::new(0) };
+    let narrow = Behind(narrow);
     let narrow = Arc::new(narrow);
     let registry = Registry::new(narrow.clone(), Keys::new("/f").unwrap());
     (world, narrow, registry)
@@ -141,7 +119,7 @@ async fn a_page_of_machines_reads_nothing_of_those_that_are_absent() {
     let keys =
         page.items.iter().map(|machine| machine.metadata.keys().cloned().collect::<Vec<_>>());
     assert_eq!(keys.collect::<Vec<_>>(), [["a", "region"], ["b", "region"]]);
-    assert!(store.largest.load(Ordering::Relaxed) < 4096);
+    assert!(store.0.largest.load(Ordering::Relaxed) < 4096);
 }
 
 #[tokio::test]
@@ -160,5 +138,5 @@ async fn a_page_of_units_reads_no_more_files_than_it_shows() {
         after = page.next;
     }
     assert_eq!(after, None);
-    assert!(store.largest.load(Ordering::Relaxed) < 256 * 1024);
+    assert!(store.0.largest.load(Ordering::Relaxed) < 256 * 1024);
 }

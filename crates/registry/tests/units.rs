@@ -2,15 +2,14 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::*;
 use fleet_core::JobState::{Inactive, Launched, Loaded};
 use fleet_registry::{Decision, Keys, Registry, RegistryError};
-use fleet_store::{
-    Changes, Key, Lease, LeaseId, Op, Outcome, Range, Revision, Snapshot, Store, StoreError, Txn,
-};
+use fleet_store::{Key, MemoryStore, Op, Outcome, Store, StoreError, Txn};
+use fleet_testkit::{Behind, Between};
 
 #[tokio::test]
 async fn a_created_unit_is_read_back_and_refused_twice() {
@@ -213,36 +212,16 @@ async fn texts_come_for_those_that_exist() {
 struct FakeRival(World);
 
 #[async_trait]
-impl Store for FakeRival {
+impl Between for FakeRival {
+    fn store(&self) -> &MemoryStore {
+        &self.0.store
+    }
+
     async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
         let seen = self.0.unit("a.service").await;
         let other = if seen.record.value.desired_state == Loaded { Inactive } else { Loaded };
         self.0.registry.set_desired_state(&seen, other).await.unwrap();
         self.0.store.commit(txn).await
-    }
-
-    async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
-        self.0.store.read(ranges, at).await
-    }
-
-    async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
-        self.0.store.watch(ranges, from).await
-    }
-
-    async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
-        self.0.store.grant(ttl).await
-    }
-
-    async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
-        self.0.store.keep_alive(lease).await
-    }
-
-    async fn time_to_live(&self, lease: LeaseId) -> Result<Option<Duration>, StoreError> {
-        self.0.store.time_to_live(lease).await
-    }
-
-    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.0.store.revoke(lease).await
     }
 }
 
@@ -250,7 +229,7 @@ impl Store for FakeRival {
 async fn a_unit_that_never_stays_the_same_is_not_destroyed_for_ever() {
     let world = World::new();
     world.create("a.service", SLEEP, Loaded).await;
-    let registry = Registry::new(Arc::new(FakeRival(world)), Keys::new("/f").unwrap());
+    let registry = Registry::new(Arc::new(Behind(FakeRival(world))), Keys::new("/f").unwrap());
     let refused = registry.destroy_unit(&unit("a.service")).await;
     assert!(matches!(refused, Err(RegistryError::Conflict(_))), "{refused:?}");
 }

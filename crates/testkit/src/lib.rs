@@ -1,9 +1,11 @@
 //! Builders, strategies and waiting for tests.
 
+mod between;
 mod etcd;
 mod eventually;
 mod strategies;
 
+pub use between::{Behind, Between};
 pub use etcd::EtcdServer;
 pub use eventually::{Attempt, eventually};
 pub use strategies::{any_fleet_options, any_unit_file, any_unit_name};

@@ -11,10 +11,8 @@ use std::{
 use async_trait::async_trait;
 use fleet_core::{JobState, UnitFile};
 use fleet_registry::{Keys, Registry};
-use fleet_store::{
-    Changes, Lease, LeaseId, MemoryStore, Outcome, Range, Revision, Snapshot, Store, StoreError,
-    Txn,
-};
+use fleet_store::{MemoryStore, Outcome, Store, StoreError, Txn};
+use fleet_testkit::{Behind, Between};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -50,37 +48,17 @@ impl FakeRival {
 }
 
 #[async_trait]
-impl Store for FakeRival {
+impl Between for FakeRival {
+    fn store(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
         let less = |times: usize| times.checked_sub(1);
         if self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
             self.meddle().await;
         }
         self.store.commit(txn).await
-    }
-
-    async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
-        self.store.read(ranges, at).await
-    }
-
-    async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
-        self.store.watch(ranges, from).await
-    }
-
-    async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
-        self.store.grant(ttl).await
-    }
-
-    async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
-        self.store.keep_alive(lease).await
-    }
-
-    async fn time_to_live(&self, lease: LeaseId) -> Result<Option<Duration>, StoreError> {
-        self.store.time_to_live(lease).await
-    }
-
-    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.store.revoke(lease).await
     }
 }
 
@@ -91,7 +69,7 @@ fn with_rival_for(times: usize, time: Duration) -> Server {
     let store_with_rival = FakeRival { store: store.clone(), rival, times: times.into() };
     let mut settings = settings(100);
     settings.limits.store_time = time;
-    Server::start_on((store, Keeper), Arc::new(store_with_rival), settings)
+    Server::start_on((store, Keeper), Arc::new(Behind(store_with_rival)), settings)
 }
 
 fn with_rival(times: usize) -> Server {
