@@ -56,6 +56,12 @@ pub enum Refusal {
     /// A unit here conflicts.
     #[error("found conflict with locally-scheduled Unit([{0}])")]
     Conflict(UnitName),
+    /// The machine is about to leave the cluster, and the unit isn't there yet.
+    #[error("machine is leaving")]
+    Leaving,
+    /// The machine's systemd doesn't answer, and the unit isn't there yet.
+    #[error("its systemd does not answer")]
+    Silent,
 }
 
 /// Judges whether `machine` may take `unit`, given the units on it (in name order; an entry of

@@ -73,6 +73,7 @@ fn build(
             capabilities: Capabilities::default(),
             version: String::new(),
             nonce: String::new(),
+            ..MachineRecord::default()
         };
         cluster.apply(Event::Machine(id, Some(versioned(1, record))));
     }

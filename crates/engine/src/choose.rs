@@ -21,8 +21,10 @@ pub type WhyNot = BTreeMap<MachineId, Option<Obstacle>>;
 pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
     let is_global = |unit: &Unit| unit.is_global() && unit.is_wanted();
     let unit = cluster.unit(unit).filter(|unit| unit.waits() || is_global(unit))?;
-    let answers = cluster.hosts().iter().map(|(id, Host { machine, residents, .. })| {
-        let obstacle = if unit.is_global() {
+    let answers = cluster.hosts().iter().map(|(id, Host { machine, residents, standing, .. })| {
+        let obstacle = if let Err(refusal) = standing.takes_newcomers() {
+            Some(Obstacle::Refused(refusal))
+        } else if unit.is_global() {
             let answer = judge_global(unit.candidate(), machine, residents.met_by(unit));
             answer.err().map(Obstacle::Refused)
         } else {
@@ -36,7 +38,7 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
 /// The machine that had `unit` when its content was replaced, if it takes it still; else the least
 /// loaded that does, and among equals the one with the smaller id.
 pub(crate) fn choose<'a>(picture: &Picture<'a>, unit: &Unit) -> Option<&'a MachineId> {
-    let takes = |place: &&Place<'a>| picture.obstacle(unit, place).is_none();
+    let takes = |place: &&Place<'a>| picture.obstacle_to_coming(unit, place).is_none();
     let before = unit.record.value.return_to.as_ref().and_then(|id| picture.place(id));
     let chosen = before.filter(takes).or_else(|| picture.by_load().find(takes))?;
     Some(&chosen.machine.id)

@@ -9,14 +9,14 @@ use std::{
 };
 
 use fleet_core::{
-    JobState, Machine, MachineId, Pattern, Requirements, UnitName,
+    JobState, Machine, MachineId, MachineStanding, Pattern, Requirements, UnitName,
     eligibility::{Candidate, Refusal},
 };
 use fleet_registry::{
     Event, MachineRecord, Model, UnitRecord, Versioned, effective_metadata, why::Obstacle,
 };
 use fleet_store::Revision;
-use tracing::debug;
+use tracing::{debug, info};
 
 mod residents;
 mod rings;
@@ -134,6 +134,8 @@ pub(crate) struct Host {
     pub(crate) machine: Machine,
     /// The revision that created its entry: tells it from one that came back.
     pub(crate) created: Revision,
+    /// How it stands, in its own words.
+    pub(crate) standing: MachineStanding,
     pub(crate) residents: Residents,
     configured: BTreeMap<String, String>,
 }
@@ -312,13 +314,17 @@ impl Cluster {
     }
 
     fn set_machine(&mut self, id: MachineId, record: Versioned<MachineRecord>) {
-        let configured = record.value.metadata;
+        let MachineRecord { metadata: configured, standing, .. } = record.value;
         if let Some(host) = self.hosts.get_mut(&id)
             && host.configured == configured
         {
             // Decisions insist on `created`, so a machine that came anew is news.
-            self.is_seen &= host.created == record.created;
+            self.is_seen &= host.created == record.created && host.standing == standing;
             host.created = record.created;
+            if host.standing != standing {
+                info!(machine = %id, %standing, before = %host.standing, "a machine's standing has changed");
+                host.standing = standing;
+            }
             return;
         }
         let machine = Machine { metadata: self.effective(&id, &configured), id: id.clone() };
@@ -329,7 +335,8 @@ impl Cluster {
             }
         }
         residents.settle(&machine, &self.globals);
-        self.hosts.insert(id, Host { machine, created: record.created, residents, configured });
+        self.hosts
+            .insert(id, Host { machine, created: record.created, standing, residents, configured });
         self.is_seen = false;
     }
 

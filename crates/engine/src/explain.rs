@@ -156,6 +156,7 @@ mod tests {
             capabilities: Capabilities::default(),
             version: String::new(),
             nonce: id.to_owned(),
+            ..MachineRecord::default()
         };
         registry.register(&id.parse().unwrap(), &record, TTL).await.unwrap();
     }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use fleet_core::{Machine, MachineId};
+use fleet_core::{Machine, MachineId, MachineStanding};
 use fleet_registry::why::Obstacle;
 
 use crate::cluster::{Cluster, Residents, Rings, Unit, Units};
@@ -17,6 +17,7 @@ use crate::cluster::{Cluster, Residents, Rings, Unit, Units};
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) machine: &'a Machine,
+    pub(crate) standing: MachineStanding,
     pub(crate) residents: Cow<'a, Residents>,
 }
 
@@ -36,7 +37,7 @@ impl<'a> Picture<'a> {
             .iter()
             .map(|(id, host)| {
                 let residents = Cow::Borrowed(&host.residents);
-                (id, Place { machine: &host.machine, residents })
+                (id, Place { machine: &host.machine, standing: host.standing, residents })
             })
             .collect();
         let by_load = places.iter().map(|(id, place)| (place.residents.len(), *id)).collect();
@@ -55,6 +56,16 @@ impl<'a> Picture<'a> {
     /// What keeps `unit` from being in `place`, whether it is there already or not.
     pub(crate) fn obstacle(&self, unit: &Unit, place: &Place<'_>) -> Option<Obstacle> {
         place.residents.obstacle(unit, place.machine, self.rings)
+    }
+
+    /// What keeps `unit` from coming to `place`. Where it is already it needn't come.
+    pub(crate) fn obstacle_to_coming(&self, unit: &Unit, place: &Place<'_>) -> Option<Obstacle> {
+        if unit.target() != Some(&place.machine.id)
+            && let Err(refusal) = place.standing.takes_newcomers()
+        {
+            return Some(Obstacle::Refused(refusal));
+        }
+        self.obstacle(unit, place)
     }
 
     pub(crate) fn add(&mut self, unit: &Arc<Unit>, id: &MachineId) {

@@ -334,8 +334,9 @@ fn state_of(view: StateView) -> schema::UnitState {
 }
 
 fn machine_of(view: MachineView) -> schema::Machine {
-    let MachineView { id, public_ip, metadata, .. } = view;
-    schema::Machine { id: id.into(), primary_ip: public_ip, metadata }
+    let MachineView { id, public_ip, metadata, standing } = view;
+    let standing = standing.noteworthy().unwrap_or_default().to_owned();
+    schema::Machine { id: id.into(), primary_ip: public_ip, metadata, standing }
 }
 
 /// The scheme of a URL that etcd isn't reached by, where it has one.

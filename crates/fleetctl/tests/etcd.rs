@@ -70,6 +70,7 @@ impl Desk {
             capabilities: Default::default(),
             version: version.to_owned(),
             nonce: id.to_owned(),
+            ..MachineRecord::default()
         };
         let presence = registry.register(&id.parse().unwrap(), &record, TTL).await.unwrap();
         (registry, presence)

@@ -170,7 +170,7 @@ impl Base {
             metadata: config.metadata.clone(),
             capabilities,
             version: VERSION.to_owned(),
-            nonce: String::new(),
+            ..MachineRecord::default()
         };
         let detected = || self.address.subscribe();
         let manager = Arc::clone(&self.systemd.units);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{MachineId, UnitName};
+use fleet_core::{MachineId, MachineStanding, UnitName};
 use fleet_store::{Key, KeyValue, Range, Revision};
 use tracing::error;
 
@@ -59,6 +59,8 @@ pub struct MachineView {
     pub public_ip: String,
     /// Configured metadata overlaid with dynamic metadata.
     pub metadata: BTreeMap<String, String>,
+    /// How it stands, in its own words.
+    pub standing: MachineStanding,
 }
 
 /// The keys of one page, and where the next starts.
@@ -216,7 +218,8 @@ impl Registry {
             .zip(dynamic)
             .map(|((id, record), dynamic)| {
                 let metadata = effective_metadata(&record.metadata, &self.pairs(&dynamic));
-                MachineView { id, public_ip: record.public_ip, metadata }
+                let MachineRecord { public_ip, standing, .. } = record;
+                MachineView { id, public_ip, metadata, standing }
             })
             .collect();
         Ok(Page { items, next })

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitState};
+use fleet_core::{FleetOptions, JobState, MachineId, MachineStanding, UnitHash, UnitState};
 use fleet_store::Revision;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A record with the revisions it was read at, so that a later write can insist on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub struct Trouble {
 }
 
 /// `machine/<id>`: a machine that is present.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineRecord {
     /// The published address; empty when there is none.
@@ -112,6 +112,22 @@ pub struct MachineRecord {
     /// The instance nonce: tells this machine from another that has the same id.
     #[serde(default)]
     pub nonce: String,
+    /// How it stands, in its own words.
+    #[serde(
+        default,
+        skip_serializing_if = "is_in_service",
+        serialize_with = "write_standing",
+        deserialize_with = "read_standing"
+    )]
+    pub standing: MachineStanding,
+    /// The boot in which it was written, by a fleetd that answers when it is asked
+    /// (`docs/decisions/0016`); empty by one that doesn't.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot_id: String,
+    /// The nonce of whoever asks whether the machine is still there. It answers by writing its entry
+    /// anew, without this.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked_by: String,
 }
 
 /// What a fleetd can do (`fleetd.md` 5).
@@ -126,6 +142,54 @@ pub struct Capabilities {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_in_service(standing: &MachineStanding) -> bool {
+    *standing == MachineStanding::InService
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn write_standing<S: Serializer>(
+    standing: &MachineStanding,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(standing.word())
+}
+
+/// Whatever a later version writes there is no reason to take the machine for absent.
+fn read_standing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MachineStanding, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_str().map(MachineStanding::of_word).unwrap_or_default())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Readers ignore what they don't know, and do without what their writer didn't know.
+    #[test]
+    fn machine_records_of_other_versions_are_read() {
+        let plain = r#"{"publicIP":"198.18.0.1","metadata":{},"capabilities":{"DISABLE_ENGINE":false,"GRPC":false},"version":"v2","nonce":"n"}"#;
+        let read = |text: &str| serde_json::from_str::<MachineRecord>(text).unwrap();
+        let record = read(plain);
+        assert_eq!(record.standing, MachineStanding::InService);
+        assert_eq!(serde_json::to_string(&record).unwrap(), plain, "nothing new is said");
+        for (standing, expected) in [
+            (r#""leaving""#, MachineStanding::Leaving),
+            (r#""silent""#, MachineStanding::Silent),
+            (r#""on-holiday""#, MachineStanding::InService),
+            (r#"{"since":7}"#, MachineStanding::InService),
+            ("null", MachineStanding::InService),
+        ] {
+            let text = format!(r#"{{"standing":{standing},"unheardOf":[1],{}"#, &plain[1..]);
+            assert_eq!(read(&text).standing, expected, "{text}");
+        }
+        let leaving = MachineRecord { standing: MachineStanding::Leaving, ..record };
+        let text = serde_json::to_string(&leaving).unwrap();
+        assert!(text.contains(r#""standing":"leaving""#), "{text}");
+        assert_eq!(read(&text), leaving);
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
-use fleet_core::{JobState, MachineId, UnitName, UnitState, eligibility::Refusal};
+use fleet_core::{JobState, MachineId, MachineStanding, UnitName, UnitState, eligibility::Refusal};
 use tracing::debug;
 
 use crate::{PublishedState, Registry, RegistryError, Trouble, Unit};
@@ -167,15 +167,26 @@ async fn of_placed(
             return of_launched(registry, unit, machine).await;
         }
         (JobState::Launched, JobState::Loaded) => ("not-launched", "has not started it yet"),
-        (_, JobState::Inactive) if registry.machine(machine).await?.is_none() => {
-            ("machine-absent", "is not present")
-        }
-        (_, JobState::Inactive) => ("not-loaded", "has not loaded it yet"),
+        (_, JobState::Inactive) => match registry.machine(machine).await? {
+            None => ("machine-absent", "is not present"),
+            Some(entry) => not_loaded_by(entry.value.standing),
+        },
         _ => return Ok(None),
     };
     // It goes with its machine.
     let message = because(message, registry.trouble(&unit.name, machine).await?.as_ref());
     Ok(Some(there(machine, reason, &message)))
+}
+
+/// What is said of a machine that is to load a unit and hasn't.
+fn not_loaded_by(standing: MachineStanding) -> (&'static str, &'static str) {
+    match standing {
+        MachineStanding::InService => ("not-loaded", "has not loaded it yet"),
+        MachineStanding::Leaving => ("not-loaded", "is leaving and will not load it"),
+        MachineStanding::Silent => {
+            ("not-loaded", "has not loaded it yet, its systemd does not answer")
+        }
+    }
 }
 
 /// A unit that was started may have failed, and may never have begun to run. One that ran and
@@ -240,6 +251,8 @@ fn answer(machine: &MachineId, obstacle: Option<&Obstacle>) -> Said {
         Some(Obstacle::Refused(Refusal::Metadata)) => "metadata",
         Some(Obstacle::Refused(Refusal::PeerAbsent(_))) => "peer-absent",
         Some(Obstacle::Refused(Refusal::Conflict(_))) => "conflict",
+        Some(Obstacle::Refused(Refusal::Leaving)) => "leaving",
+        Some(Obstacle::Refused(Refusal::Silent)) => "silent",
     };
     let message = obstacle.map(ToString::to_string).unwrap_or_default();
     on(machine, reason, &message)

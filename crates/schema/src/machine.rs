@@ -11,6 +11,8 @@ entity! {
         pub metadata: BTreeMap<String, String> = "metadata",
         /// The address it published, if any.
         pub primary_ip: String = "primaryIP",
+        /// How it stands, in its own words: `leaving`, `silent`; empty when it is in service.
+        pub standing: String = "standing",
     }
 
     /// One page of the list of machines, by id.
@@ -29,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_page_is_emitted_as_the_original_did() {
-        let text = r#"{"machines":[{"id":"XXX"},{"id":"ZZZ","metadata":{"a":"\u003c1\u003e\u0026","b":"2"},"primaryIP":"1.2.3.5"}],"nextPageToken":"AgACAA=="}"#;
+        let text = r#"{"machines":[{"id":"XXX"},{"id":"ZZZ","metadata":{"a":"\u003c1\u003e\u0026","b":"2"},"primaryIP":"1.2.3.5","standing":"leaving"}],"nextPageToken":"AgACAA=="}"#;
         let page: MachinePage = from_json(text.as_bytes()).unwrap();
         assert_eq!(page.machines[1].metadata["a"], "<1>&");
         assert_eq!(to_json(&page), text);

@@ -18,7 +18,7 @@ entity! {
         pub machine_id: String = "machineID",
         /// The reason in words.
         pub message: String = "message",
-        /// The reason for programs: `eligible`, `other-machine`, `metadata`, `peer-absent`,
+        /// The reason for programs: `eligible`, `leaving`, `silent`, `other-machine`, `metadata`, `peer-absent`,
         /// `conflict`, `replaced`, `machine-absent`, `not-loaded`, `not-launched` or `failing`. More
         /// may come.
         pub reason: String = "reason",

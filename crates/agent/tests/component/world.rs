@@ -190,6 +190,7 @@ impl Host {
             capabilities: fleet_registry::Capabilities::default(),
             version: "2.0.0".into(),
             nonce: String::new(),
+            ..MachineRecord::default()
         };
         let mut config = Config {
             machine: self.id.parse().unwrap(),

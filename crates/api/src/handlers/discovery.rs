@@ -124,8 +124,12 @@ mod tests {
         };
         let option = UnitOption { name: text(), section: text(), value: text() };
         has_members("UnitOption", &option);
-        let machine =
-            Machine { id: text(), metadata: [(text(), text())].into(), primary_ip: text() };
+        let machine = Machine {
+            id: text(),
+            metadata: [(text(), text())].into(),
+            primary_ip: text(),
+            standing: text(),
+        };
         let state = UnitState {
             hash: text(),
             machine_id: text(),

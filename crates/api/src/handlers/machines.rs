@@ -88,8 +88,9 @@ fn target(path: &str) -> Option<(MachineId, String)> {
 }
 
 fn entity(machine: MachineView) -> schema::Machine {
-    let MachineView { id, public_ip, metadata } = machine;
-    schema::Machine { id: id.into(), metadata, primary_ip: public_ip }
+    let MachineView { id, public_ip, metadata, standing } = machine;
+    let standing = standing.noteworthy().unwrap_or_default().to_owned();
+    schema::Machine { id: id.into(), metadata, primary_ip: public_ip, standing }
 }
 
 #[cfg(test)]

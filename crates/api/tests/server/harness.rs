@@ -228,6 +228,7 @@ impl Server {
             capabilities: fleet_registry::Capabilities::default(),
             version: "v2".to_owned(),
             nonce: id.to_owned(),
+            ..MachineRecord::default()
         };
         self.registry.register(&machine(id), &record, TTL).await.unwrap()
     }

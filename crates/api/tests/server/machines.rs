@@ -1,5 +1,8 @@
 //! Machines and their metadata (`api.md` 6, 9; `spec/README.md` 3).
 
+use fleet_core::MachineStanding;
+use fleet_registry::MachineRecord;
+
 use crate::harness::{Answer, Server, settings};
 
 async fn patch(server: &Server, body: &str) -> Answer {
@@ -18,6 +21,24 @@ async fn the_recorded_lists_come_out_byte_by_byte() {
     server.get("/fleet/v1/machines?nextPageToken=1m.YYY").await.assert_ok(
         r#"{"machines":[{"id":"ZZZ","metadata":{"a":"\u003c1\u003e\u0026","b":"2"},"primaryIP":"1.2.3.5"}]}"#,
     );
+}
+
+#[tokio::test]
+async fn a_machine_that_takes_no_new_units_says_so_and_others_say_nothing() {
+    let server = Server::start();
+    let presence = server.register("XXX", "1.2.3.4", &[]).await;
+    let entry = server.registry.machine(&presence.machine).await.unwrap().unwrap().value;
+    for standing in ["leaving", "silent", "in-service"] {
+        let told = MachineStanding::of_word(standing);
+        let record = MachineRecord { standing: told, ..entry.clone() };
+        server.registry.update_machine(&presence, &record).await.unwrap();
+        let said = match told {
+            MachineStanding::InService => String::new(),
+            _ => format!(r#","standing":"{standing}""#),
+        };
+        let body = format!(r#"{{"machines":[{{"id":"XXX","primaryIP":"1.2.3.4"{said}}}]}}"#);
+        server.get("/fleet/v1/machines").await.assert_ok(&body);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::{
 
 use fleet_core::{
     JobState, UnitName,
-    eligibility::Refusal::{Conflict, Metadata, OtherMachine, PeerAbsent},
+    eligibility::Refusal::{Conflict, Leaving, Metadata, OtherMachine, PeerAbsent, Silent},
 };
 use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Obstacle};
 use tokio::time;
@@ -69,6 +69,8 @@ async fn each_machine_says_why_it_does_not_take_a_unit() {
             ("m3", refused(PeerAbsent("c.service".into()))),
             ("m4", Some(Obstacle::Replaced(unit("d.service")))),
             ("m5", refused(other)),
+            ("m6", refused(Leaving)),
+            ("m7", refused(Silent)),
         ],
     ));
     let server = start(&explain);
@@ -78,7 +80,9 @@ async fn each_machine_says_why_it_does_not_take_a_unit() {
         r#"{"machineID":"m2","message":"found conflict with locally-scheduled Unit([b.service])","reason":"conflict"},"#,
         r#"{"machineID":"m3","message":"required peer Unit(c.service) is not scheduled locally","reason":"peer-absent"},"#,
         r#"{"machineID":"m4","message":"found replace with locally-scheduled Unit(d.service)","reason":"replaced"},"#,
-        r#"{"machineID":"m5","message":"agent ID \"m5\" does not match required \"mX\"","reason":"other-machine"}],"#,
+        r#"{"machineID":"m5","message":"agent ID \"m5\" does not match required \"mX\"","reason":"other-machine"},"#,
+        r#"{"machineID":"m6","message":"machine is leaving","reason":"leaving"},"#,
+        r#"{"machineID":"m7","message":"its systemd does not answer","reason":"silent"}],"#,
         r#""message":"no machine takes it","reason":"refused"}"#
     );
     assert_eq!(pending(&server, "a.service").await, expected);

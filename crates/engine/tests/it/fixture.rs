@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_core::{FleetOptions, JobState, MachineId, UnitHash, UnitName};
+use fleet_core::{FleetOptions, JobState, MachineId, MachineStanding, UnitHash, UnitName};
 use fleet_engine::{Absent, Action, Cluster, Plan, plan};
 use fleet_registry::{Capabilities, Event, MachineRecord, Model, Unclear, UnitRecord, Versioned};
 use fleet_store::Revision;
@@ -22,6 +22,7 @@ pub(crate) fn machine_record(metadata: &[(&str, &str)]) -> MachineRecord {
         capabilities: Capabilities::default(),
         version: "2.0.0".to_owned(),
         nonce: "nonce".to_owned(),
+        ..MachineRecord::default()
     }
 }
 
@@ -56,6 +57,19 @@ impl World {
 
     pub(crate) fn machine(&mut self, machine: &str, metadata: &[(&str, &str)]) -> &mut Self {
         let record = self.versioned(machine_record(metadata));
+        self.cluster.apply(Event::Machine(id(machine), Some(record)));
+        self
+    }
+
+    /// The machine says how it stands now.
+    pub(crate) fn standing(
+        &mut self,
+        machine: &str,
+        metadata: &[(&str, &str)],
+        standing: MachineStanding,
+    ) -> &mut Self {
+        let record = MachineRecord { standing, ..machine_record(metadata) };
+        let record = self.versioned(record);
         self.cluster.apply(Event::Machine(id(machine), Some(record)));
         self
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fleet_core::JobState;
+use fleet_core::{JobState, MachineStanding};
 use fleet_engine::{Absent, plan, why_not};
 use fleet_registry::{Event, Model, UnitRecord};
 
@@ -441,6 +441,34 @@ fn why_not_tells_which_machines_take_a_unit_and_speaks_of_global_units_too() {
     let conflict = "b: found conflict with locally-scheduled Unit([x.service])";
     assert_eq!(answers("h.service"), ["a: yes", conflict]);
     assert_eq!(why_not(&world.cluster, &name("off.service")), None);
+}
+
+/// `a` has units and says that it takes no others; those that are there stay.
+#[test]
+fn nothing_new_is_placed_on_a_machine_that_leaves_or_whose_systemd_is_silent() {
+    for (standing, said) in [
+        (MachineStanding::Leaving, "machine is leaving"),
+        (MachineStanding::Silent, "its systemd does not answer"),
+    ] {
+        let mut world = World::default();
+        world.machine("a", &[("r", "1")]).machine("b", &[]);
+        world.unit_on("a", "here.service", &[]).unit_on("b", "1.service", &[]);
+        world.unit_on("b", "2.service", &[]).standing("a", &[("r", "1")], standing);
+        world.unit("new.service", &[]).unit("pinned.service", &[("MachineMetadata", "r=1")]);
+        let back = UnitRecord { return_to: Some(id("a")), ..record(&[]) };
+        world.set("back.service", back).global("g.service", &[]);
+        // Without a machine that takes it a unit waits, and is told why.
+        assert_eq!(tasks(&world), [schedule("back.service", "b"), schedule("new.service", "b")]);
+        assert_eq!(world.plan().unplaced, [name("pinned.service")]);
+        for unit in ["pinned.service", "g.service"] {
+            let machines = why_not(&world.cluster, &name(unit)).unwrap();
+            let obstacle = machines[&id("a")].as_ref().map(ToString::to_string);
+            assert_eq!(obstacle.as_deref(), Some(said), "{unit}");
+        }
+        // It drops out of that when it is in service again.
+        world.standing("a", &[("r", "1")], MachineStanding::InService);
+        assert!(tasks(&world).contains(&schedule("pinned.service", "a")));
+    }
 }
 
 #[test]

@@ -87,6 +87,7 @@ pub fn record(nonce: &str) -> MachineRecord {
         capabilities: fleet_registry::Capabilities::default(),
         version: "v2".to_owned(),
         nonce: nonce.to_owned(),
+        ..MachineRecord::default()
     }
 }
 
