@@ -61,7 +61,7 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or what comes back isn't HTTP.
     pub(crate) fn send(&mut self, method: &str, path: &str, body: Option<&str>) -> Result<Reply> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: lab\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         if let Some(body) = body {
             request.push_str("Content-Type: application/json\r\n");
             request.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -167,7 +167,7 @@ mod tests {
         ]);
         let got: Vec<_> = replies.iter().map(|r| (r.status, r.body.as_str())).collect();
         assert_eq!(got, [(200, "{}"), (200, "abcd"), (204, ""), (503, "")]);
-        assert_eq!(asked.matches("GET /x HTTP/1.1\r\nHost: lab\r\n\r\n").count(), 4);
+        assert_eq!(asked.matches("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").count(), 4);
     }
 
     #[test]

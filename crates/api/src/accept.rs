@@ -45,7 +45,7 @@ pub(crate) async fn run(
         let slot = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            slot = slots.take() => slot,
+            slot = slots.take(stream.unread()) => slot,
         };
         let span = debug_span!("connection", %listener);
         let serve = connection::serve(stream, slot, api.clone(), stop.clone());

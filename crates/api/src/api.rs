@@ -25,6 +25,7 @@ use crate::{
     query::Query,
     reply::{self, Reply},
     route::Route,
+    via::{self, Via},
 };
 
 /// What is configured of the API.
@@ -36,6 +37,9 @@ pub struct Settings {
     pub token_limit: NonZeroU16,
     /// What clients may take.
     pub limits: Limits,
+    /// The names in `Host` that TCP listeners answer to, in lower case, besides addresses and
+    /// `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// The API of one fleetd.
@@ -49,6 +53,7 @@ pub struct Api {
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
+    hosts: Vec<String>,
     outage: Outage,
 }
 
@@ -63,7 +68,7 @@ impl Api {
     /// An API that shows and changes `registry` whenever `availability` is on.
     #[must_use]
     pub fn new(registry: Registry, availability: Availability, settings: Settings) -> Self {
-        let Settings { version, token_limit, limits } = settings;
+        let Settings { version, token_limit, limits, hosts } = settings;
         let server = HeaderValue::from_str(&format!("fleetd/{version}"))
             .unwrap_or(HeaderValue::from_static("fleetd"));
         let bodies = BodyReader::new(&limits);
@@ -76,6 +81,7 @@ impl Api {
             token_limit,
             server,
             limits,
+            hosts,
             outage: Outage::default(),
         }
     }
@@ -113,7 +119,7 @@ impl Api {
     }
 
     /// Answers a request, whatever it is.
-    pub(crate) async fn respond<B>(&self, request: Request<B>) -> Reply
+    pub(crate) async fn respond<B>(&self, request: Request<B>, via: Via) -> Reply
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -125,7 +131,10 @@ impl Api {
             // Nobody reads it, and before it is there the request isn't complete.
             body.drain().await;
         }
-        let reply = self.reply(&head, &mut body).await;
+        let reply = match via::check(via, &head, &self.hosts) {
+            Ok(()) => self.reply(&head, &mut body).await,
+            Err(error) => error.into_reply(&self.outage),
+        };
         // One that is refused for something else may have been left unread.
         body.drain().await;
         reply
@@ -222,7 +231,7 @@ mod tests {
 
     async fn status(api: &Api, method: &str, uri: &str, body: &'static str) -> u16 {
         let request = Request::builder().method(method).uri(uri).body(Full::from(body)).unwrap();
-        api.respond(request).await.status().as_u16()
+        api.respond(request, Via::Unix).await.status().as_u16()
     }
 
     #[tokio::test]
@@ -232,7 +241,12 @@ mod tests {
         let availability = Availability::new();
         availability.set(true);
         let limits = Limits::default();
-        let settings = Settings { version: String::new(), token_limit: NonZeroU16::MIN, limits };
+        let settings = Settings {
+            version: String::new(),
+            token_limit: NonZeroU16::MIN,
+            limits,
+            hosts: vec![],
+        };
         let api = Api::new(registry, availability, settings);
         let refused = async || {
             store.set_available(false);

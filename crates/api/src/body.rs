@@ -1,23 +1,23 @@
 //! Reads the bodies of requests, within limits.
 
-use std::{panic, sync::Arc, time::Duration};
+use std::{future, panic, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     StatusCode,
-    body::Body,
+    body::{Body, Frame},
     header::{EXPECT, HeaderMap},
 };
 use tokio::{
-    sync::Semaphore,
     task,
     time::{self, Instant},
 };
 
 use crate::{
+    budget::{Budget, Share},
     error::ApiError,
-    limits::{LARGE_AT_ONCE, Limits, MAX_DRAINED, SMALL_BODY},
+    limits::{BODIES_TOGETHER, Limits, MAX_DRAINED, SMALL_BODY, UNCOUNTED_BODY},
 };
 
 /// The body of one request, and until when it may be sent.
@@ -26,6 +26,8 @@ pub(crate) struct RequestBody<B> {
     deadline: Instant,
     /// Whether the client sends it only when it is asked to, and hasn't been.
     held_back: bool,
+    /// The memory it may take, kept until its request is answered.
+    share: Option<Arc<Share>>,
 }
 
 impl<B> RequestBody<B>
@@ -36,13 +38,15 @@ where
     /// The body of a request with these headers, which may take this long from now on.
     pub(crate) fn new(body: B, headers: &HeaderMap, time: Duration) -> Self {
         let deadline = Instant::now() + time;
-        Self { body, deadline, held_back: headers.contains_key(EXPECT) }
+        Self { body, deadline, held_back: headers.contains_key(EXPECT), share: None }
     }
 
     /// Takes what is left of the body and drops it: many a client reads no answer before it has
     /// sent everything, and would only see the connection break. One that says it sends more than
     /// we would take isn't listened to, and one that waits to be asked isn't asked.
     pub(crate) async fn drain(&mut self) {
+        // Nothing of what was read is kept any more.
+        self.share = None;
         let mut left = MAX_DRAINED;
         if self.held_back || self.body.size_hint().lower() > left as u64 {
             return;
@@ -56,26 +60,28 @@ where
         }
     }
 
-    /// Takes the whole body, into no more memory than `limit`.
-    async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, ApiError> {
+    /// Takes the whole body, into no more memory than `limit`, and no more than `budget` has.
+    async fn collect(&mut self, limit: usize, budget: &Arc<Budget>) -> Result<Vec<u8>, ApiError> {
         let too_large =
             || ApiError::too_large(format!("request body is larger than {limit} bytes"));
-        let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "request body takes too long");
         let announced = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_large());
         }
+        let most = self.body.size_hint().exact().map_or(limit, |_| announced);
+        if announced > UNCOUNTED_BODY {
+            self.reserve(most, budget).await?;
+        }
         self.held_back = false;
         let mut read = Vec::new();
-        while let Some(frame) =
-            time::timeout_at(self.deadline, self.body.frame()).await.map_err(late)?
-        {
-            let frame = frame
-                .map_err(|error| ApiError::bad_request(format!("unable to read body: {error}")))?;
+        while let Some(frame) = self.frame().await? {
             let Ok(data) = frame.into_data() else { continue };
             let size = read.len() + data.len();
             if size > limit {
                 return Err(too_large());
+            }
+            if size > UNCOUNTED_BODY && self.share.is_none() {
+                self.reserve(most, budget).await?;
             }
             if size > read.capacity() {
                 let wanted = announced.max(2 * size).min(limit);
@@ -85,22 +91,57 @@ where
         }
         Ok(read)
     }
+
+    async fn reserve(&mut self, bytes: usize, budget: &Arc<Budget>) -> Result<(), ApiError> {
+        let share = time::timeout_at(self.deadline, budget.take(bytes)).await;
+        self.share = Some(Arc::new(share.map_err(|_| crowded())?));
+        Ok(())
+    }
+
+    /// The next part of the body, for as long as it may take.
+    async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, ApiError> {
+        let share = &self.share;
+        let is_wanted_back = async {
+            match share {
+                Some(share) => share.is_wanted_back().await,
+                None => future::pending().await,
+            }
+        };
+        let frame = tokio::select! {
+            biased;
+            frame = self.body.frame() => frame,
+            () = time::sleep_until(self.deadline) => {
+                return Err(ApiError::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "request body takes too long",
+                ));
+            }
+            () = is_wanted_back => return Err(crowded()),
+        };
+        let unreadable = |error| ApiError::bad_request(format!("unable to read body: {error}"));
+        frame.transpose().map_err(unreadable)
+    }
 }
 
-/// Reads bodies, and works on a bounded number of large ones at a time: what is made of a body
-/// takes several times its size, and long enough to hold up others.
+/// Others have sent theirs, or wait to.
+fn crowded() -> ApiError {
+    let text = "too many large request bodies at a time, try again";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+/// Reads bodies, of which larger ones may only take so much memory together.
 ///
-/// Only what is complete is worked on. So whoever sends slowly takes memory, as large as a body may
-/// be for each connection, and nobody else's turn.
+/// A large one counts until its request is answered: what is made of it takes several times its
+/// size. Whoever sends slowly gives way to others who wait ([`Budget`]).
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     limit: usize,
-    large: Arc<Semaphore>,
+    budget: Arc<Budget>,
 }
 
 impl BodyReader {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { limit: limits.body, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
+        Self { limit: limits.body, budget: Budget::new(BODIES_TOGETHER) }
     }
 
     /// Reads a body and hands it to `work`; a large one on a thread that may be blocked.
@@ -117,15 +158,14 @@ impl BodyReader {
         B::Error: std::fmt::Display,
         T: Send + 'static,
     {
-        let read = body.collect(self.limit).await?;
+        let read = body.collect(self.limit, &self.budget).await?;
         if read.len() <= SMALL_BODY {
             return work(&read);
         }
-        let permit = Arc::clone(&self.large).acquire_owned().await;
-        let permit = permit.expect("nothing closes this semaphore");
+        let share = body.share.clone();
         let worked = task::spawn_blocking(move || {
             // It ends with the work, also when the client has gone.
-            let _permit = permit;
+            let _share = share;
             work(&read)
         });
         worked.await.unwrap_or_else(|error| match error.try_into_panic() {

@@ -14,7 +14,8 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -22,6 +23,7 @@ use crate::{
     Switch,
     limits::{Limits, MAX_HEAD},
     listener::Stream,
+    read_limit::{ReadLimit, Waiting},
     slots::Slot,
     write_limit::WriteLimit,
 };
@@ -29,22 +31,37 @@ use crate::{
 /// Serves a connection until it ends. After `stop` it finishes the request at hand.
 pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: CancellationToken) {
     let limits = *api.current().limits();
-    let evicted = slot.evicted().clone();
+    let via = stream.via();
+    let waiting = Waiting::opened(&limits);
+    let mut evicted = slot.evicted().clone();
     let slot = &Mutex::new(slot);
     let api = &api;
     let service = service_fn(async |request: Request<Incoming>| {
-        let _work = Work(slot);
+        let _work = Work::begin(slot, &waiting, &limits);
         let request = request.map(|body| Awaited::new(body, slot));
-        Ok::<_, Infallible>(api.current().respond(request).await)
+        Ok::<_, Infallible>(api.current().respond(request, via).await)
     });
-    let stream = TokioIo::new(WriteLimit::new(stream, limits.write_time));
-    let mut connection = pin!(protocol(&limits).serve_connection(stream, service));
+    let stream = WriteLimit::new(stream, limits.write_time);
+    let stream = TokioIo::new(ReadLimit::new(stream, waiting.clone(), &limits));
+    let mut connection = pin!(protocol().serve_connection(stream, service));
     let mut ending = false;
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled(), if !ending => ending = true,
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%error, "connection broken");
+                }
+                return;
+            }
             () = evicted.cancelled(), if !ending => {
+                // A request has come meanwhile: another connection makes room.
+                if let Some(next) = locked(slot, Slot::decline) {
+                    evicted = next;
+                    task::yield_now().await;
+                    continue;
+                }
                 // Nothing is lost: no request of it is complete and unanswered.
                 if !locked(slot, |slot| slot.is_busy()) {
                     debug!("idle connection closed to make room");
@@ -52,23 +69,17 @@ pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: Cancell
                 }
                 ending = true;
             }
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%error, "connection broken");
-                }
-                return;
-            }
         }
         connection.as_mut().graceful_shutdown();
     }
 }
 
 /// HTTP/1 as the API speaks it.
-fn protocol(limits: &Limits) -> http1::Builder {
+fn protocol() -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        // `ReadLimit` tells a head that doesn't come from a client that keeps its connection.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         // Header names as the original wrote them: scripts cut answers up with grep and sed.
         .title_case_headers(true)
@@ -78,11 +89,23 @@ fn protocol(limits: &Limits) -> http1::Builder {
 }
 
 /// A request that has begun: when it ends the connection waits for its client again.
-struct Work<'a>(&'a Mutex<Slot>);
+struct Work<'a> {
+    slot: &'a Mutex<Slot>,
+    waiting: &'a Waiting,
+    limits: &'a Limits,
+}
+
+impl<'a> Work<'a> {
+    fn begin(slot: &'a Mutex<Slot>, waiting: &'a Waiting, limits: &'a Limits) -> Self {
+        waiting.work();
+        Self { slot, waiting, limits }
+    }
+}
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        locked(self.0, Slot::set_idle);
+        self.waiting.next(self.limits);
+        locked(self.slot, Slot::set_idle);
     }
 }
 

@@ -39,6 +39,10 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
     pub(crate) fn not_found(message: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }

@@ -9,8 +9,13 @@ pub(crate) const MAX_HEAD: usize = 16 * 1024;
 /// Bodies up to this many bytes are worked on where they are read: that takes a millisecond.
 pub(crate) const SMALL_BODY: usize = 64 * 1024;
 
-/// The number of bodies larger than [`SMALL_BODY`] that are worked on at the same time.
-pub(crate) const LARGE_AT_ONCE: usize = 4;
+/// Bodies up to this many bytes, as of most unit files, are not counted: there are only so many
+/// connections.
+pub(crate) const UNCOUNTED_BODY: usize = 4 * 1024;
+
+/// What all larger bodies may have together, in bytes, from when they come to when they are
+/// answered: what is made of one takes some ten times its size.
+pub(crate) const BODIES_TOGETHER: usize = 3 * 1024 * 1024;
 
 /// The most that is read, and dropped, of a body that nobody wants, in bytes.
 pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
@@ -18,11 +23,15 @@ pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at the same time, on all listeners together. When there is one more, the one
-    /// that has waited longest for its client is closed.
+    /// Connections at the same time, on all TCP listeners together, and as many on all unix
+    /// sockets: a flood over the network takes nothing from those on the machine. When there is
+    /// one more, the one that has waited longest for its client is closed.
     pub connections: usize,
-    /// The time to send a request's head, and the time a connection may be idle.
+    /// The time to send a request's head.
     pub head_time: Duration,
+    /// The time a connection may be idle whose client has had an answer: clients keep theirs, and
+    /// expect to find them open.
+    pub idle_time: Duration,
     /// The time to send a request's body.
     pub body_time: Duration,
     /// The time the registry has for a request.
@@ -40,6 +49,7 @@ impl Default for Limits {
         Self {
             connections: 256,
             head_time: Duration::from_secs(30),
+            idle_time: Duration::from_secs(180),
             body_time: Duration::from_secs(30),
             store_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),

@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,6 +11,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
+
+use crate::via::Via;
 
 /// A listening stream socket, inherited or bound by fleetd.
 #[derive(Debug)]
@@ -21,6 +24,14 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// The kind of its socket.
+    pub(crate) fn via(&self) -> Via {
+        match self {
+            Self::Unix(_) => Via::Unix,
+            Self::Tcp(_) => Via::Tcp,
+        }
+    }
+
     /// Waits for a connection. Cancel-safe.
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         match self {
@@ -72,6 +83,48 @@ impl fmt::Display for Listener {
 pub(crate) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+}
+
+impl Stream {
+    /// The kind of its socket.
+    pub(crate) fn via(&self) -> Via {
+        match self {
+            Self::Unix(_) => Via::Unix,
+            Self::Tcp(_) => Via::Tcp,
+        }
+    }
+
+    /// Tells what the connection's reader hasn't read yet.
+    pub(crate) fn unread(&self) -> Unread {
+        Unread::of(self)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// Whether a socket has something to read, asked of the kernel: what has come a moment ago isn't
+/// known to the runtime yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(Option<OwnedFd>);
+
+impl Unread {
+    /// Of this socket, for as long as it is wanted.
+    pub(crate) fn of(socket: &impl AsFd) -> Self {
+        Self(socket.as_fd().try_clone_to_owned().ok())
+    }
+
+    /// Whether there is anything; not, where that can't be told.
+    pub(crate) fn is_any(&self) -> bool {
+        let waiting = self.0.as_ref().map(rustix::io::ioctl_fionread);
+        waiting.and_then(Result::ok).is_some_and(|bytes| bytes > 0)
+    }
 }
 
 impl AsyncRead for Stream {

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::{Listener, Switch, accept, slots::Slots};
+use crate::{Listener, Switch, accept, slots::Slots, via::Via};
 
 /// Serves `api` on all `listeners` until `stop`, then lets the requests at hand finish and ends.
 /// What `api` switches to answers the next request of every connection.
@@ -15,10 +15,15 @@ use crate::{Listener, Switch, accept, slots::Slots};
 /// go on (`api.md` 1.1). None at all is fine: it then just waits for `stop`.
 pub async fn serve(listeners: Vec<Listener>, api: impl Into<Switch>, stop: CancellationToken) {
     let api = api.into();
-    let slots = Slots::new(api.current().limits().connections);
+    let connections = api.current().limits().connections;
+    let (unix, tcp) = (Slots::new(connections), Slots::new(connections));
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        tasks.spawn(accept::run(listener, api.clone(), Arc::clone(&slots), stop.clone()));
+        let slots = match listener.via() {
+            Via::Unix => Arc::clone(&unix),
+            Via::Tcp => Arc::clone(&tcp),
+        };
+        tasks.spawn(accept::run(listener, api.clone(), slots, stop.clone()));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

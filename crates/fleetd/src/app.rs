@@ -155,6 +155,7 @@ impl Base {
             version: VERSION.to_owned(),
             token_limit: NonZeroU16::new(config.token_limit).unwrap_or(NonZeroU16::MIN),
             limits: Limits::default(),
+            hosts: [identity::names(), config.api_hosts.clone()].concat(),
         };
         let metrics = Metrics { registry: registry.clone(), engine: self.counts.engine.clone() };
         let api = Api::new(registry.clone(), self.availability.clone(), settings);

@@ -15,8 +15,9 @@ pub(crate) use source::{ConfigError, Layers, load};
 pub(crate) use value::parse_bool;
 
 /// The name of every option, as in the file; the environment has `FLEET_` + upper case.
-pub(crate) const OPTIONS: [&str; 24] = [
+pub(crate) const OPTIONS: [&str; 25] = [
     "agent_ttl",
+    "api_hosts",
     "api_listen",
     "authorized_keys_file",
     "disable_engine",
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) systemd_user: bool,
     /// Items on a page of the API.
     pub(crate) token_limit: u16,
+    /// Names that this machine is called over TCP besides its own, in lower case.
+    pub(crate) api_hosts: Vec<String>,
     /// Where the API listens when no sockets are inherited.
     pub(crate) api_listen: Vec<Listen>,
     /// Whether TERM stops and unloads this machine's units.
@@ -144,6 +147,9 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|number| *number > 0)
                 .ok_or_else(|| format!("invalid value {text:?}: must be a number from 1 to 65535"))
+        })?,
+        api_hosts: layers.with("api_hosts", "", |text| {
+            value::parse_list(text).iter().map(|name| host(name)).collect()
         })?,
         api_listen: listens(layers)?,
         purge_on_shutdown: layers.flag("purge_on_shutdown", true)?,
@@ -232,6 +238,15 @@ fn listens(layers: &Layers) -> Result<Vec<Listen>, ConfigError> {
     layers.with("api_listen", API_LISTEN, |text| {
         value::parse_list(text).iter().map(|item| listen(item)).collect()
     })
+}
+
+/// Checks a name that URLs may call this machine by: no port, no scheme.
+fn host(text: &str) -> Result<String, String> {
+    match url::Host::parse(text) {
+        Ok(url::Host::Domain(name)) => Ok(name),
+        Ok(_) => Err(format!("{text:?} is an address, which needs no mention")),
+        Err(_) => Err(format!("{text:?} is no name of a host")),
+    }
 }
 
 fn listen(text: &str) -> Result<Listen, String> {

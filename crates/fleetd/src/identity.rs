@@ -8,6 +8,27 @@ use tracing::{error, warn};
 /// Where the machine's id is (machine-id(5)).
 pub(crate) const MACHINE_ID: &str = "/etc/machine-id";
 
+/// Where the machine's name is (proc_sys_kernel(5)).
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// What this machine is called by itself, in lower case: its name, that without its domain, and the
+/// name that multicast DNS gives it.
+pub(crate) fn names() -> Vec<String> {
+    std::fs::read_to_string(HOSTNAME).map(|name| names_of(&name)).unwrap_or_default()
+}
+
+fn names_of(hostname: &str) -> Vec<String> {
+    let full = hostname.trim().to_ascii_lowercase();
+    let (short, _) = full.split_once('.').unwrap_or((&full, ""));
+    // What a machine is called that has no name.
+    if matches!(short, "" | "(none)") {
+        return Vec::new();
+    }
+    let mut names = vec![full.clone(), short.to_owned(), format!("{short}.local")];
+    names.dedup();
+    names
+}
+
 /// Whether this process runs as root: `/proc/self` belongs to the effective user.
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -84,6 +105,18 @@ fn read(file: &Path) -> Result<MachineId, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_has_the_names_it_gives_itself() {
+        for (hostname, expected) in [
+            ("Core-01.example.com\n", &["core-01.example.com", "core-01", "core-01.local"][..]),
+            ("h1\n", &["h1", "h1.local"]),
+            ("(none)\n", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(names_of(hostname), expected, "{hostname:?}");
+        }
+    }
 
     #[test]
     fn a_machine_id_that_changes_is_told_once_and_not_followed() {

@@ -12,7 +12,7 @@ use std::{
 use fleet_api::Listener;
 use fleet_core::error_text::plain;
 use tokio::net::{TcpListener, UnixListener};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Listen;
 
@@ -33,11 +33,29 @@ pub(crate) enum ListenError {
 }
 
 /// Takes over the sockets that systemd passed, or binds those that are configured when it passed
-/// none.
+/// none, and warns of those that are open to others.
 pub(crate) async fn listeners(configured: &[Listen]) -> Result<Vec<Listener>, ListenError> {
-    if let Some(inherited) = inherited::listeners() {
-        return Ok(inherited);
+    let listeners = match inherited::listeners() {
+        Some(inherited) => inherited,
+        None => bind(configured).await?,
+    };
+    for listener in listeners.iter().filter(|listener| is_open(listener)) {
+        warn!(
+            "{listener} isn't loopback: whoever reaches it may do to this cluster what they like"
+        );
     }
+    Ok(listeners)
+}
+
+/// Whether others than this machine may reach a listener.
+fn is_open(listener: &Listener) -> bool {
+    match listener {
+        Listener::Unix(_) => false,
+        Listener::Tcp(listener) => listener.local_addr().is_ok_and(|at| !at.ip().is_loopback()),
+    }
+}
+
+async fn bind(configured: &[Listen]) -> Result<Vec<Listener>, ListenError> {
     let mut bound = Vec::new();
     for listen in configured {
         bound.push(match listen {
@@ -108,5 +126,8 @@ mod tests {
         let Listener::Tcp(listener) = &bound[0] else { panic!("not tcp") };
         let taken = Listen::Tcp(listener.local_addr().unwrap());
         assert!(listeners(&[taken]).await.is_err());
+        assert!(!is_open(&bound[0]));
+        let all = listeners(&[Listen::Tcp("0.0.0.0:0".parse().unwrap())]).await.unwrap();
+        assert!(is_open(&all[0]));
     }
 }

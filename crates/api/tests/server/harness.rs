@@ -129,6 +129,7 @@ pub(crate) fn settings(token_limit: u16) -> Settings {
         version: "v2.0.0-test".to_owned(),
         token_limit: NonZeroU16::new(token_limit).unwrap(),
         limits: Limits::default(),
+        hosts: vec!["h1".to_owned()],
     }
 }
 

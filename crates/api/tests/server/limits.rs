@@ -27,7 +27,10 @@ async fn assert_serves(server: &Server) {
 
 #[tokio::test]
 async fn connections_that_are_idle_or_send_half_a_head_are_closed() {
-    let server = limited(|limits| limits.head_time = SHORT);
+    let server = limited(|limits| {
+        limits.head_time = SHORT;
+        limits.idle_time = SHORT;
+    });
     for start in [&b""[..], b"GET /fleet", b"GET / HTTP/1.1\r\nA: b\r\n"] {
         let mut stream = server.connect().await;
         stream.write_all(start).await.unwrap();
@@ -38,6 +41,36 @@ async fn connections_that_are_idle_or_send_half_a_head_are_closed() {
     kept.write_all(GET).await.unwrap();
     read_answer(&mut kept).await;
     read_all(&mut kept).await;
+}
+
+#[tokio::test]
+async fn a_client_that_had_an_answer_may_keep_its_connection() {
+    let server = limited(|limits| limits.head_time = SHORT);
+    let mut kept = server.connect().await;
+    kept.write_all(GET).await.unwrap();
+    read_answer(&mut kept).await;
+    // By when this one is closed, the other has been idle for that long.
+    read_all(&mut server.connect().await).await;
+    kept.write_all(GET).await.unwrap();
+    read_answer(&mut kept).await.assert_ok("{}");
+    kept.write_all(b"GET /fl").await.unwrap();
+    assert!(read_all(&mut kept).await.is_empty(), "a head that has begun has to come");
+}
+
+#[tokio::test]
+async fn no_request_that_was_sent_is_thrown_away_in_a_flood() {
+    let server = limited(|limits| limits.connections = 4);
+    // All have sent theirs before the first is read.
+    let mut streams = Vec::new();
+    for _ in 0..40 {
+        let stream = std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
+        std::io::Write::write_all(&mut &stream, GET).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        streams.push(tokio::net::UnixStream::from_std(stream).unwrap());
+    }
+    for mut stream in streams {
+        read_answer(&mut stream).await.assert_ok("{}");
+    }
 }
 
 #[tokio::test]

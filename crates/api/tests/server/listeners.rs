@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Answer, LONG, Server, read_all, read_answer, settings};
 
-const GET: &[u8] = b"GET /fleet/v1/units HTTP/1.1\r\nHost: x\r\n\r\n";
+const GET: &[u8] = b"GET /fleet/v1/units HTTP/1.1\r\nHost: h1\r\n\r\n";
 
 fn api() -> Arc<Api> {
     let registry = Registry::new(Arc::new(MemoryStore::new()), Keys::new("/f").unwrap());
@@ -52,6 +52,71 @@ async fn unix_and_tcp_serve_the_same() {
     stop.cancel();
     time::timeout(LONG, task.join_next()).await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn over_tcp_only_this_machine_is_answered_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let unix = UnixListener::bind(&path).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let mut task = JoinSet::new();
+    task.spawn(serve(vec![unix.into(), tcp.into()], api(), stop.clone()));
+    for (headers, status) in [
+        (format!("Host: {address}\r\n"), 404),
+        ("Host: evil.example.com\r\n".to_owned(), 403),
+        (format!("Host: {address}\r\nOrigin: http://evil.example.com\r\n"), 403),
+        (format!("Host: {address}\r\nHost: {address}\r\n"), 400),
+        (String::new(), 400),
+    ] {
+        let request = format!("DELETE /fleet/v1/units/a.service HTTP/1.1\r\n{headers}\r\n");
+        let mut over_tcp = TcpStream::connect(address).await.unwrap();
+        over_tcp.write_all(request.as_bytes()).await.unwrap();
+        over_tcp.shutdown().await.unwrap();
+        let mut bytes = Vec::new();
+        over_tcp.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(Answer::parse(&bytes).status, status, "{headers}");
+        let mut over_unix = tokio::net::UnixStream::connect(&path).await.unwrap();
+        over_unix.write_all(request.as_bytes()).await.unwrap();
+        over_unix.shutdown().await.unwrap();
+        assert_eq!(Answer::parse(&read_all(&mut over_unix).await).status, 404, "{headers}");
+    }
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_flood_over_tcp_takes_no_unix_socket_s_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let unix = UnixListener::bind(&path).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let mut settings = settings(100);
+    settings.limits.connections = 2;
+    let registry = Registry::new(Arc::new(MemoryStore::new()), Keys::new("/f").unwrap());
+    let availability = Availability::new();
+    availability.set(true);
+    let api = Arc::new(Api::new(registry, availability, settings));
+    let stop = CancellationToken::new();
+    let mut task = JoinSet::new();
+    task.spawn(serve(vec![unix.into(), tcp.into()], api, stop.clone()));
+
+    let mut kept = tokio::net::UnixStream::connect(&path).await.unwrap();
+    kept.write_all(GET).await.unwrap();
+    read_answer(&mut kept).await.assert_ok("{}");
+    let mut flood = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /fl").await.unwrap();
+        flood.push(stream);
+    }
+    // The oldest had to make room, so all that came before the last two were let in.
+    let _ = time::timeout(LONG, flood[0].read(&mut [0; 1])).await.expect("it is closed");
+    kept.write_all(GET).await.unwrap();
+    read_answer(&mut kept).await.assert_ok("{}");
+    stop.cancel();
 }
 
 #[tokio::test]

@@ -133,6 +133,16 @@ fn a_bad_value_names_option_value_and_source() {
             "tls: failed to find any certificate in CA input (/dev/null) (option etcd_cafile in CONF line 1)",
         ),
         (
+            "api_hosts=a.example.com:80",
+            64,
+            "\"a.example.com:80\" is no name of a host (option api_hosts in CONF line 1)",
+        ),
+        (
+            "api_hosts=198.18.0.1",
+            64,
+            "\"198.18.0.1\" is an address, which needs no mention (option api_hosts in CONF line 1)",
+        ),
+        (
             "api_listen=unix://x",
             &[],
             "\"unix://x\" is neither unix:///path nor http://address:port (option api_listen in CONF line 1)",
