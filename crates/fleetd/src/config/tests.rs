@@ -134,12 +134,12 @@ fn a_bad_value_names_option_value_and_source() {
         ),
         (
             "api_hosts=a.example.com:80",
-            64,
+            &[],
             "\"a.example.com:80\" is no name of a host (option api_hosts in CONF line 1)",
         ),
         (
             "api_hosts=198.18.0.1",
-            64,
+            &[],
             "\"198.18.0.1\" is an address, which needs no mention (option api_hosts in CONF line 1)",
         ),
         (
