@@ -207,6 +207,7 @@ fn a_named_file_must_be_there() {
 fn every_option_can_be_set_in_the_file_and_in_the_environment() {
     let values = [
         ("agent_ttl", "7s"),
+        ("api_hosts", "A.example.com,b"),
         ("api_listen", "unix:///x"),
         ("authorized_keys_file", "/keys"),
         ("disable_engine", "true"),
@@ -246,6 +247,7 @@ fn every_option_can_be_set_in_the_file_and_in_the_environment() {
         assert_eq!(warnings, ["Config option enable_grpc is no longer needed - ignoring"]);
         assert_eq!(config.agent_ttl, Duration::from_secs(7));
         assert_eq!(config.api_listen, [Listen::Unix("/x".into())]);
+        assert_eq!(config.api_hosts, ["a.example.com", "b"]);
         assert!(config.disable_engine && config.disable_watches && config.systemd_user);
         assert!(config.debug && !config.purge_on_shutdown);
         assert_eq!(config.engine_reconcile_interval, Duration::from_millis(500));
