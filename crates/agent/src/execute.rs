@@ -146,7 +146,7 @@ impl Pass<'_> {
                 );
                 // Not a refusal: what can't be reloaded now can be later.
                 let text = format!("unit files not reloaded: {error}");
-                let failed = |step| (step, Err(ManagerError::Unavailable(text.clone().into())));
+                let failed = |step| (step, Err(ManagerError::Untold(text.clone().into())));
                 self.done.extend(starts.into_iter().map(failed));
             }
         }

@@ -19,10 +19,14 @@ use async_trait::async_trait;
 use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::{sync::Notify, task::JoinSet, time};
 
-use crate::{Changed, Job, Listed, ManagerError, UnitManager};
+use crate::{
+    Changed, Job, Listed, ManagerError, UnitManager,
+    manager::{Moment, Past, Run},
+};
 
 mod behaviour;
 mod host;
+mod journal;
 
 use host::{Host, Later};
 
@@ -47,6 +51,10 @@ pub enum Call {
     StopLimit(UnitName),
     /// [`UnitManager::states`].
     States(BTreeSet<UnitName>),
+    /// [`UnitManager::runs`].
+    Runs(BTreeSet<UnitName>),
+    /// [`UnitManager::past`].
+    Past(BTreeSet<UnitName>),
 }
 
 /// What can be refused to a unit.
@@ -142,6 +150,11 @@ impl FakeManager {
     /// Takes away a unit's link. Its file stays.
     pub fn unlink(&self, unit: &UnitName) {
         self.shared.host().unfinished.insert(unit.clone());
+    }
+
+    /// Plays a journal that is lost, and written no more.
+    pub fn lose_journal(&self) {
+        self.shared.host().journal.lose();
     }
 
     /// The calls made since this was asked last, oldest first.
@@ -272,6 +285,21 @@ impl UnitManager for FakeManager {
         }
         let host = self.shared.host();
         Ok(units.iter().map(|name| (name.clone(), host.state_of(name))).collect())
+    }
+
+    async fn runs(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<BTreeMap<UnitName, Run>, ManagerError> {
+        let host = self.called(Call::Runs(units.clone()))?;
+        Ok(units.iter().filter_map(|name| Some((name.clone(), host.run_of(name)?))).collect())
+    }
+
+    async fn past(&self, since: &BTreeMap<UnitName, Moment>) -> BTreeMap<UnitName, Past> {
+        let mut host = self.shared.host();
+        host.note(Call::Past(since.keys().cloned().collect()));
+        let past = |(name, at): (&UnitName, &Moment)| (name.clone(), host.journal.past(name, *at));
+        since.iter().map(past).collect()
     }
 
     async fn changed(&self) -> Changed {

@@ -14,6 +14,7 @@ pub mod desired;
 mod dump;
 mod execute;
 pub mod fake;
+mod intent;
 pub mod manager;
 pub mod plan;
 mod presence;

@@ -10,6 +10,9 @@ use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::sync::oneshot;
 
 pub mod contract;
+mod run;
+
+pub use run::{JobKind, Moment, Past, Run, RunId};
 
 /// Drives the units of fleet on this machine (`units.md` 7).
 ///
@@ -61,6 +64,16 @@ pub trait UnitManager: Send + Sync + 'static {
         units: &BTreeSet<UnitName>,
     ) -> Result<BTreeMap<UnitName, UnitState>, ManagerError>;
 
+    /// What systemd has in memory of each of `units`. Those it hasn't are left out.
+    async fn runs(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<BTreeMap<UnitName, Run>, ManagerError>;
+
+    /// What is on record of units, of each since its moment: what can still be told of those that
+    /// systemd has forgotten. Where nothing can be found out, nothing is on record.
+    async fn past(&self, since: &BTreeMap<UnitName, Moment>) -> BTreeMap<UnitName, Past>;
+
     /// Waits until the state of some unit may have changed since the last call. Cancel-safe;
     /// for one caller. Bursts of signals are gathered for a few milliseconds.
     async fn changed(&self) -> Changed;
@@ -74,6 +87,29 @@ pub struct Listed {
     /// Whether systemd was told of it, as far as is known. Otherwise it must be loaded once more,
     /// whatever its hash.
     pub finished: bool,
+    /// Whether it does something once and is done (`Type=oneshot`): starting it again is doing it
+    /// twice.
+    pub once: bool,
+}
+
+impl Listed {
+    /// One whose file is `file`, and which systemd was told of.
+    #[must_use]
+    pub fn of(file: &UnitFile) -> Self {
+        Self { hash: Some(file.hash()), finished: true, once: runs_once(file) }
+    }
+}
+
+/// A service that names neither type nor command is a oneshot too (systemd.service(5)).
+#[must_use]
+pub fn runs_once(file: &UnitFile) -> bool {
+    let in_service = || file.options().iter().filter(|option| option.section == "Service");
+    match in_service().rfind(|option| option.name == "Type" && !option.value.is_empty()) {
+        Some(kind) => kind.value.trim() == "oneshot",
+        None => {
+            in_service().next().is_some() && !in_service().any(|option| option.name == "ExecStart")
+        }
+    }
 }
 
 /// Whose state may have changed.
@@ -141,9 +177,12 @@ pub enum JobResult {
 /// What can go wrong with the service manager.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
-    /// It can't be reached, or didn't answer in time.
+    /// It can't be reached, or didn't answer in time: what it was told it may do all the same.
     #[error("systemd is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It can't be reached, and so was told nothing.
+    #[error("systemd is unavailable: {0}")]
+    Untold(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It refused; the text is its own.
     #[error("{0}")]
     Refused(String),
@@ -155,4 +194,45 @@ pub enum ManagerError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl ManagerError {
+    /// The text without what says of which kind it is.
+    pub(crate) fn source_text(&self) -> String {
+        match self {
+            Self::Unavailable(source) | Self::Untold(source) => source.to_string(),
+            Self::Refused(_) | Self::File { .. } => self.to_string(),
+        }
+    }
+
+    /// Whether it is certain that nothing was done of what was asked for.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => false,
+            Self::Untold(_) | Self::Refused(_) | Self::File { .. } => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_once_is_a_oneshot() {
+        for (text, once) in [
+            ("[Service]\nType=oneshot\nExecStart=/bin/true\n", true),
+            ("[Service]\nType=oneshot\nType=\nExecStart=/bin/true\n", true),
+            ("[Service]\nType=simple\nType=oneshot\nExecStart=/bin/true\n", true),
+            ("[Service]\nType=oneshot\nType=simple\nExecStart=/bin/true\n", false),
+            ("[Service]\nExecStart=/bin/true\n", false),
+            ("[Service]\nExecStop=/bin/true\n", true),
+            ("[X-Fleet]\nType=oneshot\n", false),
+            ("[Timer]\nOnActiveSec=1\n", false),
+        ] {
+            let file = UnitFile::parse(text.as_bytes()).unwrap();
+            assert_eq!(runs_once(&file), once, "{text}");
+        }
+    }
 }

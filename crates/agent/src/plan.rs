@@ -20,6 +20,7 @@ use std::{
 
 use fleet_core::{JobState, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_store::Revision;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::desired::Wanted;
@@ -119,7 +120,8 @@ impl Retry {
 }
 
 /// What is done with one unit. In execution order: the derived `Ord` is the phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Stop it, so that it can be unloaded by a later pass.
     Halt,

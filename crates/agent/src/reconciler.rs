@@ -23,13 +23,14 @@ use crate::{
     ManagerError, UnitManager,
     complaint::Complaint,
     desired::{Desired, Orders, desired},
-    execute::execute,
-    plan::{self, Current, Text, plan, texts_needed},
+    execute::{Done, execute},
+    plan::{self, Current, Step, Text, plan, texts_needed},
     presence::PresenceHandle,
     publish::{Standing, Standings, Troubles},
     runtime::RuntimeFile,
 };
 
+mod claims;
 mod jobs;
 mod purge;
 mod record;
@@ -37,6 +38,7 @@ mod restarts;
 mod returning;
 mod scan;
 
+use claims::Claims;
 use jobs::Jobs;
 
 /// The longest time between two passes (`cluster.md` 5).
@@ -62,8 +64,8 @@ pub(crate) struct Reconciler {
     desired: Desired,
     current: Current,
     jobs: Jobs,
-    /// What is claimed, for the fleetd after this one.
-    claims: RuntimeFile,
+    /// What is claimed and intended, for the fleetd after this one.
+    claims: Claims,
     /// Which restarts systemd was told of, for the same.
     told: restarts::Memory,
     scanned: bool,
@@ -107,7 +109,7 @@ impl Reconciler {
             desired: Desired::default(),
             current: Current::default(),
             jobs: Jobs::default(),
-            claims: RuntimeFile::new(runtime_dir, "claims"),
+            claims: Claims::new(RuntimeFile::new(runtime_dir, "claims")),
             told: restarts::Memory::new(runtime_dir),
             scanned: false,
             scan_at: Instant::now(),
@@ -230,7 +232,7 @@ impl Reconciler {
     async fn carry_out(&mut self, plan: plan::Plan) {
         self.retry_at = plan.retry_at;
         if !plan.steps.is_empty() {
-            for done in execute(&*self.manager, plan.steps, &self.current.texts).await {
+            for done in self.intend_and_execute(plan.steps).await {
                 self.record(done);
             }
             // What failed just now may be due before the next tick.
@@ -238,6 +240,14 @@ impl Reconciler {
         }
         self.tidy();
         self.show();
+    }
+
+    /// What can't be written down beforehand isn't done.
+    async fn intend_and_execute(&mut self, steps: Vec<Step>) -> Vec<Done> {
+        match self.intend(&steps).await {
+            Ok(()) => execute(&*self.manager, steps, &self.current.texts).await,
+            Err(error) => none_done(steps, &error),
+        }
     }
 
     fn decide(&mut self) {
@@ -308,13 +318,10 @@ impl Reconciler {
             (here.claim != JobState::Inactive).then(|| (unit.clone(), standing))
         };
         let now: Standings = self.current.units.iter().filter_map(claimed).collect();
-        let before = self.standings.borrow().clone();
-        let changed = before.as_deref() != Some(&now);
-        if changed || self.claims.is_failing() {
-            self.remember_claims(&now);
-        }
+        // Which restarts were told of comes first: that they were intended is forgotten then.
         self.told.keep(&self.current.restarts);
-        if changed {
+        self.remember();
+        if self.standings.borrow().as_deref() != Some(&now) {
             self.standings.send_replace(Some(Arc::new(now)));
         }
         let now = troubles(&self.desired, &self.current);
@@ -332,6 +339,14 @@ impl Reconciler {
         self.scan_at = Instant::now();
         self.current.retries.clear();
     }
+}
+
+/// Why nothing was done of `steps`, for the first of each unit.
+fn none_done(steps: Vec<Step>, error: &ManagerError) -> Vec<Done> {
+    let mut units = BTreeSet::new();
+    let first = steps.into_iter().filter(|step| units.insert(step.unit.clone()));
+    let text = error.source_text();
+    first.map(|step| (step, Err(ManagerError::Untold(text.clone().into())))).collect()
 }
 
 /// What went wrong for units that should be here, or may have to.

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use fleet_agent::manager::{JobKind, Run, RunId};
 use fleet_core::{UnitName, UnitState};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
@@ -21,6 +22,8 @@ pub(crate) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 pub(crate) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 /// The interface of units of every type.
 pub(crate) const UNIT: &str = "org.freedesktop.systemd1.Unit";
+/// The interface of jobs.
+const JOB: &str = "org.freedesktop.systemd1.Job";
 /// The interface for reading properties.
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
@@ -136,6 +139,39 @@ impl Calls {
         Ok((limit != u64::MAX).then(|| Duration::from_micros(limit)))
     }
 
+    /// What systemd has in memory of a unit; `None` when that is nothing. Asks first whether it is
+    /// there, like [`Calls::needs_reload`].
+    pub(crate) async fn run(&self, unit: &UnitName) -> Result<Option<Run>, CallError> {
+        let path: OwnedObjectPath = match self.manager("GetUnit", &unit.as_str()).await {
+            Err(error) if error.is_no_possible_unit() => return Ok(None),
+            path => path?,
+        };
+        let properties = match self.call(path.as_str(), PROPERTIES, "GetAll", &UNIT).await {
+            // It was forgotten between the two.
+            Err(CallError::Refused { .. }) => return Ok(None),
+            properties => properties?,
+        };
+        let (run, job) = run_of(unit, &properties)?;
+        let kind = match job {
+            Some(job) => self.job_kind(unit, &job).await?,
+            None => None,
+        };
+        Ok(Some(Run { job: kind, ..run }))
+    }
+
+    /// What a job does; `None` when it has ended.
+    async fn job_kind(
+        &self,
+        unit: &UnitName,
+        job: &OwnedObjectPath,
+    ) -> Result<Option<JobKind>, CallError> {
+        match self.property::<String>(unit, job.as_str(), JOB, "JobType").await {
+            Ok(kind) => Ok(Some(parse_job(&kind))),
+            Err(CallError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn property<T: TryFrom<OwnedVariant>>(
         &self,
         unit: &UnitName,
@@ -215,6 +251,30 @@ fn state_of(
     Ok(UnitState { load: text("LoadState")?, active: text("ActiveState")?, sub: text("SubState")? })
 }
 
+/// A unit's run, and the path of its job.
+fn run_of(
+    unit: &UnitName,
+    properties: &HashMap<String, OwnedVariant>,
+) -> Result<(Run, Option<OwnedObjectPath>), CallError> {
+    let active = state_of(unit, properties)?.active;
+    let bytes = |value: &OwnedVariant| Vec::<u8>::try_from(value.clone()).ok();
+    let id = properties.get("InvocationID").and_then(bytes).filter(|id| !id.is_empty());
+    let id = id.map(|id| RunId(id.iter().map(|byte| format!("{byte:02x}")).collect()));
+    let job = |value: &OwnedVariant| <(u32, OwnedObjectPath)>::try_from(value.clone()).ok();
+    let job = properties.get("Job").and_then(job);
+    let job = job.filter(|(id, _)| *id != 0).map(|(_, path)| path);
+    Ok((Run { id, active, job: None }, job))
+}
+
+fn parse_job(kind: &str) -> JobKind {
+    match kind {
+        "start" | "verify-active" => JobKind::Start,
+        "stop" => JobKind::Stop,
+        "restart" | "try-restart" => JobKind::Restart,
+        _ => JobKind::Other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use zbus::Variant;
@@ -242,5 +302,27 @@ mod tests {
 
         let odd = state_of(&unit, &properties(&[load, active, ("SubState", Variant::from(7u32))]));
         assert_eq!(odd.unwrap_err().to_string(), "a.service: property SubState is no text");
+    }
+
+    #[test]
+    fn a_run_is_read_with_its_id_and_its_job() {
+        let unit: UnitName = "a.service".parse().unwrap();
+        let texts = [("LoadState", "loaded"), ("ActiveState", "active"), ("SubState", "running")];
+        let texts = texts.map(|(name, value)| (name, Variant::from(value)));
+        let path = |path: &'static str| zbus::ObjectPath::try_from(path).unwrap();
+        let rows = [
+            (vec![0x0fu8, 0xa0], (7u32, path("/job/7")), Some("0fa0"), Some("/job/7")),
+            (vec![], (0, path("/")), None, None),
+        ];
+        for (id, job, run, at) in rows {
+            let more = [("InvocationID", Variant::from(id)), ("Job", Variant::from(job))];
+            let all: Vec<_> = texts.iter().cloned().chain(more).collect();
+            let (found, job) = run_of(&unit, &properties(&all)).unwrap();
+            assert_eq!(found.id, run.map(|run| RunId(run.to_owned())));
+            assert_eq!(job.map(|job| job.as_str().to_owned()).as_deref(), at);
+            assert_eq!(found.active, "active");
+        }
+        // An older systemd has no such id.
+        assert_eq!(run_of(&unit, &properties(&texts)).unwrap().0.id, None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use crate::Journal;
+
 /// The address of the system bus when nothing else is said.
 const SYSTEM_BUS: &str = "unix:path=/var/run/dbus/system_bus_socket";
 /// Where systemd itself listens for root.
@@ -47,6 +49,8 @@ pub struct Config {
     pub call_timeout: Duration,
     /// What wakes systemd when it sleeps over its work, where there is anything.
     pub bell: Option<Bell>,
+    /// Where systemd writes what it does.
+    pub journal: Journal,
 }
 
 /// A way to systemd that isn't its bus: while it sleeps over messages of its bus, those that follow
@@ -75,7 +79,8 @@ impl Config {
             Bus::System => system_endpoints(is_root, environment),
             Bus::User => user_endpoints(environment)?,
         };
-        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT, bell })
+        let journal = Journal::new(bus);
+        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT, bell, journal })
     }
 }
 

@@ -119,6 +119,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::{Journal, config::Bus};
 
     #[test]
     fn versions_are_read_from_whatever_systemd_calls_itself() {
@@ -141,6 +142,7 @@ mod tests {
             units_directory: "/nonexistent".into(),
             call_timeout: Duration::from_secs(5),
             bell: None,
+            journal: Journal::new(Bus::System),
         };
         let error = dial(&config).await.map(|_| ()).unwrap_err();
         assert_eq!(

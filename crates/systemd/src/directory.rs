@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use fleet_agent::manager::{Listed, ManagerError};
+use fleet_agent::manager::{Listed, ManagerError, runs_once};
 use fleet_core::{UnitFile, UnitHash, UnitName};
 use tracing::{error, info, warn};
 
@@ -47,9 +47,16 @@ struct Known {
     /// `None` when even that can't be had.
     stamp: Option<Stamp>,
     /// `None` when it is no file that may be read, or doesn't lex.
-    hash: Option<UnitHash>,
+    content: Option<Content>,
     /// Whether it must be read again even if the stamp stays the same.
     fresh: bool,
+}
+
+/// What matters of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    hash: UnitHash,
+    once: bool,
 }
 
 /// What changes when a file does: inode, length, times of change and modification.
@@ -82,6 +89,12 @@ impl Directory {
         self.path_of(unit).exists()
     }
 
+    /// Whether systemd may log less of the unit than of others: `LogLevelMax=` is for that too.
+    pub(crate) fn may_be_quiet(&self, unit: &UnitName) -> bool {
+        let text = fs::read(self.path_of(unit)).unwrap_or_default();
+        String::from_utf8_lossy(&text).contains("LogLevelMax")
+    }
+
     /// The units that have a file. An error when one can't be read just now and nothing is known of
     /// it.
     pub(crate) fn list(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
@@ -89,9 +102,11 @@ impl Directory {
         let known = self.look_through(&before, read)?;
         let mut state = self.lock();
         state.known = known;
-        let listed = state.known.iter().map(|(unit, Known { hash, .. })| {
+        let listed = state.known.iter().map(|(unit, Known { content, .. })| {
             let finished = !state.unfinished.contains(unit);
-            (unit.clone(), Listed { hash: *hash, finished })
+            let hash = content.map(|content| content.hash);
+            let once = content.is_some_and(|content| content.once);
+            (unit.clone(), Listed { hash, finished, once })
         });
         Ok(listed.collect())
     }
@@ -99,7 +114,7 @@ impl Directory {
     fn look_through(
         &self,
         before: &BTreeMap<UnitName, Known>,
-        read: impl Fn(&Path) -> io::Result<UnitHash>,
+        read: impl Fn(&Path) -> io::Result<Content>,
     ) -> Result<BTreeMap<UnitName, Known>, ManagerError> {
         let entries = self.entries().map_err(|source| file_error(&self.path, source))?;
         let mut known = BTreeMap::new();
@@ -213,7 +228,7 @@ impl Directory {
 fn look(
     path: &Path,
     before: Option<&Known>,
-    read: impl Fn(&Path) -> io::Result<UnitHash>,
+    read: impl Fn(&Path) -> io::Result<Content>,
 ) -> io::Result<Option<Known>> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -226,40 +241,40 @@ fn look(
     if let Some(same) = same.filter(|same| !same.fresh) {
         return Ok(Some(same.clone()));
     }
-    let hash = match metadata.and_then(|metadata| hash_of(path, &metadata, read)) {
+    let content = match metadata.and_then(|metadata| content_of(path, &metadata, read)) {
         Err(error) if is_about_the_file(&error) => {
-            if same.is_none_or(|same| same.hash.is_some()) {
+            if same.is_none_or(|same| same.content.is_some()) {
                 error!(%error, "unit file {} can't be used", path.display());
             }
             None
         }
         Err(error) => {
-            let Some(before) = before.filter(|before| before.hash.is_some()) else {
+            let Some(before) = before.filter(|before| before.content.is_some()) else {
                 return Err(error);
             };
             warn!(%error, "unit file {} can't be read just now", path.display());
             return Ok(Some(Known { fresh: true, ..before.clone() }));
         }
-        Ok(hash) => Some(hash),
+        Ok(content) => Some(content),
     };
     let fresh = stamp.is_some_and(|stamp| !is_settled(stamp));
-    Ok(Some(Known { stamp, hash, fresh }))
+    Ok(Some(Known { stamp, content, fresh }))
 }
 
-fn hash_of(
+fn content_of(
     path: &Path,
     metadata: &fs::Metadata,
-    read: impl Fn(&Path) -> io::Result<UnitHash>,
-) -> io::Result<UnitHash> {
+    read: impl Fn(&Path) -> io::Result<Content>,
+) -> io::Result<Content> {
     if !metadata.is_file() {
         return Err(unusable(&"not a regular file")); // reading a pipe would hang
     }
     read(path)
 }
 
-fn read(path: &Path) -> io::Result<UnitHash> {
+fn read(path: &Path) -> io::Result<Content> {
     let file = UnitFile::parse_stored(&fs::read(path)?).map_err(|error| unusable(&error))?;
-    Ok(file.hash())
+    Ok(Content { hash: file.hash(), once: runs_once(&file) })
 }
 
 /// Says what is wrong with a file itself.

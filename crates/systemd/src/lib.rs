@@ -10,6 +10,7 @@ mod config;
 mod dial;
 mod directory;
 mod jobs;
+mod journal;
 mod load;
 mod manager;
 mod nudge;
@@ -22,4 +23,5 @@ mod states;
 mod unload;
 
 pub use config::{Bell, Bus, Config, ConnectError, Endpoint};
+pub use journal::Journal;
 pub use manager::SystemdManager;

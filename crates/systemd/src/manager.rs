@@ -7,9 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fleet_agent::manager::{Changed, Job, Listed, ManagerError, UnitManager};
+use fleet_agent::manager::{Changed, Job, Listed, ManagerError, Moment, Past, Run, UnitManager};
 use fleet_core::{UnitFile, UnitName, UnitState, error_text::plain};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
     task::{self, JoinSet},
     time::Instant,
@@ -22,6 +22,7 @@ use crate::{
     config::{Config, ConnectError},
     dial::dial,
     directory::Directory,
+    journal::Journal,
     reload::Due,
     session::{self, Session},
     signals::Signals,
@@ -43,6 +44,7 @@ pub struct SystemdManager {
     pub(crate) signals: Arc<Signals>,
     session: Arc<Session>,
     reload: Mutex<Due>,
+    journal: Journal,
     _follower: JoinSet<()>,
 }
 
@@ -62,6 +64,7 @@ impl SystemdManager {
         let (session, messages) = Session::new(dial(&config).await?);
         let (session, signals) = (Arc::new(session), Arc::new(Signals::default()));
         let limits = Limits::new(config.call_timeout, config.bell.clone());
+        let journal = config.journal.clone();
         let mut follower = JoinSet::new();
         follower.spawn(session::follow(
             Arc::clone(&session),
@@ -75,6 +78,7 @@ impl SystemdManager {
             signals,
             session,
             reload: Mutex::default(),
+            journal,
             _follower: follower,
         })
     }
@@ -88,6 +92,8 @@ impl SystemdManager {
 
     /// Queues a job and says so, in the words of `units.md` 7.3.
     async fn trigger(&self, verb: Verb, unit: &UnitName) -> Result<Job, ManagerError> {
+        // What wasn't told for certain is known to be undone.
+        self.session.live().map_err(|error| ManagerError::Untold(error.into()))?;
         let expected = self.signals.expect_job();
         match self.calls.queue(verb, unit).await {
             Ok(id) => {
@@ -191,6 +197,35 @@ impl UnitManager for SystemdManager {
         units: &BTreeSet<UnitName>,
     ) -> Result<BTreeMap<UnitName, UnitState>, ManagerError> {
         Ok(states::states(&self.calls, units).await?)
+    }
+
+    async fn runs(
+        &self,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<BTreeMap<UnitName, Run>, ManagerError> {
+        let questions: Vec<_> = units
+            .iter()
+            .map(|unit| async move {
+                match self.calls.run(unit).await {
+                    Ok(run) => Ok(run.map(|run| (unit.clone(), run))),
+                    Err(error) if error.is_unavailable() => Err(error),
+                    Err(error) => {
+                        debug!(%unit, %error, "no answer on its run");
+                        Ok(None)
+                    }
+                }
+            })
+            .collect();
+        let answers = stream::iter(questions).buffer_unordered(AT_ONCE);
+        let answers: Vec<_> = answers.try_collect().await?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    async fn past(&self, since: &BTreeMap<UnitName, Moment>) -> BTreeMap<UnitName, Past> {
+        let mut past = self.journal.past(since).await;
+        let quiet = past.iter_mut().filter(|(unit, _)| self.directory.may_be_quiet(unit));
+        quiet.for_each(|(_, past)| past.complete = false);
+        past
     }
 
     async fn changed(&self) -> Changed {

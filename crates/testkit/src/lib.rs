@@ -3,9 +3,11 @@
 mod between;
 mod etcd;
 mod eventually;
+mod knife;
 mod strategies;
 
 pub use between::{Behind, Between};
 pub use etcd::EtcdServer;
 pub use eventually::{Attempt, eventually};
+pub use knife::{Knife, Knifed, Side};
 pub use strategies::{any_fleet_options, any_unit_file, any_unit_name};

@@ -11,8 +11,12 @@ use tokio::sync::oneshot;
 use super::{
     Call, Operation,
     behaviour::{Behaviour, Then, carries_install_info},
+    journal::{Event, Journal},
 };
-use crate::{Changed, Job, JobResult, Listed, ManagerError};
+use crate::{
+    Changed, Job, JobResult, Listed, ManagerError,
+    manager::{JobKind, Run, RunId, runs_once},
+};
 
 /// The number of calls that are remembered, so that a long run doesn't grow without end.
 const MAX_CALLS: usize = 10_000;
@@ -34,16 +38,21 @@ pub(super) struct Host {
     pub(super) silent: Option<Duration>,
     pub(super) calls: VecDeque<Call>,
     pub(super) pending: Option<Changed>,
+    /// How many runs there have been.
+    runs: u64,
+    pub(super) journal: Journal,
 }
 
 struct Known {
     file: UnitFile,
     active: String,
     sub: String,
+    run: Option<RunId>,
 }
 
 struct Queued {
     id: u32,
+    kind: JobKind,
     /// Those who wait: a stop that is asked for again is the same job.
     waiting: Vec<oneshot::Sender<JobResult>>,
 }
@@ -85,7 +94,8 @@ impl Host {
     pub(super) fn listing(&self) -> BTreeMap<UnitName, Listed> {
         let listed = |(name, file): (&UnitName, &Option<UnitFile>)| {
             let hash = file.as_ref().map(UnitFile::hash);
-            (name.clone(), Listed { hash, finished: !self.unfinished.contains(name) })
+            let once = file.as_ref().is_some_and(runs_once);
+            (name.clone(), Listed { hash, finished: !self.unfinished.contains(name), once })
         };
         self.files.iter().map(listed).collect()
     }
@@ -171,9 +181,27 @@ impl Host {
             file: on_disk(),
             active: String::new(),
             sub: String::new(),
+            run: None,
         });
         active.clone_into(&mut known.active);
         sub.clone_into(&mut known.sub);
+    }
+
+    /// What is in memory of a unit.
+    pub(super) fn run_of(&self, unit: &UnitName) -> Option<Run> {
+        let known = self.memory.get(unit)?;
+        let job = self.jobs.get(unit).map(|queued| queued.kind);
+        Some(Run { id: known.run.clone(), active: known.active.clone(), job })
+    }
+
+    /// A run of a unit begins.
+    fn begin_run(&mut self, unit: &UnitName) {
+        self.runs += 1;
+        let run = RunId(format!("{:032x}", self.runs));
+        self.journal.write(unit, Event::Begun(run.clone()));
+        if let Some(known) = self.memory.get_mut(unit) {
+            known.run = Some(run);
+        }
     }
 
     fn tell(&mut self, unit: &UnitName) {
@@ -198,7 +226,7 @@ impl Host {
     pub(super) fn start(&mut self, unit: &UnitName) -> Started {
         self.check(unit, Operation::Start)?;
         let file = self.known_file(unit)?;
-        let (id, job) = self.queue(unit);
+        let (id, job) = self.queue(unit, JobKind::Start);
         if self.state_of(unit).active == "active" {
             self.finish(unit, id, JobResult::Done);
             return Ok((job, None));
@@ -212,7 +240,10 @@ impl Host {
         let file = self.known_file(unit)?;
         let runs = self.state_of(unit).active == "active";
         let stop_takes = if runs { Behaviour::of(&file).stop_takes } else { Duration::ZERO };
-        let (id, job) = self.queue(unit);
+        if runs {
+            self.journal.write(unit, Event::Stopped);
+        }
+        let (id, job) = self.queue(unit, JobKind::Restart);
         self.begin(unit, &file, id, job, stop_takes)
     }
 
@@ -234,6 +265,7 @@ impl Host {
         *self.starts.entry(unit.clone()).or_default() += 1;
         let behaviour = Behaviour::of(file);
         self.set_state(unit, "activating", "start");
+        self.begin_run(unit);
         let later = |after| Later { unit: unit.clone(), id, after, then: Some(behaviour.then) };
         match behaviour.start_takes.map(|takes| takes.saturating_add(stop_takes)) {
             Some(Duration::ZERO) => {
@@ -258,7 +290,8 @@ impl Host {
             queued.waiting.push(done);
             return Ok((job, None));
         }
-        let (id, job) = self.queue(unit);
+        self.journal.write(unit, Event::Stopped);
+        let (id, job) = self.queue(unit, JobKind::Stop);
         let later = Later { unit: unit.clone(), id, after: takes, then: None };
         if takes.is_zero() {
             self.end(&later);
@@ -274,10 +307,10 @@ impl Host {
     }
 
     /// Queues a job in place of the one that is there.
-    fn queue(&mut self, unit: &UnitName) -> (u32, Job) {
+    fn queue(&mut self, unit: &UnitName, kind: JobKind) -> (u32, Job) {
         self.last_job += 1;
         let (done, job) = Job::new(self.last_job);
-        let queued = Queued { id: self.last_job, waiting: vec![done] };
+        let queued = Queued { id: self.last_job, kind, waiting: vec![done] };
         if let Some(old) = self.jobs.insert(unit.clone(), queued) {
             old.end(JobResult::Canceled);
         }

@@ -13,7 +13,7 @@ use std::{
 use fleet_core::{UnitFile, UnitName, UnitState};
 use tokio::time;
 
-use super::{Changed, JobResult, Listed, ManagerError, UnitManager};
+use super::{Changed, JobKind, JobResult, Listed, ManagerError, Moment, UnitManager};
 
 /// How long anything here may take. Generous: it only ends what would never end.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -55,6 +55,8 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
     a_unit_says_how_long_its_stop_may_take(manager, prefix).await;
     every_unit_asked_for_has_a_state(manager, prefix).await;
     changes_are_told(manager, prefix).await;
+    each_run_has_an_id_of_its_own(manager, prefix).await;
+    what_happened_is_on_record_after_it_is_forgotten(manager, prefix).await;
 }
 
 /// [`UnitManager::load`] puts a unit where [`UnitManager::units`] finds it, with its hash;
@@ -320,6 +322,83 @@ pub async fn changes_are_told(manager: &dyn UnitManager, prefix: &str) {
     remove(manager, &unit).await;
 }
 
+/// [`UnitManager::runs`] tells one run from the next, and nothing of a unit that isn't in memory.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn each_run_has_an_id_of_its_own(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "numbered");
+    let run = async || {
+        let runs = manager.runs(&BTreeSet::from([unit.clone()])).await.expect("there are runs");
+        runs.get(&unit).cloned()
+    };
+    load(manager, &unit, RUNS).await;
+    assert_eq!(run().await.and_then(|run| run.id), None);
+    start(manager, &unit).await;
+    let first = run().await.expect("it is in memory");
+    assert_eq!((first.active.as_str(), first.is_up(), first.job), ("active", true, None));
+    assert!(first.id.is_some());
+    start(manager, &unit).await;
+    assert_eq!(run().await, Some(first.clone()), "starting what runs is no new run");
+    restart(manager, &unit).await;
+    let second = run().await.expect("it is in memory");
+    assert!(second.id.is_some() && second.id != first.id, "{second:?}");
+    stop(manager, &unit).await;
+    assert!(run().await.is_none_or(|run| !run.is_up()));
+    remove(manager, &unit).await;
+
+    load(manager, &unit, HANGS).await;
+    manager.reload_if_needed(&BTreeSet::from([unit.clone()])).await.expect("reload is possible");
+    let _hanging = manager.start(&unit).await.expect("the start is queued");
+    assert_eq!(run().await.and_then(|run| run.job), Some(JobKind::Start));
+    stop(manager, &unit).await;
+    remove(manager, &unit).await;
+}
+
+/// [`UnitManager::past`] tells of a unit that is no longer in memory which runs it had and whether it
+/// was stopped, since a moment.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn what_happened_is_on_record_after_it_is_forgotten(
+    manager: &dyn UnitManager,
+    prefix: &str,
+) {
+    let past = async |unit: &UnitName, since| {
+        let past = manager.past(&BTreeMap::from([(unit.clone(), since)])).await;
+        past.get(unit).cloned().expect("there is an answer for what is asked")
+    };
+    let (once, runs, idle) =
+        (name(prefix, "past-once"), name(prefix, "past-runs"), name(prefix, "past-idle"));
+    let begun = Moment::now();
+    load(manager, &once, FINISHES).await;
+    start(manager, &once).await;
+    load(manager, &runs, RUNS).await;
+    start(manager, &runs).await;
+    let it_ran = past(&once, begun).await;
+    assert_eq!(
+        (it_ran.runs.len(), it_ran.stopped, it_ran.complete),
+        (1, false, true),
+        "{it_ran:?}"
+    );
+    let before_stop = Moment::now();
+    stop(manager, &runs).await;
+    let it_stopped = past(&runs, before_stop).await;
+    assert!(it_stopped.stopped && it_stopped.complete, "{it_stopped:?}");
+    assert!(!past(&once, before_stop).await.stopped);
+    let nothing = past(&idle, begun).await;
+    assert_eq!((nothing.runs.len(), nothing.stopped, nothing.complete), (0, false, true));
+    let restarted = Moment::now();
+    restart(manager, &runs).await;
+    restart(manager, &runs).await;
+    let it_restarted = past(&runs, restarted).await;
+    assert!(it_restarted.stopped && it_restarted.runs.len() == 2, "{it_restarted:?}");
+    stop(manager, &runs).await;
+    for unit in [&once, &runs] {
+        remove(manager, unit).await;
+    }
+}
+
 fn name(prefix: &str, stem: &str) -> UnitName {
     format!("{prefix}-{stem}.service").parse().expect("the prefix is part of a name")
 }
@@ -329,7 +408,7 @@ fn file(text: &str) -> UnitFile {
 }
 
 fn listed(text: &str) -> Listed {
-    Listed { hash: Some(file(text).hash()), finished: true }
+    Listed::of(&file(text))
 }
 
 fn state(load: &str, active: &str, sub: &str) -> UnitState {

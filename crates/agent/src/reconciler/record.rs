@@ -23,9 +23,17 @@ impl Reconciler {
                         "AgentReconciler completed task: type={task} job={unit} reason=\"{reason}\""
                     );
                 }
+                // A stop is settled when it has ended, halting when the unit is unloaded.
+                let is_last = self.claims.ends_with(&step.unit, step.action);
+                if is_last && !matches!(step.action, Action::Halt | Action::Stop) {
+                    self.claims.settle(&step.unit);
+                }
                 self.worked(step, effect);
             }
             Err(error) => {
+                if error.is_certain() {
+                    self.claims.settle(&step.unit);
+                } // else it is found out: systemd may do it all the same
                 if let (Action::Restart, ManagerError::Refused(_)) = (step.action, &error) {
                     self.told(&step); // asking again would get the same answer
                 }
@@ -105,8 +113,9 @@ impl Reconciler {
                 here.stopped = true;
                 info!("Stopped unit({})", step.unit);
             }
-            (_, Ok(JobResult::Done)) => {}
+            (_, Ok(JobResult::Done)) => self.claims.settle(&step.unit),
             (action, result) => {
+                self.claims.settle(&step.unit);
                 if action == Action::Stop {
                     here.claim = JobState::Launched; // it may still run: stop it again
                 }

@@ -10,7 +10,6 @@ use super::{Reconciler, SCAN};
 use crate::{
     Listed, ManagerError,
     plan::{Here, adopted_claim},
-    publish::{Standing, Standings},
 };
 
 impl Reconciler {
@@ -22,10 +21,10 @@ impl Reconciler {
         }
         let listing = self.manager.units().await?;
         if !self.scanned {
-            self.current.units = self.remembered();
-            self.current.restarts = self.told.recall();
+            self.recall();
         }
-        let mut found = self.merge(listing);
+        let mut found = self.merge(&listing);
+        self.hold(&listing, &mut found).await?;
         self.adopt(&mut found).await?;
         if !self.scanned && !found.is_empty() {
             info!(units = found.len(), "units found here");
@@ -39,7 +38,7 @@ impl Reconciler {
 
     /// What is listed, with what is known of it. A unit that was launched may run, or has finished,
     /// when its file is gone: it is still here.
-    fn merge(&self, listing: BTreeMap<UnitName, Listed>) -> BTreeMap<UnitName, Here> {
+    fn merge(&self, listing: &BTreeMap<UnitName, Listed>) -> BTreeMap<UnitName, Here> {
         let known = &self.current.units;
         let mut found = BTreeMap::new();
         for (unit, here) in known {
@@ -51,9 +50,9 @@ impl Reconciler {
                 found.insert(unit.clone(), Here { unfinished: true, ..here.clone() });
             }
         }
-        for (name, Listed { hash, finished }) in listing {
-            let known = known.get(&name).cloned().unwrap_or_default();
-            found.insert(name, Here { hash, unfinished: !finished, ..known });
+        for (name, Listed { hash, finished, .. }) in listing {
+            let known = known.get(name).cloned().unwrap_or_default();
+            found.insert(name.clone(), Here { hash: *hash, unfinished: !finished, ..known });
         }
         found
     }
@@ -81,16 +80,5 @@ impl Reconciler {
             here.not_started = here.not_started.filter(|_| state.active != "active");
         }
         Ok(())
-    }
-
-    /// What the fleetd before this one claimed, and of which content.
-    fn remembered(&self) -> BTreeMap<UnitName, Here> {
-        let claims: BTreeMap<UnitName, Standing> = self.claims.read().unwrap_or_default();
-        let here = |Standing { hash, claim }| Here { hash: Some(hash), claim, ..Here::default() };
-        claims.into_iter().map(|(name, standing)| (name, here(standing))).collect()
-    }
-
-    pub(super) fn remember_claims(&mut self, standings: &Standings) {
-        self.claims.write(standings);
     }
 }

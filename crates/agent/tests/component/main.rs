@@ -2,6 +2,8 @@
 
 mod bounce;
 mod failure;
+mod killed;
+mod knife;
 mod life;
 mod log;
 mod presence;

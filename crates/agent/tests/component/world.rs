@@ -183,6 +183,13 @@ impl Host {
         cluster: &Cluster,
         configure: impl FnOnce(&mut Config),
     ) -> Agent {
+        let mut config = self.config();
+        configure(&mut config);
+        let manager: Arc<dyn UnitManager> = self.manager.clone();
+        Agent::new(cluster.registry.clone(), manager, config)
+    }
+
+    pub(crate) fn config(&self) -> Config {
         let metadata = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
         let record = MachineRecord {
             public_ip: "198.18.0.1".into(),
@@ -192,7 +199,7 @@ impl Host {
             nonce: String::new(),
             ..MachineRecord::default()
         };
-        let mut config = Config {
+        Config {
             machine: self.id.parse().unwrap(),
             record,
             address: None,
@@ -200,10 +207,7 @@ impl Host {
             ttl: TTL,
             runtime_dir: self.runtime_dir.clone(),
             disable_watches: false,
-        };
-        configure(&mut config);
-        let manager: Arc<dyn UnitManager> = self.manager.clone();
-        Agent::new(cluster.registry.clone(), manager, config)
+        }
     }
 
     /// Starts a fleetd: an agent and its supervisor. Returns when it is present.
@@ -216,7 +220,10 @@ impl Host {
     /// The calls that change something, made since this was asked last.
     pub(crate) fn deeds(&self) -> Vec<Call> {
         let mut calls = self.manager.take_calls();
-        calls.retain(|call| !matches!(call, Call::Units | Call::States(_) | Call::StopLimit(_)));
+        calls.retain(|call| {
+            let asks = matches!(call, Call::Units | Call::States(_) | Call::StopLimit(_));
+            !asks && !matches!(call, Call::Runs(_) | Call::Past(_))
+        });
         calls
     }
 
@@ -228,6 +235,11 @@ impl Host {
             if state.active == active { Ok(()) } else { Err(format!("{state:?}")) }
         })
         .await;
+    }
+
+    /// Whether a unit's file is here.
+    pub(crate) async fn has_file(&self, unit: &str) -> bool {
+        self.manager.units().await.unwrap().contains_key(&name(unit))
     }
 
     /// Waits until these are the unit files here.

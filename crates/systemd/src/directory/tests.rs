@@ -27,7 +27,7 @@ fn opened() -> (TempDir, Directory) {
 }
 
 fn listed(text: &str) -> Listed {
-    Listed { hash: Some(file(text).hash()), finished: true }
+    Listed::of(&file(text))
 }
 
 fn modified(directory: &Directory, name: &str) -> SystemTime {
@@ -131,7 +131,7 @@ fn unchanged_file_is_not_read_again() {
     // What can't be told from the stamp isn't seen: so it was the stamp that was looked at.
     let forged = UnitHash::of(b"forged");
     for known in directory.lock().known.values_mut() {
-        known.hash = Some(forged);
+        known.content = Some(Content { hash: forged, once: false });
         known.fresh = false;
     }
     assert_eq!(directory.list().unwrap()[&unit("a.service")].hash, Some(forged));
@@ -157,6 +157,10 @@ fn entries_that_cannot_be_used_are_listed_without_a_hash() {
     assert!(directory.list().unwrap().is_empty());
 }
 
+fn hash_in(known: &BTreeMap<UnitName, Known>) -> Option<UnitHash> {
+    known[&unit("a.service")].content.map(|content| content.hash)
+}
+
 #[test]
 fn what_can_not_be_read_just_now_is_what_it_was() {
     let (_folder, directory) = opened();
@@ -170,12 +174,12 @@ fn what_can_not_be_read_just_now_is_what_it_was() {
     for content in ["1", "2"] {
         directory.write(&unit("a.service"), &file(content)).unwrap();
         let still = directory.look_through(&known, fail(no_descriptor)).unwrap();
-        assert_eq!(still[&unit("a.service")].hash, Some(file("1").hash()));
+        assert_eq!(hash_in(&still), Some(file("1").hash()));
         let then = directory.look_through(&still, read).unwrap();
-        assert_eq!(then[&unit("a.service")].hash, Some(file(content).hash()), "it is read again");
+        assert_eq!(hash_in(&then), Some(file(content).hash()), "it is read again");
     }
     let locked = directory.look_through(&known, fail(denied)).unwrap();
-    assert_eq!(locked[&unit("a.service")].hash, None);
+    assert_eq!(hash_in(&locked), None);
 }
 
 /// A pipe under a unit's name: a reader that opened it would hang. Made by the tool, for there

@@ -15,7 +15,7 @@ use std::{
 use fleet_agent::manager::{Changed, JobResult, Listed, UnitManager};
 use fleet_core::{UnitFile, UnitName, UnitState};
 use fleet_functional::{Host, Lab};
-use fleet_systemd::{Config, Endpoint, SystemdManager};
+use fleet_systemd::{Bus, Config, Endpoint, Journal, SystemdManager};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -75,7 +75,15 @@ impl Machine {
             units_directory: self.units_directory(name),
             call_timeout: SOON,
             bell: None,
+            journal: self.journal(),
         }
+    }
+
+    /// The host's journal, read in the host.
+    fn journal(&self) -> Journal {
+        let init = self.host().init().unwrap().id().to_string();
+        let enter = ["nsenter", "--target", &init, "--all", "journalctl"].map(str::to_owned);
+        Journal { command: enter.into(), of: Bus::System }
     }
 
     pub(crate) fn endpoint(&self, socket: &str, private: bool) -> Endpoint {
@@ -109,7 +117,7 @@ pub(crate) fn file(text: &str) -> UnitFile {
 
 /// How a unit with this content is listed that was loaded.
 pub(crate) fn listed(text: &str) -> Listed {
-    Listed { hash: Some(file(text).hash()), finished: true }
+    Listed::of(&file(text))
 }
 
 /// Loads units and insists that it worked.
