@@ -291,7 +291,7 @@ impl Host {
     /// # Errors
     /// When the host doesn't run.
     pub fn show(&self, unit: &str, properties: &str) -> Result<BTreeMap<String, String>> {
-        let text = self.run(&["systemctl", "show", unit, "--property", properties])?;
+        let text = self.run(&["systemctl", "show", "--property", properties, "--", unit])?;
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
@@ -337,7 +337,8 @@ impl Host {
     #[must_use]
     pub fn journal(&self, unit: &str, lines: usize) -> String {
         let output = Command::new("journalctl")
-            .args(["--no-pager", "--quiet", "--output=short-precise", "--unit", unit])
+            .args(["--no-pager", "--quiet", "--output=short-precise"])
+            .arg(format!("--unit={unit}"))
             .arg(format!("--lines={lines}"))
             .arg("--directory")
             .arg(self.root().join("var/log/journal"))

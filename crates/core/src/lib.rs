@@ -8,6 +8,7 @@ mod hash;
 mod lexer;
 mod machine;
 mod quote;
+mod reading;
 mod requirements;
 mod standing;
 mod state;
@@ -23,7 +24,7 @@ pub use quote::{Quoted, QuotedChar};
 pub use requirements::{FleetOptions, Requirements, Warning};
 pub use standing::MachineStanding;
 pub use state::{InvalidJobState, JobState, UnitState};
-pub use unit_file::{UnitFile, UnitOption};
+pub use unit_file::{Misread, UnitFile, UnitOption};
 pub use unit_name::{InvalidUnitName, RECOGNISED_UNIT_TYPES, UNIT_TYPES, UnitName};
 pub use validate::{InvalidUnit, OptionFault, validate};
 

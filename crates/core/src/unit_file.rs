@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lexer::{LineLimit, RawOption, lex, line_number};
-use crate::{FleetOptions, LexError, UnitHash};
+use crate::lexer::{RawOption, Rules, lex, line_number};
+use crate::reading::{self, Assignment};
+use crate::{FleetOptions, LexError, Quoted, UnitHash};
 
 /// The section that is fleet's.
 pub(crate) const FLEET_SECTION: &str = "X-Fleet";
@@ -46,29 +47,55 @@ impl UnitFile {
         Self { options }
     }
 
-    /// Lexes a text that arrives from outside: UTF-8 only, and no line of 2048 bytes or more.
+    /// Lexes a text that arrives from outside: UTF-8 only, and what systemd would read of it.
     ///
     /// # Errors
     /// The first thing that doesn't lex.
     pub fn parse(text: &[u8]) -> Result<Self, LexError> {
-        Self::parse_with(text, LineLimit::Enforced)
+        Self::parse_with(text, Rules::Ours)
     }
 
-    /// Lexes a text that was accepted before (from the registry or the units directory):
-    /// as [`parse`](Self::parse), but without the limit on lines.
+    /// As [`parse`](Self::parse), with the line that each option begins in, counted from 1.
+    ///
+    /// # Errors
+    /// The first thing that doesn't lex.
+    pub fn parse_with_lines(text: &[u8]) -> Result<(Self, Vec<usize>), LexError> {
+        let file = Self::parse(text)?;
+        let lines = lex(text, Rules::Ours)?.iter().map(|option| option.line).collect();
+        Ok((file, lines))
+    }
+
+    /// Lexes a text that was accepted before (from the registry or the units directory). What isn't
+    /// as [`parse`](Self::parse) and [`to_text`](Self::to_text) would have it is read as the original
+    /// did that stored it, so that its text and hash stay what they were.
     ///
     /// # Errors
     /// The first thing that doesn't lex.
     pub fn parse_stored(text: &[u8]) -> Result<Self, LexError> {
-        Self::parse_with(text, LineLimit::Ignored)
+        match Self::parse(text) {
+            Ok(file) if file.to_text().as_bytes() == text => Ok(file),
+            ours => Self::parse_with(text, Rules::Original).or_else(|error| ours.or(Err(error))),
+        }
     }
 
-    fn parse_with(text: &[u8], limit: LineLimit) -> Result<Self, LexError> {
+    fn parse_with(text: &[u8], rules: Rules) -> Result<Self, LexError> {
         if let Err(error) = std::str::from_utf8(text) {
             return Err(LexError::NotUtf8 { line: line_number(text, error.valid_up_to()) });
         }
-        let options = lex(text, limit)?.into_iter().map(UnitOption::from_utf8).collect();
+        let options = lex(text, rules)?.into_iter().map(UnitOption::from_utf8).collect();
         Ok(Self { options })
+    }
+
+    /// Checks that systemd would read nothing in the canonical text but these options: what the
+    /// original stored may hide some, behind a character that ends a line for systemd only.
+    ///
+    /// # Errors
+    /// The first that it would read otherwise, or besides.
+    pub fn check_reading(&self) -> Result<(), Misread> {
+        match reading::unlike(self) {
+            Some(Assignment { section, name, .. }) => Err(Misread { section, name }),
+            None => Ok(()),
+        }
     }
 
     /// The options in order.
@@ -128,6 +155,20 @@ impl UnitFile {
     fn section<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a UnitOption> {
         self.options.iter().filter(move |option| option.section == section)
     }
+}
+
+/// What systemd would read in a unit file though it isn't there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "systemd would read something else: option {} in section {} is not as it was submitted",
+    Quoted(.name),
+    Quoted(.section)
+)]
+pub struct Misread {
+    /// The section, as systemd reads it.
+    pub section: String,
+    /// The option, as systemd reads it.
+    pub name: String,
 }
 
 impl UnitOption {

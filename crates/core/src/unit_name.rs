@@ -33,8 +33,12 @@ pub const RECOGNISED_UNIT_TYPES: [&str; 7] =
 /// The unit types whose names may contain `@` (`units.md` 4.1, "valid with `@`").
 const TEMPLATE_TYPES: [&str; 5] = ["path", "service", "socket", "target", "timer"];
 
-/// The longest name in bytes (`units.md` 4.3).
+/// The longest name in bytes that is read. The original accepted it (`units.md` 4.3), so it may be
+/// stored.
 const MAX_LEN: usize = 256;
+
+/// The longest name in bytes that systemd takes (`UNIT_NAME_MAX`, without the NUL).
+const MAX_NEW: usize = 255;
 
 /// The name of a unit, such as `web@1.service`. Checked once, here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,8 +52,8 @@ pub enum InvalidUnitName {
     /// (`spec/README.md` 17).
     #[error("unit name cannot be empty")]
     Empty,
-    /// More than 256 bytes.
-    #[error("unit name exceeds maximum length (256)")]
+    /// More bytes than systemd takes.
+    #[error("unit name exceeds maximum length ({MAX_NEW})")]
     TooLong,
     /// No dot, hence no type.
     #[error("unit name must contain \".\"")]
@@ -114,6 +118,14 @@ impl UnitName {
     #[must_use]
     pub fn is_template(&self) -> bool {
         self.stem().contains('@') && self.instance().is_none()
+    }
+
+    /// Checks that a unit may get this name: one that is stored may be too long for systemd.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn check_new(&self) -> Result<(), InvalidUnitName> {
+        if self.0.len() > MAX_NEW { Err(InvalidUnitName::TooLong) } else { Ok(()) }
     }
 
     /// Splits at the last dot, which every name has.

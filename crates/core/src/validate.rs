@@ -6,12 +6,19 @@
 
 use std::collections::BTreeSet;
 
+use crate::lexer::{is_comment, is_continued};
 use crate::unit_file::grouped;
-use crate::{LexError, Pattern, Quoted, Requirements, UnitFile, UnitName, UnitOption};
+use crate::{
+    InvalidUnitName, LexError, Misread, Pattern, Quoted, Requirements, UnitFile, UnitName,
+    UnitOption,
+};
 
 /// Why a unit is refused. The texts are the specification's, where it gives one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUnit {
+    /// systemd takes no unit of such a name.
+    #[error(transparent)]
+    Name(#[from] InvalidUnitName),
     /// The serialised options don't lex.
     #[error(transparent)]
     Lex(#[from] LexError),
@@ -25,6 +32,9 @@ pub enum InvalidUnit {
         /// What is wrong with it.
         fault: OptionFault,
     },
+    /// systemd would read something else than was submitted.
+    #[error(transparent)]
+    Misread(#[from] Misread),
     /// A peer is also one that must not be there.
     #[error(
         "unresolvable requirements: peer {} matches conflict {}",
@@ -98,10 +108,18 @@ pub enum OptionFault {
 /// # Errors
 /// The first rule broken; see `spec/README.md` 17 for what must survive re-lexing.
 pub fn validate(name: &UnitName, options: Vec<UnitOption>) -> Result<UnitFile, InvalidUnit> {
+    name.check_new()?;
     let submitted = UnitFile::new(options);
-    let stored = UnitFile::parse(submitted.to_text().as_bytes())?;
+    let lexed = UnitFile::parse(submitted.to_text().as_bytes());
+    if let Err(error @ LexError::UnclosedSection { .. }) = lexed {
+        // Whose section it is tells more.
+        submitted.options().iter().try_for_each(check_option)?;
+        return Err(error.into());
+    }
+    let stored = lexed?;
     submitted.options().iter().try_for_each(check_option)?;
     check_read_back(&submitted, &stored)?;
+    stored.check_reading()?;
     check_requirements(name, &stored)?;
     Ok(stored)
 }
@@ -116,7 +134,7 @@ fn check_option(option: &UnitOption) -> Result<(), InvalidUnit> {
 
 fn fault_of(UnitOption { section, name, value }: &UnitOption) -> Option<OptionFault> {
     let spans_lines = |text: &str| text.contains(['\n', '\r']);
-    let is_bare = |(newline, _): (usize, &str)| !value[..newline].ends_with('\\');
+    let is_bare = |(newline, _): (usize, &str)| !is_continued(&value.as_bytes()[..newline]);
     if section.is_empty() {
         Some(OptionFault::EmptySection)
     } else if spans_lines(section) {
@@ -127,7 +145,7 @@ fn fault_of(UnitOption { section, name, value }: &UnitOption) -> Option<OptionFa
         Some(OptionFault::NewlineInName)
     } else if value.match_indices('\n').any(is_bare) {
         Some(OptionFault::NewlineInValue)
-    } else if value_read_back(value).ends_with('\\') {
+    } else if is_continued(value_read_back(value).as_bytes()) {
         Some(OptionFault::BackslashAtEnd)
     } else {
         None
@@ -163,9 +181,13 @@ fn is_read_back(option: &UnitOption, found: &UnitOption) -> bool {
         && found.value == value_read_back(&option.value)
 }
 
-/// A value as the lexer trims it: blanks at the edges go, but one newline at the end stays
-/// (`units.md` 1.2).
+/// A value as the lexer takes it: blanks at the edges go, but one newline at the end stays
+/// (`units.md` 1.2); comments within go, which the original left in the values that it sends.
 fn value_read_back(value: &str) -> String {
+    let mut lines = value.split_inclusive('\n');
+    let first = lines.next().unwrap_or_default();
+    let others = lines.filter(|line| !is_comment(line.as_bytes()));
+    let value: String = std::iter::once(first).chain(others).collect();
     let newline = if value.ends_with('\n') { "\n" } else { "" };
     format!("{}{newline}", value.trim())
 }

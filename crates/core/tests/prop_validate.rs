@@ -18,6 +18,8 @@ const PIECES: &[&str] = &[
     "\r\n",
     "\\",
     "\\\n",
+    "\0",
+    "\u{feff}",
     "=",
     "[",
     "]",
@@ -58,6 +60,7 @@ proptest! {
             prop_assert_eq!(read.hash(), stored.hash());
         }
         prop_assert_eq!(validate(&name(), stored.options().to_vec()), Ok(stored.clone()));
+        prop_assert_eq!(stored.check_reading(), Ok(()));
 
         // Nothing is lost, added, or moved to another section.
         let mut submitted: Vec<_> =

@@ -48,8 +48,8 @@ mod tests {
         for (name, arguments, command) in [
             (
                 "systemctl",
-                &["status", "-l", "j1.service"][..],
-                r#"systemctl "status" "-l" "j1.service""#,
+                &["status", "-l", "--", "j1.service"][..],
+                r#"systemctl "status" "-l" "--" "j1.service""#,
             ),
             (
                 "journalctl",

@@ -234,15 +234,22 @@ fn the_first_of_two_files_of_a_name_wins() {
 
 #[test]
 fn bad_units_are_refused_before_anything_is_put() {
-    let long = format!("[Service]\nExecStart={}\n", "x".repeat(2048));
+    let long = format!("[Service]\nExecStart={}\n", "x".repeat(1024 * 1024));
+    let name = format!("{}.service", "a".repeat(248));
     for (name, file, text) in [
         ("a%.service", HELLO, "invalid character '%' in unit name"),
         ("a@1.mount", HELLO, "invalid unit type for template: \"mount\""),
         (
             "long.service",
             &long,
-            "failed getting Unit(long.service) from file: line too long (max 2048 bytes)",
+            "failed getting Unit(long.service) from file: line too long (max 1048576 bytes)",
         ),
+        (
+            "hidden.service",
+            "[Unit]\nDescription=x\r[Service]\rExecStart=/evil\n",
+            "failed getting Unit(hidden.service) from file: character '\\r' ends a line for systemd",
+        ),
+        (&name, HELLO, "unit name exceeds maximum length (255)"),
         (
             "req.service",
             "[X-Fleet]\nMachineOf=a.service\nConflicts=*.service\n",

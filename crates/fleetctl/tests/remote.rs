@@ -244,7 +244,7 @@ async fn hosts_see_the_commands_of_status_and_journal_by_the_letter() {
     let line = format!("ForceCommand echo \"$SSH_ORIGINAL_COMMAND\" >> {}; exit 3", file.display());
     let desk = Desk::with(&[&line]).await;
     for (words, command) in [
-        (&["status", "j1", "PORT"][..], r#"systemctl "status" "-l" "j1.service""#),
+        (&["status", "j1", "PORT"][..], r#"systemctl "status" "-l" "--" "j1.service""#),
         (
             &["journal", "PORT", "j1"],
             r#"journalctl "--unit" "j1.service" "--no-pager" "-n" "10" "--output" "short""#,
@@ -253,7 +253,7 @@ async fn hosts_see_the_commands_of_status_and_journal_by_the_letter() {
             &["journal", "PORT", "--sudo", "-f", "--lines=5", "--output=$(id)", "j1"],
             r#"sudo "journalctl" "--unit" "j1.service" "--no-pager" "-n" "5" "--output" '$(id)' "-f""#,
         ),
-        (&["status", "PORT", "all", "--machine=c31"], r#"systemctl "status" "all.service""#),
+        (&["status", "PORT", "all", "--machine=c31"], r#"systemctl "status" "--" "all.service""#),
     ] {
         let run = desk.run(words).await;
         assert_eq!((run.code, &*run.err), (Some(3), ""), "{words:?}");

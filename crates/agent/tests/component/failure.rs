@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use fleet_agent::fake::{Call, Operation};
-use fleet_core::JobState::{Launched, Loaded};
+use fleet_core::{
+    JobState::{Launched, Loaded},
+    UnitFile, UnitOption,
+};
 use fleet_store::{Key, Op, Range, Store, Txn};
 use tokio::time::{self, Instant};
 
@@ -29,6 +32,28 @@ async fn a_bad_unit_blocks_nobody_and_is_retried_with_growing_pauses() {
     assert!((60..=70).contains(&tries), "{tries}");
     host.manager.allow(&name("bad.service"));
     cluster.shows("bad.service", "active", Launched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_systemd_would_read_otherwise_is_not_written_and_blocks_nobody() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    // As an earlier fleetd took it.
+    let hidden = UnitOption::new("Unit", "Description", "x\r[Service]\rExecStart=/evil");
+    let (file, launched) = (UnitFile::new(vec![hidden]), Launched);
+    cluster.registry.create_unit(&name("evil.service"), &file, launched).await.unwrap();
+    cluster.place("evil.service", Some("m1")).await;
+    cluster.launch("good.service", RUNS).await;
+    cluster.shows("good.service", "active", Launched).await;
+    let why = "systemd would read something else: option \"Description\" in section \"Unit\" is not \
+               as it was submitted";
+    cluster.tells("evil.service", Some(why)).await;
+    host.has_files(&["good.service"]).await;
+    // It can be listed, and destroyed.
+    let stored = cluster.registry.unit(&name("evil.service")).await.unwrap().unwrap();
+    assert_eq!(stored.file, file);
+    cluster.destroy("evil.service").await;
+    cluster.tells("evil.service", None).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -181,7 +181,8 @@ async fn names_are_checked() {
     let server = Server::start();
     let long = format!("{}.service", "a".repeat(249));
     for (name, message) in [
-        (&*long, "unit name exceeds maximum length (256)"),
+        (&*long, "unit name exceeds maximum length (255)"),
+        (&long[1..], "unit name exceeds maximum length (255)"),
         ("foo", r#"unit name must contain ".""#),
         ("foo.", r#"unit name cannot end in ".""#),
         ("foo.bogus", r#"invalid unit type: "bogus""#),
@@ -206,7 +207,7 @@ async fn names_are_checked() {
         "foo:bar.target",
         "foo.snapshot",
         "foo.busname",
-        &long[1..],
+        &long[2..],
         "t%40.timer",
         "a.automount",
         "a.device",
@@ -227,11 +228,22 @@ async fn options_are_validated_for_new_and_for_existing_units() {
     let server = Server::start();
     server.create("old.service", SLEEP, JobState::Inactive).await;
     let before = server.stored().await;
-    let line = "x".repeat(2048);
     for (body, message) in [
         (
-            body("inactive", &[option("Service", "A", &line)]),
-            Some("line too long (max 2048 bytes)"),
+            body("inactive", &[option("Unit", "Description", "x\r[Service]\rExecStart=/evil")]),
+            Some(r"character '\r' ends a line for systemd, here it is inside of one (line 2, "),
+        ),
+        (
+            body("inactive", &[option("Unit", "Description", "x\0[Service]\0ExecStart=/evil")]),
+            Some(r"character '\x00' ends a line for systemd, here it is inside of one (line 2, "),
+        ),
+        (
+            body("inactive", &[option("Service", "A", "x\\\\\nExecStart=/evil")]),
+            Some("option \"A\" in section \"Service\": the value contains a newline"),
+        ),
+        (
+            body("inactive", &[option("Service", "\u{feff}ExecStart", "/evil")]),
+            Some("systemd would read something else: option \"ExecStart\""),
         ),
         (
             body("inactive", &[option("Service", "A\nB", "c")]),
@@ -333,13 +345,37 @@ async fn what_is_sent_again_counts_as_the_same() {
 #[tokio::test]
 async fn what_is_stored_may_be_sent_again_even_if_it_is_not_taken_anew() {
     let server = Server::start();
-    let value = "x".repeat(3000);
+    let value = "x\r[Service]\rB=c";
     let text = format!("[Service]\nA={value}\n");
     let file = fleet_core::UnitFile::parse_stored(text.as_bytes()).unwrap();
     server.registry.create_unit(&unit("a.service"), &file, JobState::Inactive).await.unwrap();
-    let same = body("launched", &[option("Service", "A", &value)]);
+    let same = body("launched", &[option("Service", "A", value)]);
     assert_done(&server.put("a.service", &same).await, 204);
     assert_eq!(server.put("b.service", &same).await.status, 400);
+}
+
+#[tokio::test]
+async fn names_that_the_original_took_stay_within_reach() {
+    let server = Server::start();
+    let name = format!("{}.service", "a".repeat(248));
+    server.create(&name, SLEEP, JobState::Inactive).await;
+    let path = format!("/fleet/v1/units/{name}");
+    assert_eq!(server.get(&path).await.status, 200);
+    assert!(server.get("/fleet/v1/units").await.body.contains(&name));
+    assert_done(&server.put(&name, r#"{"desiredState":"loaded"}"#).await, 204);
+    let other = body("inactive", &[option("Service", "A", "b")]);
+    server.put(&name, &other).await.assert_error(400, "unit name exceeds maximum length (255)");
+    assert_done(&server.call("DELETE", &path).await, 204);
+    assert_eq!(server.stored().await.len(), 0);
+}
+
+#[tokio::test]
+async fn lines_are_bounded_by_the_size_of_the_file_alone() {
+    let server = Server::start();
+    let long = format!("CERT={}", "x".repeat(200_000));
+    let body = body("inactive", &[option("Service", "Environment", &long)]);
+    assert_done(&server.put("a.service", &body).await, 201);
+    assert!(server.get("/fleet/v1/units/a.service").await.body.contains(&long));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ fuzz_target!(|text: &[u8]| {
     let outside = UnitFile::parse(text);
     let stored = UnitFile::parse_stored(text);
     let Ok(file) = stored else {
-        assert!(outside.is_err(), "only the limit on lines differs");
+        assert!(outside.is_err(), "what is taken from outside can be read when it is stored");
         return;
     };
     let name: UnitName = "foo@1.service".parse().expect("a name");
@@ -18,5 +18,7 @@ fuzz_target!(|text: &[u8]| {
         let again = UnitFile::parse(accepted.to_text().as_bytes()).expect("what is stored lexes");
         assert_eq!(again, accepted);
         assert_eq!(again.hash(), accepted.hash());
+        assert_eq!(UnitFile::parse_stored(accepted.to_text().as_bytes()), Ok(accepted.clone()));
+        assert_eq!(accepted.check_reading(), Ok(()));
     }
 });

@@ -77,7 +77,7 @@ fn backslash_at_the_end_changes_the_hash_once() {
 #[test]
 fn raw_bytes_lex_and_hash_but_are_no_unit_file() {
     let text = b"[Service]\nA=\xff\xfe\n";
-    let options = lex(text, LineLimit::Enforced).expect("lexes");
+    let options = lex(text, Rules::Ours).expect("lexes");
     let mut serialised = Vec::new();
     for option in &options {
         serialised.extend_from_slice(b"[");
@@ -118,12 +118,68 @@ fn serialising_neither_escapes_nor_checks() {
 }
 
 #[test]
-fn long_lines_are_refused_from_outside_and_read_from_storage() {
-    let text = format!("[Service]\nA={}\n", "b".repeat(2046));
-    let error = UnitFile::parse(text.as_bytes()).expect_err("2048 bytes");
-    assert_eq!(error.to_string(), "line too long (max 2048 bytes) (line 2)");
-    let stored = UnitFile::parse_stored(text.as_bytes()).expect("accepted before");
-    assert_eq!(stored.to_text(), text);
+fn options_know_their_lines() {
+    let text = b"x\n[A]\r\n# c\nB=c\\\n d\n\n  E=f\n[G]\nH=i\\ \n#\n j=k\nL=";
+    let (file, lines) = UnitFile::parse_with_lines(text).expect("lexes");
+    let names: Vec<&str> = file.options().iter().map(|option| option.name.as_str()).collect();
+    assert_eq!((names, lines), (vec!["B", "E", "H", "L"], vec![4, 7, 9, 12]));
+}
+
+#[test]
+fn what_the_original_stored_keeps_its_text() {
+    for text in [
+        "[S]\nA=b\\\\\nC=d\n",
+        "[S]\nA=b\\\n# c \\\n  d\nC=d\n",
+        "[S]\nA=b\\\n# c\nC=d\n",
+        "[S]\nA=b\rC=d\0\n",
+        "[S\nA=b\n[Foo]\nC=d\n",
+        "[S]\nA=b \\\nC=d\n",
+        &format!("[S]\nA={}\n", "b".repeat(2 * 1024 * 1024)),
+    ] {
+        let stored = UnitFile::parse_stored(text.as_bytes()).expect("accepted before");
+        assert_eq!(stored.to_text(), text);
+        assert_eq!(stored.hash(), UnitHash::of(text.as_bytes()));
+    }
+    // Where that gives the same text, it has the options that systemd reads.
+    let stored = UnitFile::parse_stored(b"[S]\nA=b\\\\\nC=d\n").expect("lexes");
+    assert_eq!(stored.options().len(), 2);
+}
+
+#[test]
+fn files_keep_text_and_hash_of_the_original() {
+    // What the original made of the case `bsblank.service`.
+    let text = concat!(
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/echo started \\   \n",
+        "  --name=web \\\n  --rm image\n\n[X-Fleet]\nGlobal=false\n",
+    );
+    let original = UnitFile::parse_with(text.as_bytes(), Rules::Original).expect("lexes");
+    let ours = UnitFile::parse(text.as_bytes()).expect("lexes");
+    assert_eq!(ours.to_text(), original.to_text());
+    assert_eq!(UnitFile::parse_stored(ours.to_text().as_bytes()), Ok(ours));
+}
+
+#[test]
+fn what_systemd_would_read_besides_is_told() {
+    let check = |text: &str| {
+        let file = UnitFile::parse_stored(text.as_bytes()).expect(text);
+        file.check_reading().map_err(|misread| (misread.section, misread.name))
+    };
+    let misread = |section: &str, name: &str| Err((section.to_owned(), name.to_owned()));
+    for (text, expected) in [
+        ("[Unit]\nDescription=x\r[Service]\rExecStart=/evil\n", misread("Unit", "Description")),
+        ("[Unit]\nA=b\\\n# c\nC=d\n", misread("Unit", "A")),
+        ("[Unit]\nA=b\0C=d\n", misread("Unit", "A")),
+        ("[Unit]\n\u{feff}ExecStart=b\n", misread("Unit", "ExecStart")),
+        // systemd skips these comments too, and what it refuses as a whole it doesn't run.
+        ("[Unit]\nA=b\\\n# c \\\n d\nC=d\n", Ok(())),
+        ("[Unit\nA=b\n[Foo]\nC=d\n", Ok(())),
+        ("[Unit]\nA=\u{fffe}\nC=d\n", Ok(())),
+        ("[]\nA=b\n\n[Unit]\n=c\nD=e\\\n\n", Ok(())),
+        ("[Unit]\nA=b\\\n\n\n[X]\nC=d\n", Ok(())),
+        ("[Unit]\nA=b \\\nC=d\n", Ok(())),
+    ] {
+        assert_eq!(check(text), expected, "{text:?}");
+    }
 }
 
 #[test]

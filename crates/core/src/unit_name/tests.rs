@@ -48,8 +48,8 @@ fn invalid_names_are_refused_with_the_first_rule_they_break() {
     let too_long_in_bytes = "é".repeat(129);
     for (name, text) in [
         ("", "unit name cannot be empty"),
-        (too_long.as_str(), "unit name exceeds maximum length (256)"),
-        (too_long_in_bytes.as_str(), "unit name exceeds maximum length (256)"),
+        (too_long.as_str(), "unit name exceeds maximum length (255)"),
+        (too_long_in_bytes.as_str(), "unit name exceeds maximum length (255)"),
         ("foo", r#"unit name must contain ".""#),
         ("@", r#"unit name must contain ".""#),
         ("foo.service.", r#"unit name cannot end in ".""#),
@@ -79,6 +79,15 @@ fn invalid_names_are_refused_with_the_first_rule_they_break() {
     ] {
         assert_eq!(error(name), text, "{name:?}");
     }
+}
+
+#[test]
+fn names_that_the_original_took_can_be_read_though_not_given_anew() {
+    let name = |length: usize| -> UnitName {
+        format!("{}.service", "a".repeat(length)).parse().expect("readable")
+    };
+    assert_eq!(name(247).check_new(), Ok(()));
+    assert_eq!(name(248).check_new(), Err(InvalidUnitName::TooLong));
 }
 
 #[test]

@@ -60,13 +60,17 @@ fn options_that_do_not_lex_are_refused_with_the_lexer_error() {
         (("Service", "A", "\nb"), "unexpected newline encountered while parsing option name"),
         (("Service", "[A]", "b"), "found garbage after section name"),
         (("Service", "[A", "b"), "unable to find end of section"),
-        (("Service", "A", &"b".repeat(2046)), "line too long (max 2048 bytes)"),
+        (("Service", "A", &"b".repeat(1024 * 1024 - 2)), "line too long (max 1048576 bytes)"),
+        (("Unit", "Description", "x\r[Service]\rExecStart=/evil"), "character '\\r' ends a line"),
+        (("Unit", "Description", "x\0[Service]\0ExecStart=/evil"), "character '\\x00' ends a line"),
+        (("Service", "A", "b\0"), "character '\\x00' ends a line"),
+        (("Service", "A\0B", "b"), "character '\\x00' ends a line"),
     ] {
         let error = error(&[option]);
         assert!(error.starts_with(start), "{error}");
     }
     assert!(error(&[("Service]", "A", "b")]).contains("[93]"));
-    assert!(validated(&[("Service", "A", &"b".repeat(2045))]).is_ok());
+    assert!(validated(&[("Service", "A", &"b".repeat(1024 * 1024 - 3))]).is_ok());
 }
 
 #[test]
@@ -80,6 +84,7 @@ fn nothing_is_smuggled_in_behind_a_newline() {
         "b\\ \nc=d",
         "b\n#",
         "\n",
+        "b\\\\\nC=d",
     ] {
         let expected = "option \"A\" in section \"Service\": the value contains a newline without a \
                         backslash before it";
@@ -111,9 +116,45 @@ fn empty_sections_and_names_are_refused() {
 #[test]
 fn values_that_end_in_a_backslash_are_refused() {
     let expected = r#"option "A" in section "Service": the value ends in a backslash"#;
-    for value in ["b\\", "b \\ ", "\\", "b\\\\", "b\\\nc\\", "b\\\n  ", "b\\\r"] {
+    for value in ["b\\", "\\", "b\\\\\\", "b\\\nc\\", "b\\\n  ", "b\\\r"] {
         assert_eq!(error(&[("Service", "A", value), ("Service", "C", "d")]), expected, "{value:?}");
+        let last = error(&[("Service", "A", value)]);
+        assert!(last == expected || last.starts_with("backslash at the end of a line"), "{last}");
     }
+    // Two end the line.
+    for value in ["b\\\\", "\\\\\\\\ "] {
+        let file = validated(&[("Service", "A", value), ("Service", "C", "d")]).expect(value);
+        assert_eq!(file.options()[0].value, value.trim());
+    }
+}
+
+#[test]
+fn what_goes_on_in_the_next_option_is_refused() {
+    for value in ["b\\\n# c", "b\\\n#", "b\\\n  ;c"] {
+        let error = error(&[("Service", "A", value), ("Service", "C", "d")]);
+        assert!(error.contains("it would not be the same when read back"), "{value:?}: {error}");
+    }
+    let feff = error(&[("Unit", "\u{feff}ExecStart", "b")]);
+    let expected = "systemd would read something else: option \"ExecStart\" in section \"Unit\" is \
+                    not as it was submitted";
+    assert_eq!(feff, expected);
+}
+
+#[test]
+fn comments_within_values_that_older_clients_send_are_dropped() {
+    let file = validated(&[("Service", "A", "b\\\n# c \\\n ; d\\\n e"), ("Service", "C", "d")]);
+    assert_eq!(file.expect("accepted").options()[0].value, "b\\\n e");
+}
+
+#[test]
+fn names_that_systemd_would_not_take_are_refused() {
+    let name = |length: usize| -> UnitName {
+        format!("{}.service", "a".repeat(length - ".service".len())).parse().expect("readable")
+    };
+    let options = || vec![UnitOption::new("Service", "A", "b")];
+    assert!(validate(&name(255), options()).is_ok());
+    let error = validate(&name(256), options()).expect_err("too long");
+    assert_eq!(error.to_string(), "unit name exceeds maximum length (255)");
 }
 
 #[test]

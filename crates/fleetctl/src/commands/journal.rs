@@ -150,7 +150,8 @@ async fn on_machine(
     }
 }
 
-/// What is run on the machine; `-f` comes last.
+/// What is run on the machine; `-f` comes last. The name is the value of `--unit`, so that it is no
+/// option itself, whatever it begins with.
 fn journalctl(matches: &ArgMatches, name: &str) -> Program {
     let lines: i64 = matches.get_one("lines").copied().unwrap_or_default();
     let output = matches.get_one::<String>("output").cloned().unwrap_or_default();
@@ -192,12 +193,17 @@ mod tests {
                 r#"journalctl "--unit" "j1.service" "--no-pager" "-n" "-1" "--output" '$(id)' "-f""#,
             ),
             (
+                &["--", "-Hroot@evil"],
+                r#"journalctl "--unit" "-Hroot@evil.service" "--no-pager" "-n" "10" "--output" "short""#,
+            ),
+            (
                 &["--f", "--lines=0x10", "j1"],
                 r#"journalctl "--unit" "j1.service" "--no-pager" "-n" "16" "--output" "short" "-f""#,
             ),
         ] {
             let matches = Verb::Journal.command().try_get_matches_from(words).unwrap();
-            assert_eq!(journalctl(&matches, "j1.service").for_shell(), command, "{words:?}");
+            let unit = format!("{}.service", words[words.len() - 1]);
+            assert_eq!(journalctl(&matches, &unit).for_shell(), command, "{words:?}");
         }
     }
 }

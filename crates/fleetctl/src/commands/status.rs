@@ -98,7 +98,7 @@ impl Status<'_> {
             return Ok(());
         }
         self.begin_block()?;
-        let program = systemctl(&["status", "-l", name]);
+        let program = systemctl(&["status", "-l"], name);
         match self.hosts.run(machine, &program).await {
             Ok(code) => self.note(code),
             Err(Trouble::Failed(text, code)) => self.fail(text, code),
@@ -138,7 +138,7 @@ impl Status<'_> {
         self.begin_block()?;
         let legend = self.hosts.legend(&state.machine_id).await;
         self.session.ui.out(format_args!("==> {legend} <=="))?;
-        let program = systemctl(&["status", name]);
+        let program = systemctl(&["status"], name);
         let code = match self.hosts.run(&state.machine_id, &program).await {
             Ok(code) => code,
             Err(Trouble::Failed(text, code)) => {
@@ -187,7 +187,19 @@ fn known(state: &UnitState) -> String {
     )
 }
 
-fn systemctl(arguments: &[&str]) -> Program {
-    let arguments = arguments.iter().map(ToString::to_string).collect();
+/// The unit's name stands behind `--`: it may begin as an option does.
+fn systemctl(arguments: &[&str], unit: &str) -> Program {
+    let arguments = arguments.iter().chain(&["--", unit]).map(ToString::to_string).collect();
     Program { name: "systemctl", arguments }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_no_options_of_systemctl() {
+        let command = systemctl(&["status", "-l"], "-Hroot@evil.service").for_shell();
+        assert_eq!(command, r#"systemctl "status" "-l" "--" "-Hroot@evil.service""#);
+    }
 }
