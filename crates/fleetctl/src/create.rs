@@ -1,14 +1,14 @@
 //! Bringing units into the registry: the first half of submit, load and start (`fleetctl.md` 5.1).
 
-use std::fmt;
+use std::{cell::RefCell, collections::BTreeSet, fmt, path::PathBuf};
 
-use fleet_core::{JobState, UnitFile, UnitName, validate};
+use fleet_core::{JobState, UnitName, validate};
 use fleet_schema::{Unit, UnitOption};
 use tracing::{debug, warn};
 
 use crate::{
     error::CliError,
-    local::{self, Local},
+    local::{self, Content, Local},
     name::UnitArg,
     session::Session,
     unit,
@@ -46,6 +46,15 @@ pub(crate) enum Existing {
     Replace,
 }
 
+/// Whether something is said of what is odd about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remarks {
+    /// By line, on stderr.
+    Said,
+    /// Nothing is said.
+    Unsaid,
+}
+
 /// What became of the arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Created {
@@ -73,7 +82,10 @@ struct Creation<'a> {
     session: &'a Session<'a>,
     command: For,
     existing: Existing,
+    remarks: Remarks,
     block: Block,
+    /// The files about which everything was said; several instances have one template.
+    remarked: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// Creates or replaces the units of `arguments` that need it, one after the other, and waits for
@@ -82,10 +94,12 @@ pub(crate) async fn create(
     session: &Session<'_>,
     command: For,
     existing: Existing,
+    remarks: Remarks,
     block: Block,
     arguments: &[UnitArg],
 ) -> Result<Created, CliError> {
-    let creation = Creation { session, command, existing, block };
+    let remarked = RefCell::default();
+    let creation = Creation { session, command, existing, remarks, block, remarked };
     creation.run(arguments).await.map_err(|failure| match failure {
         Failure::Text(text) => CliError::Failed(format!("Error creating units: {text}")),
         Failure::Other(error) => error,
@@ -98,10 +112,10 @@ impl Creation<'_> {
         let mut new = Vec::new();
         for argument in arguments {
             match self.content(argument).await? {
-                Content::Keep => {}
-                Content::Refused => done.refused.push(argument.name.clone()),
-                Content::Upload(file) => {
-                    self.upload(&argument.name, file).await?;
+                Wanted::Keep => {}
+                Wanted::Refused => done.refused.push(argument.name.clone()),
+                Wanted::Upload(content) => {
+                    self.upload(&argument.name, content).await?;
                     new.push(argument.name.clone());
                 }
             }
@@ -111,18 +125,18 @@ impl Creation<'_> {
     }
 
     /// What is to be uploaded for `argument`, if anything.
-    async fn content(&self, argument: &UnitArg) -> Result<Content, Failure> {
+    async fn content(&self, argument: &UnitArg) -> Result<Wanted, Failure> {
         let name = &argument.name;
         let known = self.session.api.unit(name).await.map_err(|error| {
             Failure::Text(format!("error retrieving Unit({name}) from Registry: {error}"))
         })?;
         let Some(known) = known else {
-            return Ok(Content::Upload(self.new_file(argument).await?));
+            return Ok(Wanted::Upload(self.new_file(argument).await?));
         };
         match self.existing {
             Existing::Keep => {
                 self.compare(argument, &known);
-                Ok(Content::Keep)
+                Ok(Wanted::Keep)
             }
             Existing::Replace => self.replacement(argument, &known),
         }
@@ -144,32 +158,32 @@ impl Creation<'_> {
         }
     }
 
-    fn replacement(&self, argument: &UnitArg, known: &Unit) -> Result<Content, Failure> {
+    fn replacement(&self, argument: &UnitArg, known: &Unit) -> Result<Wanted, Failure> {
         let name = &argument.name;
         let local = Local::of(argument).map_err(|error| Failure::Text(error.to_string()))?;
         if local.is_same(known) {
             let text = format!("Found same Unit({name}) in Registry, nothing to do");
             self.session.ui.out(text)?;
-            return Ok(Content::Keep);
+            return Ok(Wanted::Keep);
         }
         if !self.command.may_replace(&known.desired_state) {
             self.session.ui.err(format_args!(
                 "Warning: can not replace Unit({name}) in state '{}', use the appropriate command",
                 known.desired_state
             ));
-            return Ok(Content::Refused);
+            return Ok(Wanted::Refused);
         }
-        Ok(Content::Upload(local.file))
+        Ok(Wanted::Upload(local.content))
     }
 
     /// The file of a unit that the registry doesn't have.
-    async fn new_file(&self, argument: &UnitArg) -> Result<UnitFile, Failure> {
+    async fn new_file(&self, argument: &UnitArg) -> Result<Content, Failure> {
         let path = argument.path.display();
         let own = local::read(&argument.path).map_err(|error| {
             Failure::Text(format!("failed getting Unit({path}) from file: {error}"))
         })?;
-        if let Some(file) = own {
-            return Ok(file);
+        if let Some(content) = own {
+            return Ok(content);
         }
         let Some(template) = argument.template() else {
             let name = &argument.name;
@@ -186,14 +200,14 @@ impl Creation<'_> {
         &self,
         argument: &UnitArg,
         template: &UnitArg,
-    ) -> Result<UnitFile, String> {
+    ) -> Result<Content, String> {
         let name = &template.name;
         let known = self.session.api.unit(name).await.map_err(|error| {
             format!("error retrieving template Unit({name}) from Registry: {error}")
         })?;
         if let Some(known) = known {
             self.compare(argument, &known);
-            return Ok(unit::file(&known));
+            return Ok(Content { file: unit::file(&known), advice: None });
         }
         let local = local::read(&template.path)
             .map_err(|error| format!("unable to load template Unit({name}) from file: {error}"))?;
@@ -202,7 +216,8 @@ impl Creation<'_> {
         })
     }
 
-    async fn upload(&self, name: &str, file: UnitFile) -> Result<(), Failure> {
+    async fn upload(&self, name: &str, content: Content) -> Result<(), Failure> {
+        let file = &content.file;
         let text = |error: &dyn fmt::Display| Failure::Text(error.to_string());
         let valid: UnitName = name.parse().map_err(|error| text(&error))?;
         let options: Vec<UnitOption> = file.options().iter().map(Into::into).collect();
@@ -210,14 +225,28 @@ impl Creation<'_> {
         if !options.is_empty() {
             validate(&valid, file.options().to_vec()).map_err(|error| text(&error))?;
         }
-        for warning in file.fleet_options().warnings() {
-            warn!("Unit {name}: {warning}");
+        if self.remarks == Remarks::Said {
+            for warning in file.fleet_options().warnings() {
+                warn!("Unit {name}: {warning}");
+            }
+            self.remark(&content);
         }
         self.session
             .api
             .put_unit(name, options)
             .await
             .map_err(|error| Failure::Text(format!("failed creating unit {name}: {error}")))
+    }
+
+    /// Says what is odd about a file, once.
+    fn remark(&self, content: &Content) {
+        let Some((path, advice)) = &content.advice else { return };
+        if self.remarked.borrow_mut().insert(path.clone()) {
+            for advice in advice {
+                let (path, line) = (path.display(), advice.line);
+                self.session.ui.err(format_args!("{path}:{line}: warning: {advice}"));
+            }
+        }
     }
 
     /// Waits for what was created, or at least says what it was.
@@ -242,13 +271,13 @@ impl Creation<'_> {
 }
 
 /// What an argument leads to.
-enum Content {
+enum Wanted {
     /// Nothing to upload.
     Keep,
     /// Nothing is uploaded, though it was asked for.
     Refused,
     /// This is uploaded.
-    Upload(UnitFile),
+    Upload(Content),
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! turns it into the exit code. `args` says what the words mean, `commands` has one file a command,
 //! and `api` is all that commands know of a cluster.
 
+mod advice;
 mod api;
 mod app;
 mod args;

@@ -8,7 +8,11 @@ use std::{
 use fleet_core::{LexError, UnitFile, error_text::plain};
 use fleet_schema::Unit;
 
-use crate::{name::UnitArg, unit};
+use crate::{
+    advice::{self, Advice},
+    name::UnitArg,
+    unit,
+};
 
 /// Why there is no local file.
 #[derive(Debug, thiserror::Error)]
@@ -48,20 +52,31 @@ pub(crate) enum FileError {
     Lex(#[from] LexError),
 }
 
+/// A unit's content, and what there is to say about the file that it was read from.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) file: UnitFile,
+    /// Where it was read, and the remarks. Nothing when it comes from the registry.
+    pub(crate) advice: Option<(PathBuf, Vec<Advice>)>,
+}
+
 /// Reads the unit file at `path`, if there is one; a dangling link is none.
-pub(crate) fn read(path: &Path) -> Result<Option<UnitFile>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Content>, FileError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(FileError::Io(path.display().to_string(), error)),
     };
-    Ok(Some(UnitFile::parse(&text)?))
+    let file = UnitFile::parse(&text)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let advice = Some((path.to_owned(), advice::of(&name, &text)));
+    Ok(Some(Content { file, advice }))
 }
 
 /// What stands for a unit on this side.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) file: UnitFile,
+    pub(crate) content: Content,
     /// Where it was read.
     path: PathBuf,
     /// Whether it is the file of the template.
@@ -73,19 +88,19 @@ impl Local {
     pub(crate) fn of(unit: &UnitArg) -> Result<Self, NoFile> {
         let shown = |path: &Path| path.display().to_string();
         let own = read(&unit.path).map_err(|e| NoFile::Unreadable(shown(&unit.path), e))?;
-        if let Some(file) = own {
-            return Ok(Self { file, path: unit.path.clone(), from_template: false });
+        if let Some(content) = own {
+            return Ok(Self { content, path: unit.path.clone(), from_template: false });
         }
         let template = unit.template().ok_or_else(|| NoFile::NoInstance(shown(&unit.path)))?;
         let shared = read(&template.path)
             .map_err(|error| NoFile::UnreadableTemplate(template.name.clone(), error))?;
-        let file = shared.ok_or_else(|| NoFile::NoTemplate(shown(&template.path)))?;
-        Ok(Self { file, path: template.path, from_template: true })
+        let content = shared.ok_or_else(|| NoFile::NoTemplate(shown(&template.path)))?;
+        Ok(Self { content, path: template.path, from_template: true })
     }
 
     /// Whether it is what the registry has.
     pub(crate) fn is_same(&self, registry: &Unit) -> bool {
-        self.file.hash() == unit::file(registry).hash()
+        self.content.file.hash() == unit::file(registry).hash()
     }
 
     /// What to tell the user when it isn't.
@@ -113,7 +128,8 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("a@.service", "[Service]\nA=template\n");
         write("a@1.service", "[Service]\nA=own\n");
-        let value = |name| Local::of(&arg(folder.path(), name)).unwrap().file.options()[0].clone();
+        let value =
+            |name| Local::of(&arg(folder.path(), name)).unwrap().content.file.options()[0].clone();
         assert_eq!(value("a@1").value, "own");
         assert_eq!(value("a@2").value, "template");
         assert_eq!(value("a@").value, "template");

@@ -163,7 +163,7 @@ fn what_the_api_refuses_is_refused() {
     let line = format!("Environment=A={}\n", "x".repeat(1000));
     let large = format!("[Service]\n{}", line.repeat(300));
     fs::write(desk.folder.path().join("large.service"), large).unwrap();
-    assert_snapshot!(desk.run("submit large").transcript(), @r"
+    assert_snapshot!(desk.run("submit --no-warn large").transcript(), @r"
     rc 1
     err|Error creating units: failed creating unit large.service: unit is too large: its file has more than 262144 bytes
     ");

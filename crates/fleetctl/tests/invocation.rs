@@ -98,6 +98,7 @@ fn help_of_a_command_has_its_sections() {
     out|OPTIONS:
     out|      --block-attempts int   Wait for the units in at most that many attempts of 2 seconds; 0 to wait as long as it takes
     out|      --no-block             Do not wait for the units
+    out|      --no-warn              Do not warn of what systemd will not run, or ignore, in the local files
     out|      --replace              Replace units in the cluster that differ from the local files
     out|      --sign                 DEPRECATED: do not use this flag.
     out|

@@ -113,13 +113,13 @@ fn units_of_this_machine_are_shown_by_its_own_systemctl() {
     let desk = Desk::new().telling();
     assert_snapshot!(desk.shows("status a"), @r"
     rc 0
-    out|systemctl status -l a.service
+    out|systemctl status -l -- a.service
     ");
     assert_snapshot!(desk.shows("status --no-block --block-attempts=5 --ssh-port=2222 b dir/a"), @r"
     rc 3
-    out|systemctl status -l b.service
+    out|systemctl status -l -- b.service
     out|
-    out|systemctl status -l a.service
+    out|systemctl status -l -- a.service
     ");
     assert_snapshot!(desk.shows("status"), @"rc 0");
 }
@@ -129,15 +129,15 @@ fn what_cannot_be_shown_is_named_and_the_others_are_shown() {
     let desk = Desk::new().telling();
     assert_snapshot!(desk.shows("status nope idle a b"), @r"
     rc 1
-    out|systemctl status -l a.service
+    out|systemctl status -l -- a.service
     out|
-    out|systemctl status -l b.service
+    out|systemctl status -l -- b.service
     err|Unit nope.service does not exist.
     err|Unit idle.service does not appear to be loaded.
     ");
     assert_snapshot!(desk.shows("status b broken a"), @r"
     rc 3
-    out|systemctl status -l b.service
+    out|systemctl status -l -- b.service
     err|Error retrieving unit: googleapi: Error 500: boom
     ");
     assert_snapshot!(desk.shows("status --machine=c31 a"), @r"
@@ -151,7 +151,7 @@ fn a_machine_out_of_reach_ends_with_255_and_does_not_hold_up_the_others() {
     let desk = Desk::new().telling();
     let run = desk.run("status far a");
     assert_eq!(run.code, Some(255));
-    assert_eq!(run.out, "\nsystemctl status -l a.service\n");
+    assert_eq!(run.out, "\nsystemctl status -l -- a.service\n");
     let text = format!("Unable to SSH to remote host: {NO_AGENT}");
     assert!(run.err.starts_with(&text), "{}", run.err);
 }
@@ -162,13 +162,13 @@ fn a_global_unit_has_a_block_for_each_machine() {
     let run = desk.run("status all b");
     assert_eq!(run.code, Some(3), "of b");
     let mut blocks = [
-        "==> HERE.../127.0.0.2 <==\nsystemctl status all.service\n",
+        "==> HERE.../127.0.0.2 <==\nsystemctl status -- all.service\n",
         "==> c31e44e1.../127.0.0.1 <==\nall.service (from the registry)\n     Loaded: loaded\n     Active: failed (failed)\n",
     ];
     if here().as_str() > MACHINE {
         blocks.reverse();
     }
-    let expected = format!("systemctl status -l b.service\n\n{}", blocks.join("\n"));
+    let expected = format!("systemctl status -l -- b.service\n\n{}", blocks.join("\n"));
     assert_eq!(run.out, expected);
     let text = format!("c31e44e1.../127.0.0.1: Unable to SSH to remote host: {NO_AGENT}");
     assert!(run.err.starts_with(&text), "{}", run.err);
@@ -176,7 +176,7 @@ fn a_global_unit_has_a_block_for_each_machine() {
 
     let near = desk.run(&format!("status all --machine {}", &here()[..6]));
     assert_eq!((near.code, &*near.err), (Some(0), ""));
-    assert_eq!(near.out, "==> HERE.../127.0.0.2 <==\nsystemctl status all.service\n");
+    assert_eq!(near.out, "==> HERE.../127.0.0.2 <==\nsystemctl status -- all.service\n");
     assert_eq!(desk.run("status all --machine c31").code, Some(255));
     assert_snapshot!(desk.shows("status nowhere"), @r"
     rc 1

@@ -211,8 +211,9 @@ pub(crate) fn block(matches: &ArgMatches) -> Block {
 }
 
 /// The flags of commands that bring units in.
-pub(crate) fn creating() -> [Arg; 2] {
+pub(crate) fn creating() -> [Arg; 3] {
     [
+        flag("no-warn", "Do not warn of what systemd will not run, or ignore, in the local files"),
         flag("replace", "Replace units in the cluster that differ from the local files"),
         flag("sign", DEPRECATED),
     ]

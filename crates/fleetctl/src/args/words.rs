@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, Command};
 
 use super::{Verb, usage};
-use crate::error::CliError;
+use crate::{advice::distance, error::CliError};
 
 mod ssh;
 
@@ -82,22 +82,6 @@ fn suggestions(word: &str) -> Vec<&'static str> {
     let word = word.to_lowercase();
     let names = Verb::ALL.into_iter().filter(|verb| verb.is_suggested()).map(Verb::name);
     names.filter(|name| name.starts_with(&word) || distance(name, &word) <= NEAR).collect()
-}
-
-/// The Levenshtein distance of two texts.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command};
 
 use crate::{
     args::flags,
-    create::{Created, Existing, For, create},
+    create::{Created, Existing, For, Remarks, create},
     error::CliError,
     name::UnitArg,
     session::Session,
@@ -21,6 +21,9 @@ pub(crate) fn describe(command: Command) -> Command {
              for validating units before they are started.\n\
              \n\
              Units that the cluster has already stay as they are, unless --replace is given.\n\
+             \n\
+             Of what systemd will not run, or will ignore, in a file that is uploaded fleetctl\n\
+             warns on stderr, naming the line, unless --no-warn is given.\n\
              \n\
              Submit a single unit:\n\
              \tfleetctl submit foo.service\n\
@@ -54,7 +57,8 @@ pub(crate) async fn bring_in(
     let arguments = UnitArg::all(&words)?;
     let replace = matches.get_flag("replace");
     let existing = if replace { Existing::Replace } else { Existing::Keep };
-    let created = create(session, command, existing, block, &arguments).await?;
+    let remarks = if matches.get_flag("no-warn") { Remarks::Unsaid } else { Remarks::Said };
+    let created = create(session, command, existing, remarks, block, &arguments).await?;
     Ok(Some((arguments, created)))
 }
 
