@@ -145,7 +145,9 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        if !self.availability.get() {
+        // What this process has counted it can always tell, and is asked for most in an outage.
+        let of_itself = matches!(Route::find(head.uri.path()), Some(Route::Metrics));
+        if !of_itself && !self.availability.get() {
             return reply::unavailable();
         }
         debug!("HTTP {} {}", head.method, head.uri);
