@@ -34,7 +34,7 @@ pub struct EtcdConfig {
 }
 
 /// A user of etcd's own authentication.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     /// The user's name.
     pub user: String,
@@ -54,6 +54,9 @@ pub enum ConfigError {
     /// There has to be one endpoint at least.
     #[error("no etcd endpoint is given")]
     NoEndpoint,
+    /// An endpoint carries a login. What it is isn't shown.
+    #[error("an etcd endpoint must not carry a user or a password")]
+    Credentials,
     /// An endpoint is no URL.
     #[error("etcd endpoint {0:?} is no URL")]
     Malformed(String, #[source] tonic::transport::Error),
@@ -73,6 +76,10 @@ impl EtcdConfig {
     pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, ConfigError> {
         if self.endpoints.is_empty() {
             return Err(ConfigError::NoEndpoint);
+        }
+        // Before any of them is shown: a comma in a password has made two of one.
+        if self.endpoints.iter().any(|url| carries_login(url)) {
+            return Err(ConfigError::Credentials);
         }
         self.endpoints.iter().map(|url| self.endpoint(url)).collect()
     }
@@ -95,6 +102,13 @@ impl EtcdConfig {
             _ => Err(ConfigError::UnknownScheme(url.to_owned())),
         }
     }
+}
+
+/// Whether one endpoint, or a list of them, carries a user or a password. No place of etcd's has
+/// an `@` otherwise, and what precedes one may be a password with anything in it.
+#[must_use]
+pub fn carries_login(text: &str) -> bool {
+    text.contains('@')
 }
 
 #[cfg(test)]
@@ -127,6 +141,22 @@ mod tests {
         }
         let good = config(&["http://127.0.0.1:2379", "http://etcd", "http://[::1]:1"], none());
         assert_eq!(good.endpoints().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn logins_in_endpoints_are_refused_and_not_shown() {
+        for endpoints in [
+            &["http://alice:hidden@127.0.0.1:2379"][..],
+            &["http://127.0.0.1:2379", "https://hidden@etcd"],
+            &["alice:hid/den@etcd"],
+            &["http://alice:hid", "den@etcd"],
+            &["ftp://hid#den@etcd"],
+        ] {
+            let refused = error(endpoints, Tls::default());
+            let shown = format!("{refused} {refused:?}");
+            assert!(matches!(refused, ConfigError::Credentials), "{shown}");
+            assert!(!shown.contains("hid"), "{shown}");
+        }
     }
 
     #[test]

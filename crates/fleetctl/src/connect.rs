@@ -3,6 +3,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use fleet_client::{Client, Dial, Direct, Endpoint, InvalidEndpoint};
+use fleet_etcd::carries_login;
 use tracing::warn;
 
 use crate::{
@@ -32,6 +33,13 @@ pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<d
                 None => (&*config.endpoint, false),
             };
             let endpoint = first.parse::<Endpoint>();
+            // These show what was given, in which there may be a password.
+            if let Err(InvalidEndpoint::NoUrl { .. } | InvalidEndpoint::UnknownScheme(_)) =
+                &endpoint
+                && carries_login(&config.endpoint)
+            {
+                return Err(failed("an endpoint must not carry a user or a password"));
+            }
             if let Err(InvalidEndpoint::HostOfSocket { .. }) = &endpoint {
                 // A tunnel that fails has always come before this.
                 tunnel(ssh).await?;

@@ -331,6 +331,21 @@ fn endpoints_that_mean_nothing_are_refused_at_once() {
 }
 
 #[test]
+fn passwords_in_endpoints_are_refused_and_not_shown() {
+    for endpoint in
+        ["http://alice:hidden@h", "http://alice:hid,den@h", "alice:hidden@h", "hidden://a@h"]
+    {
+        for driver in ["API", "etcd"] {
+            let run = alone(&format!("--driver={driver} --endpoint={endpoint} list-units"), &[]);
+            let shown = run.transcript();
+            assert_eq!(run.code, Some(1), "{driver} {endpoint}: {shown}");
+            assert!(shown.contains("must not carry a user or"), "{driver} {endpoint}: {shown}");
+            assert!(!shown.contains("hid"), "{driver} {endpoint}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_socket_is_named() {
     let run = alone("--endpoint=unix:///nowhere/fleet.sock list-machines", &[]);
     assert_eq!(run.code, Some(1));

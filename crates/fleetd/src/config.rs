@@ -5,10 +5,15 @@ mod ini;
 mod source;
 mod value;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use fleet_core::error_text::plain;
-use fleet_etcd::{InvalidTls, Tls};
+use fleet_etcd::{InvalidTls, Login, Tls, carries_login};
 use fleet_registry::Keys;
 
 pub(crate) use source::{ConfigError, Layers, load};
@@ -45,6 +50,8 @@ pub(crate) const OPTIONS: [&str; 25] = [
 
 /// The default of `etcd_servers`, less the port that etcd gave up long ago.
 const ETCD_SERVERS: &str = "http://127.0.0.1:2379";
+const NO_LOGIN_HERE: &str = "an endpoint must not carry a user or a password, \
+                             etcd_username and etcd_password are for them";
 const KEY_PREFIX: &str = "/_coreos.com/fleet/";
 const UNITS_DIRECTORY: &str = "/run/fleet/units/";
 const RUNTIME_DIRECTORY: &str = "/run/fleet/instance/";
@@ -104,7 +111,7 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Etcd {
     pub(crate) servers: Vec<String>,
-    pub(crate) user: Option<(String, String)>,
+    pub(crate) login: Option<Login>,
     /// Read and checked, whether an endpoint is https or not: who names certificates means them.
     pub(crate) tls: Tls,
     /// The limit of every request.
@@ -127,6 +134,7 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
     let (metadata, dropped) = value::parse_metadata(&layers.text("metadata", ""));
     warnings
         .extend(dropped.iter().map(|piece| format!("metadata without a key dropped: {piece:?}")));
+    warnings.extend(open_secrets(layers));
     let config = Config {
         debug: layers.verbosity()? > 0,
         etcd: etcd(layers)?,
@@ -173,12 +181,16 @@ pub(crate) fn deprecations(layers: &Layers) -> Result<Vec<String>, ConfigError> 
 
 fn etcd(layers: &Layers) -> Result<Etcd, ConfigError> {
     let servers = layers.with("etcd_servers", ETCD_SERVERS, |text| {
+        // Not even in part: where it is cut at commas a password may be.
+        if carries_login(text) {
+            return Err(NO_LOGIN_HERE.to_owned());
+        }
         value::parse_list(text).iter().map(|server| endpoint(server)).collect()
     })?;
     let user = Some(layers.text("etcd_username", "")).filter(|user| !user.is_empty());
     Ok(Etcd {
         servers,
-        user: user.map(|user| (user, layers.text("etcd_password", ""))),
+        login: user.map(|user| Login { user, password: layers.text("etcd_password", "") }),
         tls: tls(layers)?,
         request_timeout: layers.seconds("etcd_request_timeout", "1.0")?,
     })
@@ -195,6 +207,27 @@ fn endpoint(text: &str) -> Result<String, String> {
         return Err(format!("endpoint {text:?} names no host"));
     }
     Ok(full)
+}
+
+/// A line for each file with a secret that everybody may read.
+fn open_secrets(layers: &Layers) -> impl Iterator<Item = String> {
+    let of_password = layers.file_of("etcd_password");
+    let of_key = Some(PathBuf::from(layers.text("etcd_keyfile", "")));
+    let secrets = [("etcd_password", of_password), ("etcd_keyfile", of_key)];
+    secrets.into_iter().filter_map(|(option, path)| {
+        let path = path.filter(|path| is_for_everybody(path))?;
+        Some(format!(
+            "{} can be read by everybody on this machine, and holds the secret of {option}",
+            path.display()
+        ))
+    })
+}
+
+/// Whether the file is readable for others than its owner and its group.
+fn is_for_everybody(path: &Path) -> bool {
+    const READ_BY_OTHERS: u32 = 0o004;
+    let metadata = path.metadata();
+    metadata.is_ok_and(|metadata| metadata.permissions().mode() & READ_BY_OTHERS != 0)
 }
 
 fn tls(layers: &Layers) -> Result<Tls, ConfigError> {

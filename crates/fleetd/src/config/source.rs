@@ -154,6 +154,15 @@ impl Layers {
         self.values.get(option).cloned().unwrap_or_else(unset)
     }
 
+    /// The file that a value comes from, if one says more than nothing.
+    pub(crate) fn file_of(&self, option: &str) -> Option<PathBuf> {
+        let raw = self.raw(option, "");
+        match raw.origin {
+            Origin::File(path, _) if !raw.value.is_empty() => Some(path),
+            Origin::File(..) | Origin::Environment(_) | Origin::Default => None,
+        }
+    }
+
     pub(crate) fn text(&self, option: &str, default: &str) -> String {
         self.raw(option, default).value
     }

@@ -8,6 +8,7 @@ fn from_file(text: &str, environment: &[(&str, &str)]) -> Result<(Config, Vec<St
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fleet.conf");
     fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let lookup = |name: &str| {
         environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     };
@@ -31,7 +32,7 @@ fn nothing_set_gives_the_defaults() {
     assert!(config.purge_on_shutdown && !config.debug && !config.disable_engine);
     assert!(
         config.etcd.tls == Tls::default()
-            && config.etcd.user.is_none()
+            && config.etcd.login.is_none()
             && config.public_ip.is_none()
     );
 }
@@ -252,7 +253,8 @@ fn every_option_can_be_set_in_the_file_and_in_the_environment() {
         assert!(config.debug && !config.purge_on_shutdown);
         assert_eq!(config.engine_reconcile_interval, Duration::from_millis(500));
         assert_eq!(config.keys, Keys::new("/my/fleet/").unwrap());
-        assert_eq!(config.etcd.user, Some(("fleet".to_owned(), "secret".to_owned())));
+        let login = Login { user: "fleet".to_owned(), password: "secret".to_owned() };
+        assert_eq!(config.etcd.login, Some(login));
         assert_eq!(config.etcd.request_timeout, Duration::from_millis(2500));
         assert_eq!(config.etcd.servers, ["https://a:1", "http://b:2"]);
         assert_eq!(config.metadata.len(), 2);
@@ -260,6 +262,56 @@ fn every_option_can_be_set_in_the_file_and_in_the_environment() {
         assert_eq!(config.token_limit, 16);
         let directories = [&config.runtime_directory, &config.units_directory];
         assert_eq!(directories, [Path::new("/r"), Path::new("/u")]);
+    }
+}
+
+#[test]
+fn a_password_in_an_endpoint_is_refused_and_shown_nowhere() {
+    for servers in [
+        "http://alice:hidden@h:2379",
+        "http://h:2379,https://hidden@h",
+        "alice:hid/den@h",
+        "http://alice:hid,den@h",
+        "\"ftp://alice:hidden@h\"",
+    ] {
+        let refused = from_file(&format!("etcd_servers={servers}"), &[]).unwrap_err();
+        let said = "an endpoint must not carry a user or a password, etcd_username and \
+                    etcd_password are for them (option etcd_servers in CONF line 1)";
+        assert_eq!(refused, format!("Failed creating Server: {said}"), "{servers}");
+    }
+    let (config, _) = from_file("etcd_username=alice\netcd_password=hidden", &[]).unwrap();
+    assert!(!format!("{config:?}").contains("hidden"));
+}
+
+#[test]
+fn secrets_that_everybody_may_read_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (conf, key) = (folder.path().join("fleet.conf"), folder.path().join("key.pem"));
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["fleet".to_owned()]).unwrap();
+    let certificate = folder.path().join("cert.pem");
+    fs::write(&certificate, cert.pem()).unwrap();
+    fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let tls = format!("etcd_certfile={}\netcd_keyfile={}\n", certificate.display(), key.display());
+    let of_conf = "fleet.conf can be read by everybody on this machine, and holds the secret of \
+                   etcd_password";
+    let of_key =
+        "key.pem can be read by everybody on this machine, and holds the secret of etcd_keyfile";
+    for (text, conf_mode, key_mode, expected) in [
+        ("etcd_username=a\netcd_password=b\n", 0o644, 0o600, &[of_conf][..]),
+        ("etcd_username=a\netcd_password=b\n", 0o640, 0o640, &[]),
+        ("etcd_password=\n", 0o644, 0o600, &[]),
+        ("agent_ttl=9s\n", 0o644, 0o644, &[of_key]),
+    ] {
+        fs::write(&conf, format!("{text}{tls}")).unwrap();
+        for (path, mode) in [(&conf, conf_mode), (&key, key_mode)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let layers = load(Some(&conf), &|_| None).unwrap();
+        let (_, warnings) = build(&layers).unwrap();
+        let at = format!("{}/", folder.path().display());
+        let warnings: Vec<String> = warnings.iter().map(|line| line.replace(&at, "")).collect();
+        assert_eq!(warnings, expected, "{text} {conf_mode:o} {key_mode:o}");
     }
 }
 
