@@ -23,6 +23,7 @@ use crate::{
     metrics::{self, MetricsSource},
     outage::Outage,
     query::Query,
+    reads::Reads,
     reply::{self, Reply},
     route::Route,
     via::{self, Via},
@@ -47,6 +48,7 @@ pub struct Settings {
 pub struct Api {
     pub(crate) registry: Registry,
     pub(crate) bodies: BodyReader,
+    reads: Reads,
     availability: Availability,
     metrics: Option<Arc<dyn MetricsSource>>,
     pub(crate) explainer: Option<Explainer>,
@@ -75,6 +77,7 @@ impl Api {
         Self {
             registry,
             bodies,
+            reads: Reads::new(&limits),
             availability,
             metrics: None,
             explainer: None,
@@ -176,6 +179,12 @@ impl Api {
             Method::OPTIONS => return Ok(reply::options(allow)),
             ref method => method.clone(),
         };
+        // Writes are few, and decided anew for as long as they must; waiting for readers they would
+        // be late for nothing.
+        let _reading = match reads_registry(&route, &method) {
+            true => Some(self.reads.begin().await?),
+            false => None,
+        };
         match (&route, method) {
             (Route::Metrics, _) => {
                 let families = self.metrics.as_ref().map(|source| source.families());
@@ -196,6 +205,19 @@ impl Api {
             (Route::State(name), Method::GET) => states::get(self, name).await,
             _ => Err(ApiError::MethodNotAllowed { message: refusal, allow }),
         }
+    }
+}
+
+/// Whether the answer is read in the registry, and nothing is changed there.
+fn reads_registry(route: &Route, method: &Method) -> bool {
+    match route {
+        Route::Machines
+        | Route::Units
+        | Route::Unit(_)
+        | Route::Restart(_)
+        | Route::States
+        | Route::State(_) => *method == Method::GET,
+        Route::Server | Route::Root | Route::Metrics | Route::Discovery => false,
     }
 }
 

@@ -25,6 +25,12 @@ pub(crate) enum ApiError {
     /// The registry didn't answer in the time a request has.
     #[error("store does not answer")]
     Late,
+    /// There is no room for anything new in etcd.
+    #[error("etcd is out of space")]
+    OutOfSpace(#[source] RegistryError),
+    /// Too many requests want to be answered at the same time.
+    #[error("{}", reply::BUSY)]
+    Busy,
     /// Something is wrong on our side; the cause is for the log only (`api.md` 1.3).
     #[error("internal error")]
     Internal(#[source] RegistryError),
@@ -79,6 +85,11 @@ impl ApiError {
                 }
                 reply::unavailable()
             }
+            Self::OutOfSpace(cause) => {
+                warn!(error = %cause, "request refused");
+                reply::error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string())
+            }
+            Self::Busy => reply::busy(),
             Self::Internal(cause) => {
                 error!(error = %cause, "request failed");
                 reply::error(StatusCode::INTERNAL_SERVER_ERROR, "")
@@ -90,6 +101,7 @@ impl ApiError {
 impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
         match error {
+            error if error.is_out_of_space() => Self::OutOfSpace(error),
             error if error.is_unavailable() => Self::Unavailable(error),
             // It happened between two reads of one page; the next try reads anew.
             RegistryError::Store(StoreError::Compacted(_)) => Self::Unavailable(error),

@@ -24,6 +24,7 @@ mod metrics;
 mod outage;
 mod query;
 mod read_limit;
+mod reads;
 mod reply;
 mod route;
 mod serve;

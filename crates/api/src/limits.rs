@@ -20,6 +20,10 @@ pub(crate) const BODIES_TOGETHER: usize = 3 * 1024 * 1024;
 /// The most that is read, and dropped, of a body that nobody wants, in bytes.
 pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
+/// The seconds after which a client that was refused since there are too many is asked to come
+/// again.
+pub(crate) const COME_AGAIN: u16 = 1;
+
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -34,6 +38,12 @@ pub struct Limits {
     pub idle_time: Duration,
     /// The time to send a request's body.
     pub body_time: Duration,
+    /// The number of requests that read the registry at the same time.
+    pub reads: usize,
+    /// The number of those that wait until they may.
+    pub reads_waiting: usize,
+    /// The time that they wait.
+    pub reads_time: Duration,
     /// The time the registry has for a request.
     pub store_time: Duration,
     /// The time a client may take none of the bytes of its answer.
@@ -51,6 +61,9 @@ impl Default for Limits {
             head_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(180),
             body_time: Duration::from_secs(30),
+            reads: 16,
+            reads_waiting: 128,
+            reads_time: Duration::from_secs(10),
             store_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),
             body: 1024 * 1024,

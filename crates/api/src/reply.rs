@@ -5,10 +5,10 @@ use fleet_schema::{Entity, ErrorEntity, to_json};
 use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY},
 };
 
-use crate::gzip;
+use crate::{gzip, limits::COME_AGAIN};
 
 /// An answer to a request.
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -18,6 +18,9 @@ const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4
 
 /// What clients match on (`api.md` 1.2).
 const UNAVAILABLE: &str = "fleet server unable to communicate with etcd";
+
+/// What those are told who are one too many.
+pub(crate) const BUSY: &str = "too many requests are reading at the same time, try again";
 
 /// 200 with an entity.
 pub(crate) fn entity<T: Entity>(entity: &T) -> Reply {
@@ -58,6 +61,13 @@ pub(crate) fn error(status: StatusCode, message: &str) -> Reply {
 /// The 503 of a server without etcd.
 pub(crate) fn unavailable() -> Reply {
     error(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
+}
+
+/// The 503 of a server that has too much to do; it isn't etcd's fault, and soon over.
+pub(crate) fn busy() -> Reply {
+    let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, BUSY);
+    reply.headers_mut().insert(RETRY_AFTER, COME_AGAIN.into());
+    reply
 }
 
 /// A status and nothing else.

@@ -28,6 +28,10 @@ pub const VERSION: u64 = 1;
 /// How often the lease is renewed within its time to live: one lost answer must not end it.
 const RENEWALS: u32 = 3;
 
+/// The longest the leader is without having asked the store for something: what it waits for comes
+/// over the same connection, and only a call without an answer tells soon that nothing will.
+const PROBE: Duration = Duration::from_secs(1);
+
 /// Stores tell the time a lease has left in whole seconds, rounded down.
 const ROUNDING: Duration = Duration::from_secs(1);
 
@@ -121,7 +125,7 @@ pub(crate) async fn take(
 /// Time is counted from before each request, so the lease lives at least as long as we believe.
 pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
     let ttl = term.lead.ttl;
-    let pause = ttl / RENEWALS;
+    let pause = (ttl / RENEWALS).min(PROBE);
     let mut deadline = term.since + ttl;
     let mut next = term.since + pause;
     let mut backoff = Backoff::up_to(pause);

@@ -18,6 +18,10 @@ pub(crate) enum Failure {
     Refused(String),
     /// etcd can't do it at the moment; nothing was applied and the connection is well.
     Busy(String),
+    /// etcd has no room for anything new; nothing was applied and the connection is well.
+    OutOfSpace,
+    /// There was no answer in time, though others over the connection had theirs.
+    Late(String),
     /// The login isn't valid any more; nothing was applied.
     LoginExpired(String),
     /// The request never left.
@@ -27,16 +31,38 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// No answer came in time.
+    /// No answer came in time, to this nor to anything else.
     pub(crate) fn timeout(after: Duration) -> Self {
-        Self::Lost(format!("no answer within {after:?}"))
+        Self::Lost(format!("no answer within {} ms", after.as_millis()))
+    }
+
+    /// No answer came in time, to this alone.
+    pub(crate) fn late(after: Duration) -> Self {
+        Self::Late(format!("etcd is slow, no answer within {} ms", after.as_millis()))
     }
 
     /// Whether the connection (or its login) is to be replaced.
     pub(crate) fn is_of_the_link(&self) -> bool {
         match self {
             Self::LoginExpired(_) | Self::NotSent(_) | Self::Lost(_) => true,
-            Self::Compacted | Self::NoSuchLease | Self::Refused(_) | Self::Busy(_) => false,
+            Self::Compacted
+            | Self::NoSuchLease
+            | Self::Refused(_)
+            | Self::Busy(_)
+            | Self::OutOfSpace
+            | Self::Late(_) => false,
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Busy(_)
+            | Self::Late(_)
+            | Self::LoginExpired(_)
+            | Self::NotSent(_)
+            | Self::Lost(_) => true,
+            Self::Compacted | Self::NoSuchLease | Self::Refused(_) | Self::OutOfSpace => false,
         }
     }
 
@@ -46,9 +72,12 @@ impl Failure {
             Self::Compacted => StoreError::Compacted(revision),
             Self::NoSuchLease => StoreError::NoSuchLease(lease),
             Self::Refused(why) => StoreError::Refused(why.into()),
-            Self::Busy(why) | Self::LoginExpired(why) | Self::NotSent(why) | Self::Lost(why) => {
-                StoreError::Unavailable(why.into())
-            }
+            Self::OutOfSpace => StoreError::OutOfSpace,
+            Self::Busy(why)
+            | Self::Late(why)
+            | Self::LoginExpired(why)
+            | Self::NotSent(why)
+            | Self::Lost(why) => StoreError::Unavailable(why.into()),
         }
     }
 }
@@ -58,8 +87,10 @@ impl fmt::Display for Failure {
         match self {
             Self::Compacted => f.write_str("compacted"),
             Self::NoSuchLease => f.write_str("no such lease"),
+            Self::OutOfSpace => f.write_str("out of space"),
             Self::Refused(why)
             | Self::Busy(why)
+            | Self::Late(why)
             | Self::LoginExpired(why)
             | Self::NotSent(why)
             | Self::Lost(why) => f.write_str(why),
@@ -107,7 +138,8 @@ pub(crate) fn from_text(text: &str) -> Option<Failure> {
     const COMPACTED: &[&str] =
         &["required revision has been compacted", "required revision is a future revision"];
     const NO_LEASE: &[&str] = &["requested lease not found"];
-    const BUSY: &[&str] = &["database space exceeded", "too many requests"];
+    const FULL: &[&str] = &["database space exceeded"];
+    const BUSY: &[&str] = &["too many requests"];
     const EXPIRED: &[&str] = &[
         "invalid auth token",
         "auth: revision in header is old",
@@ -119,6 +151,8 @@ pub(crate) fn from_text(text: &str) -> Option<Failure> {
         Some(Failure::Compacted)
     } else if says(NO_LEASE) {
         Some(Failure::NoSuchLease)
+    } else if says(FULL) {
+        Some(Failure::OutOfSpace)
     } else if says(BUSY) {
         Some(Failure::Busy(text.to_owned()))
     } else if says(EXPIRED) {
@@ -169,7 +203,7 @@ mod tests {
             ),
             (Code::PermissionDenied, "etcdserver: permission denied", "refused"),
             (Code::ResourceExhausted, "grpc: received message larger than max", "refused"),
-            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", "busy"),
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", "space"),
             (Code::ResourceExhausted, "etcdserver: too many requests", "busy"),
             (Code::Unauthenticated, "etcdserver: invalid auth token", "login"),
             (Code::Unknown, "auth: revision in header is old", "login"),
@@ -191,6 +225,8 @@ mod tests {
                 Failure::NoSuchLease => "lease",
                 Failure::Refused(_) => "refused",
                 Failure::Busy(_) => "busy",
+                Failure::OutOfSpace => "space",
+                Failure::Late(_) => "late",
                 Failure::LoginExpired(_) => "login",
                 Failure::NotSent(_) => "not sent",
                 Failure::Lost(_) => "lost",

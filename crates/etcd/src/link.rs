@@ -8,24 +8,30 @@
 //! ```
 //!
 //! Dialling is one future that all waiting calls share and drive, so that there is one
-//! attempt however many want it; nothing runs when nobody waits. A condemned link lives on
-//! as long as watches use it.
+//! attempt however many want it; nothing runs when nobody waits, but for what closes a lane that
+//! is idle. A condemned link lives on as long as watches use it, which are told to leave it.
 
 use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use etcd_client::{Channel, Client, ConnectOptions, KvClient, LeaseClient, WatchClient};
+use etcd_client::{
+    Channel, Client, ConnectOptions, KvClient, LeaseClient, MaintenanceClient, WatchClient,
+};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::time;
+use tokio::{
+    task::JoinSet,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Endpoint, Uri};
 use tracing::{debug, info, warn};
 
@@ -44,18 +50,76 @@ pub(crate) struct Link {
     pub(crate) kv: KvClient,
     pub(crate) lease: LeaseClient,
     pub(crate) watch: WatchClient,
+    pub(crate) maintenance: MaintenanceClient,
     /// Its place in the list.
     endpoint: usize,
     /// Tells it from earlier links.
     number: u64,
+    /// Held by whoever uses the link, so that counting them tells whether it is in use.
+    pulse: Arc<Pulse>,
+}
+
+/// What is known of the member at the other end.
+struct Pulse {
+    since: Instant,
     /// Whether the member has answered; being connected to says little.
-    answered: Arc<AtomicBool>,
+    answered: AtomicBool,
+    /// When something came from it last, in microseconds since the link was made.
+    heard: AtomicU64,
+    /// Cancelled when a call has had no answer.
+    left: CancellationToken,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            answered: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            left: CancellationToken::new(),
+        }
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.since).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Link {
+    /// Notes that something has come from the member.
+    pub(crate) fn hear(&self) {
+        self.pulse.heard.fetch_max(self.pulse.micros(Instant::now()), Ordering::Relaxed);
+    }
+
+    /// Whether something has come from the member since then.
+    pub(crate) fn was_heard_since(&self, then: Instant) -> bool {
+        self.pulse.heard.load(Ordering::Relaxed) > self.pulse.micros(then)
+    }
+
+    /// Waits until a call over this link has had no answer.
+    pub(crate) async fn left(&self) {
+        self.pulse.left.cancelled().await;
+    }
+
+    /// For how long nobody has used it; `None` while somebody does.
+    fn idle_for(&self) -> Option<Duration> {
+        // One is the slot's.
+        if Arc::strong_count(&self.pulse) > 1 {
+            return None;
+        }
+        let heard = Duration::from_micros(self.pulse.heard.load(Ordering::Relaxed));
+        Some(self.pulse.since.elapsed().saturating_sub(heard))
+    }
 }
 
 /// Keeps the connection.
 pub(crate) struct Links {
     dialler: Arc<Dialler>,
-    slot: Mutex<Slot>,
+    slot: Arc<Mutex<Slot>>,
+    /// How long the connection is kept while nobody uses it; for ever where there is no bound.
+    idle: Option<Duration>,
+    /// What closes it then: one task for each link, until the link is gone.
+    closing: Mutex<JoinSet<()>>,
 }
 
 struct Slot {
@@ -84,8 +148,19 @@ impl Links {
         login: Option<Login>,
         timeout: Duration,
     ) -> Self {
-        let dialler = Arc::new(Dialler { endpoints, reach, login, timeout });
-        Self { dialler, slot: Mutex::new(Slot { first: 0, dialled: 0, link: None }) }
+        Self::over(Arc::new(Dialler { endpoints, reach, login, timeout }), 0, None)
+    }
+
+    fn over(dialler: Arc<Dialler>, first: usize, idle: Option<Duration>) -> Self {
+        let slot = Arc::new(Mutex::new(Slot { first, dialled: 0, link: None }));
+        Self { dialler, slot, idle, closing: Mutex::default() }
+    }
+
+    /// Another connection to the same members, which is closed when nobody has used it for `idle`.
+    /// It begins with another member, where there are several.
+    pub(crate) fn lane(&self, idle: Duration) -> Self {
+        let first = (self.slot().first + 1) % self.dialler.endpoints.len();
+        Self::over(Arc::clone(&self.dialler), first, Some(idle))
     }
 
     /// How many endpoints there are.
@@ -116,18 +191,29 @@ impl Links {
         slot.dialled += 1;
         let dial = Arc::clone(&self.dialler).dial(slot.first, slot.dialled).boxed().shared();
         slot.link = Some(dial.clone());
+        if let Some(idle) = self.idle {
+            let number = slot.dialled;
+            let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+            while closing.try_join_next().is_some() {}
+            closing.spawn(close_when_idle(Arc::clone(&self.slot), number, idle));
+        }
         dial
     }
 
     /// Notes that the member has answered over `link`.
     pub(crate) fn answered(&self, link: &Link) {
-        if !link.answered.swap(true, Ordering::Relaxed) {
+        link.hear();
+        if !link.pulse.answered.swap(true, Ordering::Relaxed) {
             info!(endpoint = %self.dialler.uri(link.endpoint), "connected to etcd");
         }
     }
 
-    /// Has the next call make a new connection, beginning with the next endpoint.
+    /// Has the next call make a new connection, beginning with the next endpoint. Watches leave
+    /// this one too, unless only its login is of no use any more.
     pub(crate) fn condemn(&self, condemned: &Link, why: &Failure) {
+        if !matches!(why, Failure::LoginExpired(_)) {
+            condemned.pulse.left.cancel();
+        }
         let mut slot = self.slot();
         let current = slot.link.as_ref().and_then(|link| link.peek()?.as_ref().ok());
         if current.is_some_and(|current| current.number == condemned.number) {
@@ -135,7 +221,7 @@ impl Links {
             slot.first = (condemned.endpoint + 1) % self.dialler.endpoints.len();
             drop(slot);
             let endpoint = self.dialler.uri(condemned.endpoint);
-            if condemned.answered.load(Ordering::Relaxed) {
+            if condemned.pulse.answered.load(Ordering::Relaxed) {
                 warn!(%endpoint, error = %why, "etcd connection failed");
             } else {
                 debug!(%endpoint, error = %why, "etcd does not answer");
@@ -144,7 +230,26 @@ impl Links {
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.slot)
+    }
+}
+
+fn locked(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Closes link `number` when nobody has used it for `idle`. Ends with the link.
+async fn close_when_idle(slot: Arc<Mutex<Slot>>, number: u64, idle: Duration) {
+    loop {
+        time::sleep(idle).await;
+        let mut slot = locked(&slot);
+        let Some(dialling) = slot.link.as_ref().filter(|_| slot.dialled == number) else { return };
+        let link = dialling.peek().and_then(|dialled| dialled.as_ref().ok());
+        if link.and_then(Link::idle_for).is_some_and(|unused| unused >= idle) {
+            slot.link = None;
+            debug!("nobody uses this connection to etcd, it is closed");
+            return;
+        }
     }
 }
 
@@ -184,9 +289,10 @@ impl Dialler {
             kv: client.kv_client().max_decoding_message_size(MAX_ANSWER),
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(MAX_ANSWER),
+            maintenance: client.maintenance_client(),
             endpoint,
             number,
-            answered: Arc::default(),
+            pulse: Arc::new(Pulse::new()),
         })
     }
 

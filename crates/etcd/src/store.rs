@@ -18,7 +18,7 @@ use crate::{
     watch,
 };
 
-/// A cluster of etcd. Clones share its connection.
+/// A cluster of etcd. Clones share a connection.
 #[derive(Clone, Debug)]
 pub struct EtcdStore(Arc<Shared>);
 
@@ -52,6 +52,23 @@ impl EtcdStore {
         fastrand::shuffle(&mut endpoints);
         let links = Links::new(endpoints, reach, config.login, config.request_timeout);
         Ok(Self(Arc::new(Shared { links, request_timeout: config.request_timeout })))
+    }
+
+    /// The same cluster over a connection of its own, which is made by the first call, like this
+    /// one's, and closed when nobody has used it for `idle`, or up to twice that.
+    #[must_use]
+    pub fn lane(&self, idle: Duration) -> Self {
+        let Shared { links, request_timeout } = &*self.0;
+        Self(Arc::new(Shared { links: links.lane(idle), request_timeout: *request_timeout }))
+    }
+
+    /// Asks the member that is connected to how etcd is doing. It needs no permission.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        let result = self.call(Repeat::Harmless, status).await;
+        result.map_err(|failure| failure.into_store(Revision::default(), LeaseId(0)))
     }
 
     async fn call<T, F>(&self, repeat: Repeat, send: impl Fn(Link) -> F) -> Result<T, Failure>
@@ -122,6 +139,20 @@ impl Store for EtcdStore {
             result => result.map_err(|failure| failure.into_store(Revision::default(), lease)),
         }
     }
+}
+
+/// How etcd is doing, as one of its members says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The size of its database in bytes.
+    pub size: u64,
+    /// What of it is in use; the rest is left over from what was compacted, until it is
+    /// defragmented.
+    pub in_use: u64,
+    /// The size it must not grow beyond, where it says so (3.6 and newer).
+    pub quota: Option<u64>,
+    /// Whether it takes nothing new until somebody disarms its alarm.
+    pub is_out_of_space: bool,
 }
 
 /// The leases that a transaction hangs keys on, each once, in its order.
@@ -220,6 +251,19 @@ async fn time_to_live(mut link: Link, lease: LeaseId) -> Result<Option<Duration>
 async fn revoke(mut link: Link, lease: LeaseId) -> Result<(), Failure> {
     link.lease.revoke(lease.0).await?;
     Ok(())
+}
+
+async fn status(mut link: Link) -> Result<Status, Failure> {
+    /// How an alarm is called where a member tells its errors (`AlarmType` in etcd's source).
+    const OUT_OF_SPACE: &str = "NOSPACE";
+    let answer = link.maintenance.status().await?;
+    let bytes = |size: i64| u64::try_from(size).unwrap_or(0);
+    Ok(Status {
+        size: bytes(answer.db_size()),
+        in_use: bytes(answer.raft_used_db_size()),
+        quota: Some(bytes(answer.db_size_quota())).filter(|quota| *quota > 0),
+        is_out_of_space: answer.errors().iter().any(|error| error.contains(OUT_OF_SPACE)),
+    })
 }
 
 fn revision(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Failure> {

@@ -66,6 +66,7 @@ impl Side {
         match error {
             StoreError::NoSuchLease(lease) => format!("no lease {:?}", self.place(*lease)),
             StoreError::Compacted(revision) => format!("compacted {revision:?}"),
+            StoreError::OutOfSpace => "out of space".to_owned(),
             StoreError::Refused(_) => "refused".to_owned(),
             StoreError::Unavailable(_) => format!("unavailable: {error}"),
         }

@@ -9,7 +9,7 @@ use fleet_core::{
     InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, error_text::chain, validate,
 };
 use fleet_engine::Explainer;
-use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls, carries_login};
 use fleet_registry::{
     Attempts, InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError,
     StateFilter, StateView, TooLarge, Unit, check_size, why,
@@ -78,7 +78,8 @@ enum EtcdError {
 
 impl From<RegistryError> for EtcdError {
     fn from(error: RegistryError) -> Self {
-        if error.is_unavailable() { Self::Unavailable(error) } else { Self::Registry(error) }
+        let is_away = error.is_unavailable() && !error.is_out_of_space();
+        if is_away { Self::Unavailable(error) } else { Self::Registry(error) }
     }
 }
 
@@ -98,6 +99,10 @@ impl Etcd {
     /// The registry that `settings` name. Nothing is sent yet.
     pub(crate) fn connect(settings: Settings<'_>) -> Result<Self, BadSettings> {
         let keys = Keys::new(settings.key_prefix)?;
+        // Before anything of them is shown, be it a scheme.
+        if settings.endpoints.iter().any(|url| carries_login(url)) {
+            return Err(ConfigError::Credentials.into());
+        }
         if let Some(scheme) = settings.endpoints.iter().find_map(|url| foreign_scheme(url)) {
             return Err(BadSettings::Scheme(scheme.to_owned()));
         }

@@ -43,9 +43,15 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether the store is out of reach.
+    /// Whether the store is out of reach, or of space: the same may work later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_retryable())
+    }
+
+    /// Whether the store answers, and has no room for anything new.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Store(StoreError::OutOfSpace))
     }
 }

@@ -22,7 +22,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,7 +35,7 @@ use tokio::{
 };
 
 use crate::{
-    Changes, Lease, LeaseId, Outcome, Range, Revision, Snapshot, Store, StoreError, Txn,
+    Changes, Lease, LeaseId, Op, Outcome, Range, Revision, Snapshot, Store, StoreError, Txn,
     watch_channel,
 };
 
@@ -64,6 +64,8 @@ struct Shared {
     due_earlier: Notify,
     /// How long a read takes, in milliseconds.
     read_delay: AtomicU64,
+    /// Whether it plays a store without room.
+    is_full: AtomicBool,
 }
 
 impl Shared {
@@ -74,6 +76,12 @@ impl Shared {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.expire(Instant::now());
         state
+    }
+
+    /// Nothing, unless the store plays full.
+    fn has_room(&self) -> Result<(), StoreError> {
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        if is_full { Err(StoreError::OutOfSpace) } else { Ok(()) }
     }
 
     /// The state, unless the store plays dead.
@@ -91,6 +99,7 @@ impl MemoryStore {
             state: Mutex::new(State::new()),
             due_earlier: Notify::new(),
             read_delay: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
         });
         Self(Arc::new(Handle { shared, expiry: Mutex::new(JoinSet::new()) }))
     }
@@ -118,6 +127,12 @@ impl MemoryStore {
         let shared = &self.0.shared;
         shared.now().set_available(available, Instant::now());
         shared.due_earlier.notify_one();
+    }
+
+    /// Plays a store without room for anything new (`true`), or with it again: what would put a
+    /// key, and every new lease, is answered [`StoreError::OutOfSpace`].
+    pub fn set_full(&self, is_full: bool) {
+        self.0.shared.is_full.store(is_full, Ordering::Relaxed);
     }
 
     /// Applies the next transaction but answers [`StoreError::Unavailable`], as when the
@@ -176,6 +191,9 @@ impl Store for MemoryStore {
 
     async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
         check::txn(&txn)?;
+        if txn.then.iter().any(|op| matches!(op, Op::Put { .. })) {
+            self.0.shared.has_room()?;
+        }
         self.0.shared.available()?.commit(txn)
     }
 
@@ -189,6 +207,7 @@ impl Store for MemoryStore {
     }
 
     async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
+        self.0.shared.has_room()?;
         let lease = self.0.shared.available()?.grant(ttl, Instant::now())?;
         self.keep_expiring();
         Ok(lease)

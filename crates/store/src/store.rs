@@ -71,6 +71,12 @@ pub enum StoreError {
     /// The store can't be reached or doesn't answer; a later try may work.
     #[error("store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store has no room for anything new. What is there can be read, and deleted.
+    #[error(
+        "etcd is out of space: nothing new can be written until it is compacted and defragmented and \
+         its alarm is disarmed"
+    )]
+    OutOfSpace,
     /// The store refuses the request as it is; the same request will be refused again.
     #[error("store refused the request: {0}")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -81,7 +87,7 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::OutOfSpace => true,
             Self::Compacted(_) | Self::NoSuchLease(_) | Self::Refused(_) => false,
         }
     }
