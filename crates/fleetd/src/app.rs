@@ -6,7 +6,7 @@ use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
 use fleet_core::{MachineId, error_text::chain};
 use fleet_engine::{Engine, Explainer, SharedMetrics};
-use fleet_etcd::{EtcdConfig, EtcdStore, Login};
+use fleet_etcd::{EtcdConfig, EtcdStore};
 use fleet_registry::{Capabilities, FileCounters, MachineRecord, Presence, Registry};
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
@@ -19,8 +19,13 @@ use crate::{
     config::{Config, Etcd},
     identity::{self, NoMachineId},
     listen::{self, ListenError},
+    logging::Queue,
     metrics::Metrics,
 };
+
+/// For how long the connection for users is kept when nobody uses it: connections cost etcd
+/// memory, and making one takes milliseconds.
+const USERS_IDLE: Duration = Duration::from_secs(60);
 
 /// Where the registry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,7 @@ pub(crate) struct Base {
     pub(crate) address: watch::Sender<String>,
     pub(crate) keeping: Keeping,
     pub(crate) counts: Counts,
+    pub(crate) log: Queue,
     pub(crate) _alone: Alone,
 }
 
@@ -88,11 +94,20 @@ pub(crate) struct Parts {
     pub(crate) api: Arc<Api>,
 }
 
+/// The registry, by two ways that don't get into each other's (`design.md` 6.9).
+#[derive(Clone, Debug)]
+pub(crate) struct Lanes {
+    /// For presence, leadership and orders.
+    pub(crate) orders: Registry,
+    /// For what users read and write.
+    pub(crate) users: Registry,
+}
+
 /// Everything, built and not yet running.
 pub(crate) struct App {
     pub(crate) base: Base,
     pub(crate) config: Config,
-    pub(crate) registry: Registry,
+    pub(crate) lanes: Lanes,
     pub(crate) listeners: Vec<Listener>,
 }
 
@@ -103,6 +118,7 @@ impl App {
         config: Config,
         keeping: Keeping,
         environment: impl Fn(&str) -> Option<String>,
+        log: Queue,
     ) -> Result<Self, BuildError> {
         debug!("Creating Server");
         let bus = if config.systemd_user { Bus::User } else { Bus::System };
@@ -115,32 +131,43 @@ impl App {
         let address = watch::Sender::new(address::primary());
         let availability = Availability::new();
         let counts = Counts::default();
-        let base = Base { machine, systemd, availability, address, keeping, counts, _alone: alone };
-        let registry = base.registry(&config)?;
+        let base =
+            Base { machine, systemd, availability, address, keeping, counts, log, _alone: alone };
+        let lanes = base.lanes(&config)?;
         let listeners = listen::listeners(&config.api_listen).await?;
-        Ok(Self { base, config, registry, listeners })
+        Ok(Self { base, config, lanes, listeners })
     }
 }
 
 impl Base {
-    /// The registry that `config` describes.
-    pub(crate) fn registry(&self, config: &Config) -> Result<Registry, fleet_etcd::ConfigError> {
-        let store = match self.keeping {
-            Keeping::Memory => Arc::new(MemoryStore::new()),
-            Keeping::Etcd => etcd(&config.etcd)?,
+    /// The ways to the registry that `config` describes.
+    pub(crate) fn lanes(&self, config: &Config) -> Result<Lanes, fleet_etcd::ConfigError> {
+        let registry = |store| {
+            let registry = Registry::new(store, config.keys.clone());
+            registry.counting_in(Arc::clone(&self.counts.files))
         };
-        let registry = Registry::new(store, config.keys.clone());
-        Ok(registry.counting_in(Arc::clone(&self.counts.files)))
+        Ok(match self.keeping {
+            Keeping::Memory => {
+                let both = registry(Arc::new(MemoryStore::new()) as Arc<dyn Store>);
+                Lanes { orders: both.clone(), users: both }
+            }
+            Keeping::Etcd => {
+                let etcd = etcd(&config.etcd)?;
+                let users = etcd.lane(USERS_IDLE);
+                Lanes { orders: registry(Arc::new(etcd)), users: registry(Arc::new(users)) }
+            }
+        })
     }
 
     /// Builds the parts that `config` describes. An agent of them goes on with `presence`.
     pub(crate) fn parts(
         &self,
         config: &Config,
-        registry: &Registry,
+        lanes: &Lanes,
         presence: Option<Presence>,
     ) -> Parts {
-        let agent = self.agent(config, registry.clone(), presence);
+        let Lanes { orders, users } = lanes;
+        let agent = self.agent(config, orders.clone(), presence);
         let engine = (!config.disable_engine).then(|| {
             let settings = fleet_engine::Config {
                 machine: self.machine.clone(),
@@ -149,7 +176,7 @@ impl Base {
                 disable_watches: config.disable_watches,
                 metrics: self.counts.engine.clone(),
             };
-            Engine::new(registry.clone(), settings)
+            Engine::new(orders.clone(), settings)
         });
         let settings = Settings {
             version: VERSION.to_owned(),
@@ -157,9 +184,13 @@ impl Base {
             limits: Limits::default(),
             hosts: [identity::names(), config.api_hosts.clone()].concat(),
         };
-        let metrics = Metrics { registry: registry.clone(), engine: self.counts.engine.clone() };
-        let api = Api::new(registry.clone(), self.availability.clone(), settings);
-        let explainer = Explainer::new(registry.clone(), engine.as_ref().map(Engine::handle));
+        let metrics = Metrics {
+            registry: users.clone(),
+            engine: self.counts.engine.clone(),
+            log: self.log.clone(),
+        };
+        let api = Api::new(users.clone(), self.availability.clone(), settings);
+        let explainer = Explainer::new(users.clone(), engine.as_ref().map(Engine::handle));
         let api = api.with_metrics(Arc::new(metrics)).with_explain(Arc::new(explainer));
         Parts { agent, engine, api: Arc::new(api) }
     }
@@ -195,14 +226,14 @@ fn lease(agent_ttl: Duration) -> Duration {
     if agent_ttl < 5 * MARGIN { agent_ttl } else { agent_ttl - MARGIN }
 }
 
-fn etcd(config: &Etcd) -> Result<Arc<dyn Store>, fleet_etcd::ConfigError> {
+fn etcd(config: &Etcd) -> Result<EtcdStore, fleet_etcd::ConfigError> {
     info!("using etcd at {}", config.servers.join(", "));
-    Ok(Arc::new(EtcdStore::connect(EtcdConfig {
+    EtcdStore::connect(EtcdConfig {
         endpoints: config.servers.clone(),
-        login: config.user.clone().map(|(user, password)| Login { user, password }),
+        login: config.login.clone(),
         tls: config.tls.clone(),
         request_timeout: config.request_timeout,
-    })?))
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Log lines: `LEVEL file:line: message key=value`, to stderr, with the journal's priority prefix
-//! when stderr is the journal (`fleetd.md` 4, `spec/README.md` 9).
+//! when stderr is the journal (`fleetd.md` 4, `spec/README.md` 9). Nobody waits for stderr: lines
+//! are queued (`logging/queue.rs`).
 
 use std::{
     fmt,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
+    time::Duration,
 };
 
 use tracing::{Event, Level, Subscriber, error, field::Field, level_filters::LevelFilter};
@@ -16,6 +18,13 @@ use tracing_subscriber::{
     reload,
     util::SubscriberInitExt,
 };
+
+mod queue;
+
+pub(crate) use queue::Queue;
+
+/// The longest that fleetd waits for its last lines to be written when it ends.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The target of the line that says why fleetd ends.
 pub(crate) const FATAL: &str = "fleetd::fatal";
@@ -52,12 +61,23 @@ fn is_stream(named: Option<&str>, stream: BorrowedFd<'_>) -> bool {
     device.parse() == Ok(stream.st_dev) && inode.parse() == Ok(stream.st_ino)
 }
 
-/// Starts logging at INFO. Panics are logged too, instead of printed.
-pub(crate) fn start(in_journal: bool) -> Verbosity {
-    let (subscriber, verbosity) = subscriber(in_journal, std::io::stderr);
+/// Starts logging at INFO. Panics are logged too, instead of printed. Whoever ends the process
+/// flushes the queue.
+pub(crate) fn start(in_journal: bool) -> (Verbosity, Queue) {
+    let queue = Queue::start(std::io::stderr(), move |count| missing(in_journal, count));
+    let (subscriber, verbosity) = subscriber(in_journal, queue.clone());
     subscriber.init();
     std::panic::set_hook(Box::new(|panic| error!("{panic}")));
-    verbosity
+    (verbosity, queue)
+}
+
+/// The line that stands for lines that were dropped.
+fn missing(in_journal: bool, count: u64) -> String {
+    let priority = if in_journal { "<4>" } else { "" };
+    format!(
+        "{priority}WARN logging.rs:{}: log lines were dropped, the log did not take them count={count}\n",
+        line!()
+    )
 }
 
 /// What writes the lines, and what sets how many.

@@ -24,7 +24,7 @@ use app::App;
 use args::{Args, Invocation};
 use config::Config;
 use fleet_core::error_text::plain;
-use logging::Verbosity;
+use logging::{Queue, Verbosity};
 use signals::{Signal, Signals};
 use source::Source;
 use supervise::Supervisor;
@@ -71,27 +71,32 @@ fn environment(name: &str) -> Option<String> {
 
 /// Runs the daemon; what ends it is logged at FATAL.
 fn daemon(args: Args) -> ExitCode {
-    let verbosity = logging::start(logging::in_journal(environment("JOURNAL_STREAM").as_deref()));
+    let in_journal = logging::in_journal(environment("JOURNAL_STREAM").as_deref());
+    let (verbosity, log) = logging::start(in_journal);
     info!("Starting fleetd version {VERSION}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args, verbosity)),
+        Ok(runtime) => runtime.block_on(serve(args, verbosity, log.clone())),
         Err(error) => Err(format!("no runtime: {error}")),
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             error!(target: logging::FATAL, "{fatal}");
             ExitCode::FAILURE
         }
-    }
+    };
+    log.flush(logging::LAST_WORDS);
+    code
 }
 
-async fn serve(args: Args, verbosity: Verbosity) -> Result<(), String> {
+async fn serve(args: Args, verbosity: Verbosity, log: Queue) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
     let source = Source::new(args, environment as fn(&str) -> Option<String>);
     let config = source.read().map_err(|error| error.to_string())?;
-    let Some(app) = build(&source, config, &mut signals, &verbosity).await? else { return Ok(()) };
+    let Some(app) = build(&source, config, &mut signals, &verbosity, &log).await? else {
+        return Ok(());
+    };
     let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals);
     supervisor.run(parts).await.map_err(|error| error.to_string())
 }
@@ -103,11 +108,12 @@ async fn build(
     mut config: Config,
     signals: &mut Signals,
     verbosity: &Verbosity,
+    log: &Queue,
 ) -> Result<Option<App>, String> {
     loop {
         verbosity.set(config.debug);
         let signal = tokio::select! {
-            built = App::build(config.clone(), source.keeping(), environment) => {
+            built = App::build(config.clone(), source.keeping(), environment, log.clone()) => {
                 return built.map(Some).map_err(|error| format!("Failed creating Server: {error}"));
             }
             signal = signals.stop_or_reload() => signal,

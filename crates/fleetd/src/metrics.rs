@@ -1,23 +1,34 @@
 //! What `GET /metrics` shows, and under which names (`api.md` 8).
 
+use std::fmt;
+
 use fleet_api::{Buckets, Family, Label, MetricsSource, Samples};
 use fleet_engine::{ByAction, SharedMetrics};
 use fleet_registry::{BUCKETS, FileMetrics, Histogram, OperationMetrics, Registry};
 
+use crate::logging::Queue;
+
 mod process;
 
 /// Gathers what the parts of this process have counted.
-#[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
     /// Nothing with `disable_engine`, unless there was an engine before.
     pub(crate) engine: SharedMetrics,
+    pub(crate) log: Queue,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl MetricsSource for Metrics {
     fn families(&self) -> Vec<Family> {
         let mut families = engine_families(&self.engine.read());
         families.extend(registry_families(&self.registry.file_metrics()));
+        families.push(log_family(self.log.dropped()));
         families.extend(process::families());
         families
     }
@@ -61,6 +72,14 @@ fn engine_families(engine: &fleet_engine::Metrics) -> Vec<Family> {
             samples: used("type", by_action(engine.task_failures)),
         },
     ]
+}
+
+fn log_family(dropped: u64) -> Family {
+    Family {
+        name: "fleet_log_lines_dropped_total",
+        help: "Counter of log lines that were dropped, since the log did not take them.",
+        samples: Samples::Counters(vec![(None, number(dropped))]),
+    }
 }
 
 fn by_action(counts: ByAction) -> [(&'static str, u64); 2] {

@@ -19,7 +19,6 @@ use std::{sync::Arc, time::Duration};
 use fleet_agent::{Agent, DumpHandle};
 use fleet_api::Switch;
 use fleet_core::error_text::chain;
-use fleet_registry::Registry;
 use tokio::{
     task::{JoinError, JoinSet},
     time,
@@ -28,10 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::{
-    app::{App, Base, Keeping, Parts},
+    app::{App, Base, Keeping, Lanes, Parts},
     config::Config,
     kept,
-    logging::Verbosity,
+    logging::{Queue, Verbosity},
     notify,
     signals::{Signal, Signals},
     source::Source,
@@ -60,10 +59,12 @@ pub(crate) enum Fatal {
 pub(crate) struct Supervisor<E> {
     base: Base,
     config: Config,
-    registry: Registry,
+    lanes: Lanes,
     source: Source<E>,
     verbosity: Verbosity,
     signals: Signals,
+    /// Where the state goes when it is asked for.
+    dumps: Option<Queue>,
     /// What answers the API's requests.
     switch: Switch,
     /// What stays through reloads, and ends with fleetd.
@@ -81,7 +82,7 @@ struct Running {
 /// What a signal has asked for.
 enum Next {
     Stop,
-    Reload(Box<Config>, Registry),
+    Reload(Box<Config>, Lanes),
 }
 
 impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
@@ -93,8 +94,8 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         verbosity: Verbosity,
         signals: Signals,
     ) -> (Self, Parts) {
-        let App { base, config, registry, listeners } = app;
-        let parts = base.parts(&config, &registry, None);
+        let App { base, config, lanes, listeners } = app;
+        let parts = base.parts(&config, &lanes, None);
         let switch = Switch::from(Arc::clone(&parts.api));
         let stop_standing = CancellationToken::new();
         let standing = standing::start(&base, listeners, &switch, &stop_standing);
@@ -102,10 +103,11 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         let supervisor = Self {
             base,
             config,
-            registry,
+            lanes,
             source,
             verbosity,
             signals,
+            dumps: None,
             switch,
             standing,
             stop_standing,
@@ -118,13 +120,13 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         loop {
             let mut running = self.start(parts);
             match self.attend(&mut running).await {
-                Ok(Next::Reload(config, registry)) => {
+                Ok(Next::Reload(config, lanes)) => {
                     info!("Restarting server components");
                     let agent = running.stopped().await?;
                     let presence =
                         agent.and_then(|agent| agent.presence().current.borrow().clone());
-                    (self.config, self.registry) = (*config, registry);
-                    parts = self.base.parts(&self.config, &self.registry, presence);
+                    (self.config, self.lanes) = (*config, lanes);
+                    parts = self.base.parts(&self.config, &self.lanes, presence);
                     self.switch.set(Arc::clone(&parts.api));
                     notify::ready();
                 }
@@ -156,9 +158,9 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
             tokio::select! {
                 signal = self.signals.next() => match signal {
                     Signal::Terminate => return Ok(Next::Stop),
-                    Signal::Dump => print_dump(&running.dump),
-                    Signal::Reload => if let Some((config, registry)) = self.read_again() {
-                        return Ok(Next::Reload(Box::new(config), registry));
+                    Signal::Dump => self.print_dump(&running.dump),
+                    Signal::Reload => if let Some((config, lanes)) = self.read_again() {
+                        return Ok(Next::Reload(Box::new(config), lanes));
                     },
                 },
                 Some(ended) = running.tasks.join_next() => {
@@ -173,19 +175,29 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
 
     /// Reads the configuration again, and makes of it what could still fail. `None` when it can't
     /// be used: all stays as it is (`fleetd.md` 8.2).
-    fn read_again(&self) -> Option<(Config, Registry)> {
+    fn read_again(&self) -> Option<(Config, Lanes)> {
         let config = self.source.read_again(Some(&self.config));
         let config = config.map_err(|error| kept(&error.to_string())).ok()?;
         // What is kept in memory would be lost with its store.
         let stays = self.source.keeping() == Keeping::Memory || config.etcd == self.config.etcd;
-        let registry = if stays {
-            self.registry.clone()
+        let lanes = if stays {
+            self.lanes.clone()
         } else {
-            self.base.registry(&config).map_err(|error| kept(&chain(&error))).ok()?
+            self.base.lanes(&config).map_err(|error| kept(&chain(&error))).ok()?
         };
         self.verbosity.set(config.debug);
         notify::reloading();
-        Some((config, registry))
+        Some((config, lanes))
+    }
+
+    /// Writes the state as one line of JSON to stdout (`fleetd.md` 8.3), which may be a journal that
+    /// hangs like any other.
+    fn print_dump(&mut self, dump: &DumpHandle) {
+        info!("Dumping server state");
+        let stdout = || Queue::start(std::io::stdout(), |_| String::new());
+        let line = format!("{}\n", dump.state());
+        self.dumps.get_or_insert_with(stdout).push(line.into_bytes(), false);
+        debug!("Finished dumping server state");
     }
 
     /// Takes this machine out of the cluster.
@@ -231,17 +243,6 @@ async fn leave(running: Running, purge: bool) -> Result<(), Fatal> {
         agent.purge().await;
     }
     Ok(())
-}
-
-/// Writes the state as one line of JSON to stdout (`fleetd.md` 8.3).
-fn print_dump(dump: &DumpHandle) {
-    use std::io::Write as _;
-    info!("Dumping server state");
-    let written = writeln!(std::io::stdout(), "{}", dump.state());
-    match written {
-        Ok(()) => debug!("Finished dumping server state"),
-        Err(error) => error!(%error, "server state not written"),
-    }
 }
 
 #[cfg(test)]

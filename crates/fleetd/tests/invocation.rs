@@ -245,3 +245,25 @@ fn the_journal_is_told_levels_and_nobody_else_is() {
     // It was inherited from a service, say, whose child writes elsewhere.
     assert_eq!(levels(|log| format!("{}:{}", log.dev(), log.ino() + 1)), ["INFO", "FATAL"]);
 }
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    use std::io::Write as _;
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    // All that a pipe takes, or it would take the few lines below as well.
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
+        .unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+    let mut fleetd = command(&["--config=/nonexistent"], &[]).stderr(writer).spawn().unwrap();
+    let begun = tokio::time::Instant::now();
+    while fleetd.try_wait().unwrap().is_none() {
+        if begun.elapsed() > std::time::Duration::from_secs(20) {
+            fleetd.kill().unwrap();
+            fleetd.wait().unwrap();
+            panic!("fleetd waits for its log");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -84,7 +84,8 @@ fn all_nine_are_there_once_everything_has_happened() {
 async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
     let keys = Keys::new("/fleet").unwrap();
     let registry = Registry::new(Arc::new(MemoryStore::new()), keys);
-    let metrics = Metrics { registry: registry.clone(), engine: SharedMetrics::default() };
+    let log = Queue::start(std::io::sink(), |_| String::new());
+    let metrics = Metrics { registry: registry.clone(), engine: SharedMetrics::default(), log };
     let fleet = |families: Vec<Family>| {
         let mut shown = shown(&families);
         shown.retain(|(name, ..)| name.starts_with("fleet_"));
@@ -94,13 +95,18 @@ async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
         row("fleet_engine_leader_start_time", "gauge", &[""]),
         row("fleet_engine_reconcile_count_total", "counter", &[""]),
         row("fleet_engine_reconcile_duration_second", "histogram", &[""]),
+        row("fleet_log_lines_dropped_total", "counter", &[""]),
     ];
     assert_eq!(fleet(metrics.families()), idle);
     registry.units_page(None, 10).await.unwrap();
     let names: Vec<&str> = fleet(metrics.families()).iter().skip(3).map(|row| row.0).collect();
     assert_eq!(
         names,
-        ["fleet_registry_operation_count_total", "fleet_registry_operation_duration_second"]
+        [
+            "fleet_registry_operation_count_total",
+            "fleet_registry_operation_duration_second",
+            "fleet_log_lines_dropped_total"
+        ]
     );
 }
 

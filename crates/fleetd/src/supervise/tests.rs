@@ -8,6 +8,8 @@ use fleet_core::{JobState, MachineId, UnitFile, UnitName};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Instant};
 
+use fleet_registry::Registry;
+
 use super::*;
 use crate::{
     alone::Alone,
@@ -44,12 +46,13 @@ impl World {
         let systemd =
             Systemd { units: Arc::clone(&units) as Arc<_>, lost_since: Arc::new(lost_since) };
         let base = base(&machine, systemd, &config);
-        let registry = base.registry(&config).unwrap();
+        let lanes = base.lanes(&config).unwrap();
+        let registry = lanes.users.clone();
         let file = UnitFile::parse(b"[Service]\nExecStart=/bin/sleep infinity\n").unwrap();
         registry.create_unit(&unit, &file, JobState::Launched).await.unwrap();
 
         let listeners = listen::listeners(&config.api_listen).await.unwrap();
-        let app = App { base, config, registry: registry.clone(), listeners };
+        let app = App { base, config, lanes, listeners };
         let (_, verbosity) = logging::subscriber(false, std::io::sink);
         let signals = Signals::listen().unwrap();
         let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals);
@@ -75,6 +78,7 @@ fn base(machine: &MachineId, systemd: Systemd, config: &Config) -> Base {
         address: watch::Sender::new("198.18.0.1".to_owned()),
         keeping: Keeping::Memory,
         counts: Counts::default(),
+        log: logging::Queue::start(std::io::sink(), |_| String::new()),
         _alone: Alone::in_directory(&config.runtime_directory).unwrap(),
     }
 }
@@ -114,7 +118,7 @@ async fn the_registry_of_a_reload_goes_on_counting() {
     let config = source.read().unwrap();
     let systemd = Systemd { units: Arc::new(FakeManager::new()), lost_since: Arc::new(|| None) };
     let base = base(&"m1".parse().unwrap(), systemd, &config);
-    let registries = [base.registry(&config).unwrap(), base.registry(&config).unwrap()];
+    let registries = [0, 1].map(|_| base.lanes(&config).unwrap().users);
     for registry in &registries {
         registry.units_page(None, 1).await.unwrap();
     }
