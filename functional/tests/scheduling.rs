@@ -23,6 +23,7 @@ fn units_go_where_their_options_say() -> Result<()> {
         global_units_follow_metadata(lab).context("Global")?;
         what_conflicts_keeps_apart(lab).context("Conflicts")?;
         replaced_content_runs_on_the_same_machine(lab).context("--replace")?;
+        moving_units_are_never_on_two_hosts(lab).context("handover")?;
         replaced_units_make_room(lab).context("Replaces")
     })
 }
@@ -235,6 +236,105 @@ fn replaced_content_runs_on_the_same_machine(lab: &Lab) -> Result<()> {
 }
 
 /// One more story in which a host dies and comes back: it is the last.
+/// systemd's own numbers of what it says when a unit has started, and when it has stopped.
+const STARTED: &str = "39f53479d3a045ac8e11786248231fbf";
+const STOPPED: &str = "9d1aaa27d60140bd96365438aad20286";
+
+/// What the hosts' systemds said of a unit's starts and stops, in the order of their one clock.
+fn starts_and_stops<'a>(lab: &'a Lab, unit: &str) -> Result<Vec<(u64, &'a str, bool)>> {
+    let mut all = Vec::new();
+    for host in lab.hosts() {
+        for (id, is_start) in [(STARTED, true), (STOPPED, false)] {
+            let (unit, id) = (format!("UNIT={unit}"), format!("MESSAGE_ID={id}"));
+            let said = host.run(&["journalctl", "-q", "-o", "json", &unit, &id])?;
+            for line in said.lines() {
+                let entry: serde_json::Value = serde_json::from_str(line)?;
+                let time = entry["__REALTIME_TIMESTAMP"].as_str().context("it has a time")?;
+                all.push((time.parse()?, host.name(), is_start));
+            }
+        }
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// Checks that a unit has started so often, and each time where it ran nowhere else.
+fn was_never_on_two(lab: &Lab, unit: &str, starts: usize) -> Result<()> {
+    eventually("every start is in the journals", SOON, || {
+        let all = starts_and_stops(lab, unit)?;
+        let mut runs_on = None;
+        for (_, host, is_start) in &all {
+            let before = runs_on.take();
+            if *is_start {
+                ensure!(before.is_none(), "it started on {host} while on {before:?}: {all:?}");
+                runs_on = Some(host);
+            }
+        }
+        let found = all.iter().filter(|(.., is_start)| *is_start).count();
+        ensure!(found == starts, "{found} starts: {all:?}");
+        Ok(())
+    })
+}
+
+fn moving_units_are_never_on_two_hosts(lab: &Lab) -> Result<()> {
+    let (h1, h2) = (lab.host(1)?, lab.host(2)?);
+    let mut api = api(lab)?;
+    let unit = "mover.service";
+    let text = |place: &str| {
+        let service = "[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep 3\n";
+        format!("{service}[X-Fleet]\nMachineMetadata={place}\n")
+    };
+    // Its machine is the right one no more.
+    set_metadata(lab, h1, "color", Some("red"))?;
+    api.put(unit, &text("color=red"), "launched")?;
+    runs_on(lab, unit, h1)?;
+    set_metadata(lab, h2, "color", Some("red"))?;
+    set_metadata(lab, h1, "color", None)?;
+    eventually("it is said what it waits for", SOON, || {
+        let pending = &api.unit(unit)?["pending"];
+        ensure!(pending["reason"] == "stopping", "{pending}");
+        ensure!(pending["machines"][0]["machineID"] == h1.machine_id(), "{pending}");
+        Ok(())
+    })?;
+    runs_on(lab, unit, h2)?;
+    was_never_on_two(lab, unit, 2)?;
+
+    // Destroyed, and created again for another one.
+    api.destroy(unit)?;
+    api.put(unit, &text("hostname=h1"), "launched")?;
+    ensure!(api.unit(unit)?["pending"]["reason"] == "stopping", "{}", api.unit(unit)?);
+    runs_on(lab, unit, h1)?;
+    was_never_on_two(lab, unit, 3)?;
+
+    // Unloaded, and wanted again while it stops.
+    api.desire(unit, "inactive")?;
+    eventually("it stops", SOON, || {
+        let state = h1.show(unit, "ActiveState")?;
+        ensure!(state["ActiveState"] == "deactivating", "{state:?}");
+        Ok(())
+    })?;
+    api.desire(unit, "launched")?;
+    was_never_on_two(lab, unit, 4)?;
+
+    // Its fleetd is killed while it stops.
+    set_metadata(lab, h1, "color", Some("red"))?;
+    api.put(unit, &text("color=red"), "launched")?;
+    was_never_on_two(lab, unit, 5)?;
+    let host = lab.host_with_id(&api.active_on(unit)?)?;
+    let (from, to) = if host.name() == h1.name() { (h1, h2) } else { (h2, h1) };
+    set_metadata(lab, from, "color", None)?;
+    eventually("it stops", SOON, || {
+        let state = from.show(unit, "ActiveState")?;
+        ensure!(state["ActiveState"] == "deactivating", "{state:?}");
+        Ok(())
+    })?;
+    from.run(&["systemctl", "kill", "-s", "KILL", "fleet"])?;
+    runs_on(lab, unit, to)?;
+    was_never_on_two(lab, unit, 6)?;
+    set_metadata(lab, to, "color", None)?;
+    clear(lab, &[unit])
+}
+
 fn replaced_units_make_room(lab: &Lab) -> Result<()> {
     let (h1, h2) = (lab.host(1)?, lab.host(2)?);
     let mut api = api(lab)?;

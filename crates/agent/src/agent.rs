@@ -26,7 +26,7 @@ use crate::{
 pub struct Config {
     /// This machine.
     pub machine: MachineId,
-    /// What it publishes of itself. The agent fills in the nonce.
+    /// What it publishes of itself. The agent fills in the nonce, and what it can do itself.
     pub record: MachineRecord,
     /// The address to publish, as it is now, where that isn't configured.
     pub address: Option<watch::Receiver<String>>,
@@ -53,7 +53,8 @@ impl Agent {
     /// An agent that does nothing yet.
     #[must_use]
     pub fn new(registry: Registry, manager: Arc<dyn UnitManager>, config: Config) -> Self {
-        let Config { machine, record, ttl, runtime_dir, .. } = config.clone();
+        let Config { machine, mut record, ttl, runtime_dir, .. } = config.clone();
+        record.capabilities.handover = true;
         let reconnected = Arc::new(Notify::new());
         let reconciler = Reconciler::new(
             registry.clone(),

@@ -6,7 +6,7 @@ use fleet_core::{
     JobState, Machine, Requirements, UnitHash, UnitName,
     eligibility::{Candidate, Refusal, judge_global},
 };
-use fleet_registry::{Event, Model, Order, Unclear, effective_metadata};
+use fleet_registry::{Assignment, Event, Model, Order, Unclear, effective_metadata};
 use fleet_store::Revision;
 
 /// This machine's part of the registry: what a mirror of `Scope::Machine` keeps.
@@ -33,8 +33,25 @@ impl Model for Orders {
             Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
             Event::Machine(_, entry) => self.present = entry.is_some(),
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
-            Event::Unit(..) | Event::Leader(..) | Event::EngineVersion(..) => {}
+            Event::Unit(..) | Event::Leaving(..) | Event::Leader(..) | Event::EngineVersion(..) => {
+            }
         }
+    }
+}
+
+impl Orders {
+    /// The units that this machine is to let go, and to say so once they are gone
+    /// (`docs/decisions/0013`).
+    pub fn leaving(&self) -> impl Iterator<Item = &UnitName> {
+        let leaves = |order: &Order| order.as_ref().is_ok_and(Assignment::leaves);
+        let orders = self.scheduled.iter().filter(move |(_, order)| leaves(order));
+        orders.map(|(name, _)| name)
+    }
+
+    /// Whether this machine is to let a unit go.
+    #[must_use]
+    pub fn lets_go(&self, unit: &UnitName) -> bool {
+        self.scheduled.get(unit).is_some_and(|order| order.as_ref().is_ok_and(Assignment::leaves))
     }
 }
 
@@ -71,8 +88,8 @@ pub struct Desired {
 ///
 /// What is scheduled here, then the global units that this machine may take. Of two that conflict
 /// the scheduled one stays, and of two of a kind the first by name: where the engine has put a unit
-/// no global one pushes it out (`docs/decisions/0005`). Units desired `inactive` are not here and
-/// in nobody's way. Where an order can't be understood the unit may be here: others are judged
+/// no global one pushes it out (`docs/decisions/0005`). Units desired `inactive`, or asked to leave,
+/// are not here and in nobody's way. Where an order can't be understood the unit may be here: others are judged
 /// beside it if the engine has put it here, but it asks nothing of them.
 #[must_use]
 pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
@@ -124,12 +141,10 @@ enum Origin {
     Global,
 }
 
-/// Everything that isn't `inactive`, the scheduled units first, and by name among each. A unit is
+/// Everything that isn't `inactive` and isn't to leave, the scheduled units first, and by name among each. A unit is
 /// scheduled or global; while it changes from one to the other the schedule counts.
 fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Order, Origin)> {
-    let is_active = |order: &Order| {
-        order.as_ref().map_or(true, |unit| unit.desired_state != JobState::Inactive)
-    };
+    let is_active = |order: &Order| order.as_ref().map_or(true, |unit| !unit.leaves());
     let scheduled = orders.scheduled.iter().map(|(name, unit)| (name, unit, Origin::Scheduled));
     let scheduled_here = move |name| orders.scheduled.get(name).is_some_and(is_active);
     let globals = orders.globals.iter().map(|(name, unit)| (name, unit, Origin::Global));
@@ -141,7 +156,6 @@ fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Order, Or
 #[cfg(test)]
 mod tests {
     use fleet_core::FleetOptions;
-    use fleet_registry::Assignment;
 
     use super::*;
 
@@ -152,7 +166,7 @@ mod tests {
     fn unit(state: JobState, options: &[(&str, &str)]) -> Assignment {
         let x_fleet =
             FleetOptions(options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
-        Assignment { hash: UnitHash::of(b"x"), desired_state: state, x_fleet }
+        Assignment { hash: UnitHash::of(b"x"), desired_state: state, leaving: false, x_fleet }
     }
 
     fn orders(
@@ -242,6 +256,27 @@ mod tests {
         let picky = unit(JobState::Launched, &[("Conflicts", "a*")]);
         let both = orders(&[("b.service", &picky)], &[("a.service", &off)], &[]);
         assert_eq!(names(&both), ["b.service"]);
+    }
+
+    #[test]
+    fn a_unit_that_is_asked_to_leave_is_not_here_whatever_is_wanted_of_it() {
+        let leaving = Assignment { leaving: true, ..unit(JobState::Launched, &[]) };
+        let off = unit(JobState::Inactive, &[]);
+        let picky = unit(JobState::Launched, &[("Conflicts", "a*")]);
+        let scheduled = [("a1.service", &leaving), ("a2.service", &off), ("b.service", &picky)];
+        let both = orders(&scheduled, &[("a1.service", &unit(JobState::Launched, &[]))], &[]);
+        assert_eq!(
+            names(&both),
+            ["b.service"],
+            "it is in nobody's way, and the global one makes way"
+        );
+        assert_eq!(both.leaving().collect::<Vec<_>>(), [&name("a1.service"), &name("a2.service")]);
+        assert!(both.lets_go(&name("a1.service")) && !both.lets_go(&name("b.service")));
+        let alone = orders(&scheduled[..1], &[("a1.service", &picky)], &[]);
+        assert_eq!(names(&alone), ["a1.service"], "it is global by now");
+        let mut unclear = both;
+        unclear.scheduled.insert(name("a1.service"), Err(Unclear("why".into())));
+        assert!(!unclear.lets_go(&name("a1.service")));
     }
 
     #[test]

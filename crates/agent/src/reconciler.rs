@@ -34,6 +34,7 @@ mod claims;
 mod jobs;
 mod purge;
 mod record;
+mod release;
 mod restarts;
 mod returning;
 mod scan;
@@ -226,6 +227,7 @@ impl Reconciler {
         self.carry_out(plan).await;
         self.retry_at = self.retry_at.into_iter().chain(clear_at).min();
         self.acknowledge().await?;
+        self.release().await?;
         Ok(())
     }
 
@@ -324,7 +326,7 @@ impl Reconciler {
         if self.standings.borrow().as_deref() != Some(&now) {
             self.standings.send_replace(Some(Arc::new(now)));
         }
-        let now = troubles(&self.desired, &self.current);
+        let now = troubles(&self.desired, &self.current, self.mirror.model());
         self.troubles.send_if_modified(|troubles| {
             let changed = **troubles != now;
             if changed {
@@ -349,13 +351,17 @@ fn none_done(steps: Vec<Step>, error: &ManagerError) -> Vec<Done> {
     first.map(|step| (step, Err(ManagerError::Untold(text.clone().into())))).collect()
 }
 
-/// What went wrong for units that should be here, or may have to.
-fn troubles(desired: &Desired, current: &Current) -> Troubles {
+/// What went wrong for units that should be here, or may have to, or are to be elsewhere once they
+/// are gone.
+fn troubles(desired: &Desired, current: &Current, orders: &Orders) -> Troubles {
     let launched = |unit| desired.units.get(unit).is_some_and(|w| w.state == JobState::Launched);
     let not_started = current.units.iter().filter(|(unit, _)| launched(*unit));
     let not_started =
         not_started.filter_map(|(unit, here)| Some((unit, here.not_started?.to_owned())));
-    let failed = current.retries.iter().filter(|(_, retry)| retry.wanted.is_some());
+    let failed = current
+        .retries
+        .iter()
+        .filter(|(unit, retry)| retry.wanted.is_some() || orders.lets_go(unit));
     let failed = failed.map(|(unit, retry)| (unit, short(&retry.error)));
     let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, short(why)));
     let all = not_started.chain(failed).chain(unclear); // the last of a unit counts

@@ -86,6 +86,7 @@ fn build(
             size: 0,
             desired_state: JobState::Launched,
             machine: None,
+            leaving: false,
             return_to: None,
             global: false,
             template: false,

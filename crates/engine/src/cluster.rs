@@ -13,7 +13,8 @@ use fleet_core::{
     eligibility::{Candidate, Refusal},
 };
 use fleet_registry::{
-    Event, MachineRecord, Model, UnitRecord, Versioned, effective_metadata, why::Obstacle,
+    Event, Leaving, MachineRecord, Model, Stale, UnitRecord, Versioned, effective_metadata,
+    why::Obstacle,
 };
 use fleet_store::Revision;
 use tracing::{debug, info};
@@ -60,6 +61,12 @@ impl Unit {
     #[must_use]
     pub fn waits(&self) -> bool {
         self.is_scheduled_kind() && self.is_wanted() && self.record.value.machine.is_none()
+    }
+
+    /// Whether it is to stay where it is, as far as its record tells: it is wanted, and wasn't asked
+    /// to leave.
+    pub(crate) fn stays(&self) -> bool {
+        !self.record.value.leaves()
     }
 
     pub(crate) fn is_global(&self) -> bool {
@@ -136,6 +143,8 @@ pub(crate) struct Host {
     pub(crate) created: Revision,
     /// How it stands, in its own words.
     pub(crate) standing: MachineStanding,
+    /// Whether its agent says when units that had to go are gone.
+    pub(crate) hands_over: bool,
     pub(crate) residents: Residents,
     configured: BTreeMap<String, String>,
 }
@@ -149,6 +158,8 @@ pub struct Cluster {
     /// Units that should be on a machine but have none.
     waiting: Units,
     globals: Units,
+    /// Where units that were destroyed may still be.
+    leaving: BTreeMap<UnitName, Versioned<Leaving>>,
     /// Units that are there, but of which nothing is known.
     unclear: BTreeSet<UnitName>,
     /// Units that replace others.
@@ -179,6 +190,7 @@ impl Model for Cluster {
                 }
             }
             Event::Metadata(id, key, value) => self.set_metadata(id, key, value),
+            Event::Leaving(name, entry) => self.set_leaving(name, entry),
             Event::Schedule(..)
             | Event::Global(..)
             | Event::Restart(..)
@@ -227,6 +239,24 @@ impl Cluster {
         }
     }
 
+    /// Where units that were destroyed may still be.
+    pub(crate) fn leaving(&self) -> &BTreeMap<UnitName, Versioned<Leaving>> {
+        &self.leaving
+    }
+
+    /// Why an entry of [`leaving`](Self::leaving) says nothing any more, if that is so. `Absent` says
+    /// that it depends on what the machine's absence is taken for.
+    pub(crate) fn stale(&self, unit: &UnitName, entry: &Leaving) -> Option<Stale> {
+        let Some(machine) = &entry.machine else { return Some(Stale::Settled) };
+        let target = self.unit(unit).and_then(|unit| unit.record.value.machine.as_ref());
+        match (target, self.hosts.get(machine)) {
+            (Some(target), _) if target == machine => Some(Stale::Settled),
+            (Some(_), _) => Some(Stale::Elsewhere),
+            (None, None) => Some(Stale::Absent),
+            (None, Some(host)) => (!host.hands_over).then_some(Stale::Silent(host.created)),
+        }
+    }
+
     pub(crate) fn rings(&self) -> &Rings {
         self.rings.get_or_init(|| Rings::of(&self.replacers, &self.units))
     }
@@ -260,6 +290,13 @@ impl Cluster {
         }
     }
 
+    fn set_leaving(&mut self, name: UnitName, entry: Option<Versioned<Leaving>>) {
+        self.is_seen &= match entry {
+            Some(entry) => self.leaving.insert(name, entry.clone()) == Some(entry),
+            None => self.leaving.remove(&name).is_none(),
+        };
+    }
+
     /// Takes in what a change of a unit means for rings. Placing units changes none.
     fn tie(&mut self, old: Option<&Unit>, new: Option<&Arc<Unit>>) {
         let (before, now) = (old.and_then(Unit::ties), new.and_then(|unit| unit.ties()));
@@ -286,7 +323,7 @@ impl Cluster {
         } else if let Some(target) = unit.target() {
             self.scheduled.insert(name, shared);
             if let Some(host) = self.hosts.get_mut(target)
-                && unit.is_wanted()
+                && unit.stays()
             {
                 host.residents.add(unit, &host.machine, &self.globals);
             }
@@ -314,13 +351,16 @@ impl Cluster {
     }
 
     fn set_machine(&mut self, id: MachineId, record: Versioned<MachineRecord>) {
-        let MachineRecord { metadata: configured, standing, .. } = record.value;
+        let MachineRecord { metadata: configured, capabilities, standing, .. } = record.value;
+        let (created, hands_over) = (record.created, capabilities.handover);
         if let Some(host) = self.hosts.get_mut(&id)
             && host.configured == configured
         {
             // Decisions insist on `created`, so a machine that came anew is news.
-            self.is_seen &= host.created == record.created && host.standing == standing;
-            host.created = record.created;
+            self.is_seen &= host.created == created
+                && host.hands_over == hands_over
+                && host.standing == standing;
+            (host.created, host.hands_over) = (created, hands_over);
             if host.standing != standing {
                 info!(machine = %id, %standing, before = %host.standing, "a machine's standing has changed");
                 host.standing = standing;
@@ -330,13 +370,13 @@ impl Cluster {
         let machine = Machine { metadata: self.effective(&id, &configured), id: id.clone() };
         let mut residents = Residents::default();
         for unit in self.scheduled.values() {
-            if unit.target() == Some(&id) && unit.is_wanted() {
+            if unit.target() == Some(&id) && unit.stays() {
                 residents.add(unit, &machine, &Units::new());
             }
         }
         residents.settle(&machine, &self.globals);
-        self.hosts
-            .insert(id, Host { machine, created: record.created, standing, residents, configured });
+        let host = Host { machine, created, standing, hands_over, residents, configured };
+        self.hosts.insert(id, host);
         self.is_seen = false;
     }
 

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use fleet_core::UnitName;
-use fleet_registry::{Decided, Decision, Event, Leadership, Model, Registry, RegistryError};
+use fleet_registry::{
+    Decided, Decision, Event, Leadership, Model, Moot, Registry, RegistryError, Target,
+};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -70,17 +72,39 @@ pub(crate) async fn execute(
     Ok(())
 }
 
+/// Forgets what is said of machines that still have destroyed units where that is so no more, and
+/// takes it into `cluster` at once.
+///
+/// # Errors
+/// `LeadershipLost`, and store errors.
+pub(crate) async fn forget(
+    registry: &Registry,
+    lead: &Leadership,
+    cluster: &mut Cluster,
+    moot: &[Moot],
+) -> Result<(), RegistryError> {
+    for unit in registry.forget_leaving(lead, moot).await? {
+        info!(%unit, "no machine is known to have what was destroyed under this name");
+        cluster.apply(Event::Leaving(unit, None));
+    }
+    Ok(())
+}
+
 /// What the tasks come to: one decision a unit, however many tasks it has.
 fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
     let mut decisions: Vec<Decision> = Vec::with_capacity(tasks.len());
     let mut known: BTreeMap<&UnitName, usize> = BTreeMap::new();
     for task in tasks {
-        let target = match task.action {
-            Action::Unschedule => None,
-            Action::Schedule => {
-                let Some(host) = cluster.hosts().get(&task.machine) else { continue };
-                Some((task.machine.clone(), host.created))
+        let created = cluster.hosts().get(&task.machine).map(|host| host.created);
+        let target = match (task.action, created) {
+            (Action::Unschedule, _) => Target::None,
+            (Action::Leave, Some(created)) => Target::Leaving(created),
+            (Action::Schedule, Some(created)) => {
+                let (id, leaving) = (task.machine.clone(), cluster.leaving().get(&task.unit));
+                let leaving = leaving.filter(|entry| entry.value.machine.as_ref() == Some(&id));
+                Target::Machine { id, created, leaving: leaving.map(|entry| entry.revision) }
             }
+            (Action::Leave | Action::Schedule, None) => continue,
         };
         if let Some(index) = known.get(&task.unit) {
             decisions[*index].target = target;
@@ -97,11 +121,14 @@ fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
 fn take_in(
     cluster: &mut Cluster,
     refused: &mut Refused,
-    Decision { unit, seen, .. }: &Decision,
+    Decision { unit, seen, target }: &Decision,
     decided: Decided,
 ) -> bool {
     match decided {
         Ok(record) => {
+            if let Target::Machine { leaving: Some(_), .. } = target {
+                cluster.apply(Event::Leaving(unit.clone(), None));
+            }
             cluster.apply(Event::Unit(unit.clone(), Some(Ok(record))));
             true
         }
@@ -134,7 +161,9 @@ fn note_move(cluster: &Cluster, restless: &mut Restless, task: &Task) {
 fn report(task: &Task) {
     let Task { action, unit, machine, .. } = task;
     match action {
-        Action::Unschedule => info!("Unscheduled Job({unit}) from Machine({machine})"),
+        Action::Leave | Action::Unschedule => {
+            info!("Unscheduled Job({unit}) from Machine({machine})")
+        }
         Action::Schedule => info!("Scheduled Unit({unit}) to Machine({machine})"),
     }
     info!("EngineReconciler completed task: {task}");

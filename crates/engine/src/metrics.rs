@@ -64,7 +64,7 @@ pub struct ByAction {
 impl ByAction {
     pub(crate) fn count(&mut self, action: Action) {
         match action {
-            Action::Unschedule => self.unschedule += 1,
+            Action::Leave | Action::Unschedule => self.unschedule += 1,
             Action::Schedule => self.schedule += 1,
         }
     }
@@ -92,7 +92,7 @@ impl Metrics {
             match task.reason {
                 Reason::MachineAway(_) => self.machines_away += 1,
                 Reason::Unable(..) => self.unable_to_run += 1,
-                Reason::Inactive | Reason::NotScheduled(_) => {}
+                Reason::Inactive | Reason::Leaving(_) | Reason::NotScheduled(_) => {}
             }
         }
     }

@@ -11,13 +11,15 @@ use std::{
 use fleet_core::{Machine, MachineId, MachineStanding};
 use fleet_registry::why::Obstacle;
 
-use crate::cluster::{Cluster, Residents, Rings, Unit, Units};
+use crate::cluster::{Cluster, Host, Residents, Rings, Unit, Units};
 
 /// A machine in a [`Picture`].
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) standing: MachineStanding,
+    /// Whether its agent says when units that had to go are gone.
+    pub(crate) hands_over: bool,
     pub(crate) residents: Cow<'a, Residents>,
 }
 
@@ -37,7 +39,9 @@ impl<'a> Picture<'a> {
             .iter()
             .map(|(id, host)| {
                 let residents = Cow::Borrowed(&host.residents);
-                (id, Place { machine: &host.machine, standing: host.standing, residents })
+                let Host { machine, standing, hands_over, .. } = host;
+                let (standing, hands_over) = (*standing, *hands_over);
+                (id, Place { machine, standing, hands_over, residents })
             })
             .collect();
         let by_load = places.iter().map(|(id, place)| (place.residents.len(), *id)).collect();

@@ -7,7 +7,13 @@
 //! 2. wanted units without a machine, those of sweep 1 included, are scheduled.
 //!
 //! A unit that another one replaces counts as refused by that one's machine, and so finds
-//! another in the same pass or waits (`cluster.md` 4).
+//! another or waits (`cluster.md` 4).
+//!
+//! A machine that is present has a unit until its agent has let it go (`docs/decisions/0013`).
+//! So a unit that must leave it is asked to, and is scheduled by a later pass, which finds it without
+//! a machine; it is in nobody's way meanwhile. A unit that isn't wanted has been asked by whoever
+//! said so. What was destroyed leaves the same way: nothing of its name goes elsewhere before.
+//! Agents that know nothing of this are taken at their order: what they need not run they don't.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +22,7 @@ use std::{
 };
 
 use fleet_core::{JobState, MachineId, UnitName};
-use fleet_registry::why::Obstacle;
+use fleet_registry::{Leaving, Moot, Stale, Versioned, why::Obstacle};
 
 use crate::{
     choose::choose,
@@ -27,6 +33,8 @@ use crate::{
 /// What a task does to its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
+    /// Asks the unit's machine to let it go.
+    Leave,
     /// Takes the unit off its machine.
     Unschedule,
     /// Gives the unit a machine.
@@ -42,6 +50,8 @@ pub enum Reason {
     MachineAway(MachineId),
     /// The unit's machine no longer takes it.
     Unable(MachineId, Obstacle),
+    /// The unit's machine was asked to let it go, and will not say when it has.
+    Leaving(MachineId),
     /// The unit is wanted in this state and has no machine.
     NotScheduled(JobState),
 }
@@ -64,14 +74,18 @@ pub struct Task {
 pub struct Plan {
     /// What to do, in this order.
     pub tasks: Vec<Task>,
-    /// Units that wait for a machine that takes them; [`why_not`](crate::why_not) tells more.
+    /// Units that wait for a machine that takes them, as [`why_not`](crate::why_not) tells, or for
+    /// one that still has what was destroyed under their name.
     pub unplaced: Vec<UnitName>,
+    /// What is said of machines that still have destroyed units, and isn't so any more: to be
+    /// forgotten before any task.
+    pub moot: Vec<Moot>,
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unschedule => "UnscheduleUnit",
+            Self::Leave | Self::Unschedule => "UnscheduleUnit",
             Self::Schedule => "AttemptScheduleUnit",
         })
     }
@@ -83,6 +97,7 @@ impl fmt::Display for Reason {
             Self::Inactive => f.write_str("target state inactive"),
             Self::MachineAway(id) => write!(f, "target Machine({id}) went away"),
             Self::Unable(id, why) => write!(f, "target Machine({id}) unable to run unit: {why}"),
+            Self::Leaving(id) => write!(f, "target Machine({id}) was asked to let unit go"),
             Self::NotScheduled(state) => {
                 write!(f, "target state {state} and unit not scheduled")
             }
@@ -114,10 +129,24 @@ pub enum Absent {
 pub fn plan(cluster: &Cluster, absent: Absent, resting: &BTreeSet<UnitName>) -> Plan {
     let picture = Picture::of(cluster);
     let mut pass = Pass { cluster, absent, resting, picture, tasks: Vec::new() };
+    let moot = pass.moot();
     let mut waiting = pass.unschedule();
     waiting.extend(cluster.waiting());
     let unplaced = pass.schedule(waiting);
-    Plan { tasks: pass.tasks, unplaced }
+    Plan { tasks: pass.tasks, unplaced, moot }
+}
+
+/// Returns what is said of destroyed units that may be true no more: all of it, for a leader that is
+/// new and can't know what engines of other versions did before it. Whether a machine has no order
+/// to let a unit go is seen when that is written.
+#[must_use]
+pub(crate) fn doubtful(cluster: &Cluster) -> Vec<Moot> {
+    let entries = cluster.leaving().iter();
+    entries.map(|(unit, seen)| moot(unit, seen, Stale::NoOrder)).collect()
+}
+
+fn moot(unit: &UnitName, seen: &Versioned<Leaving>, why: Stale) -> Moot {
+    Moot { unit: unit.clone(), seen: seen.clone(), why }
 }
 
 /// Units that a sweep looks at, in name order.
@@ -132,6 +161,26 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
+    /// Why nothing has to wait for the machine that an entry of a destroyed unit names, if so.
+    fn stale(&self, unit: &UnitName, entry: &Leaving) -> Option<Stale> {
+        let why = self.cluster.stale(unit, entry)?;
+        (why != Stale::Absent || self.absent == Absent::Dead).then_some(why)
+    }
+
+    fn moot(&self) -> Vec<Moot> {
+        let entries = self.cluster.leaving().iter();
+        let stale = entries.filter_map(|(unit, seen)| {
+            self.stale(unit, &seen.value).map(|why| moot(unit, seen, why))
+        });
+        stale.collect()
+    }
+
+    /// The machine that still has what was destroyed under the name of `unit`.
+    fn holder(&self, unit: &Unit) -> Option<&'a MachineId> {
+        let entry = &self.cluster.leaving().get(&unit.name)?.value;
+        entry.machine.as_ref().filter(|_| self.stale(&unit.name, entry).is_none())
+    }
+
     /// The first sweep. Returns the units it took off their machines that are still wanted.
     fn unschedule(&mut self) -> Sweep<'a> {
         let mut staying: Sweep<'a> = self.cluster.scheduled().iter().collect();
@@ -160,19 +209,26 @@ impl<'a> Pass<'a> {
     /// Takes `unit` off its machine if it can't stay there.
     fn unschedule_unit(&mut self, unit: &Unit) -> bool {
         let Some(target) = unit.target() else { return false };
-        let reason = match self.picture.place(target) {
-            _ if !unit.is_wanted() => Reason::Inactive,
+        let (action, reason) = match self.picture.place(target) {
             None if self.absent == Absent::Missing => return false,
-            None => Reason::MachineAway(target.clone()),
+            None if !unit.is_wanted() => (Action::Unschedule, Reason::Inactive),
+            None => (Action::Unschedule, Reason::MachineAway(target.clone())),
+            // Its agent will say when it is gone.
+            Some(place) if place.hands_over && !unit.stays() => return false,
+            Some(_) if !unit.is_wanted() => (Action::Unschedule, Reason::Inactive),
+            Some(_) if !unit.stays() => (Action::Unschedule, Reason::Leaving(target.clone())),
             Some(place) => match self.picture.obstacle(unit, place) {
                 None => return false,
                 Some(_) if self.resting.contains(&unit.name) => return false,
                 Some(obstacle) if self.cluster.is_doubtful(&obstacle) => return false,
-                Some(obstacle) => Reason::Unable(target.clone(), obstacle),
+                Some(obstacle) => {
+                    let action = if place.hands_over { Action::Leave } else { Action::Unschedule };
+                    (action, Reason::Unable(target.clone(), obstacle))
+                }
             },
         };
         self.picture.remove(unit, target);
-        self.push(Action::Unschedule, unit, target, reason);
+        self.push(action, unit, target, reason);
         true
     }
 
@@ -187,7 +243,7 @@ impl<'a> Pass<'a> {
             // Somebody came: that can only help those who must not be alone.
             candidates.retain(|name, unit| {
                 let may_follow = !is_stuck && unit.has_peers();
-                if !may_follow {
+                if !may_follow && !self.is_handed_over(unit) {
                     unplaced.push((*name).clone());
                 }
                 may_follow
@@ -201,7 +257,13 @@ impl<'a> Pass<'a> {
 
     /// Gives `unit` a machine if there is one that takes it.
     fn schedule_unit(&mut self, unit: &Arc<Unit>) -> bool {
+        if self.is_handed_over(unit) {
+            return self.settle(unit);
+        }
         let Some(chosen) = choose(&self.picture, unit) else { return false };
+        if self.holder(unit).is_some_and(|holder| holder != chosen) {
+            return false;
+        }
         self.picture.add(unit, chosen);
         if unit.target() == Some(chosen) {
             // What drove it off in the first sweep has left as well: it just stays.
@@ -211,6 +273,27 @@ impl<'a> Pass<'a> {
             self.push(Action::Schedule, unit, chosen, Reason::NotScheduled(state));
         }
         true
+    }
+
+    /// Whether it has a machine that will say when it is gone from there.
+    fn is_handed_over(&self, unit: &Unit) -> bool {
+        let place = unit.target().and_then(|target| self.picture.place(target));
+        place.is_some_and(|place| place.hands_over)
+    }
+
+    /// Leaves a unit that is to be asked to leave its machine where it is if what drove it off in the
+    /// first sweep leaves as well. It goes nowhere else in this pass.
+    fn settle(&mut self, unit: &Arc<Unit>) -> bool {
+        let Some(target) = unit.target() else { return false };
+        let stays = match self.picture.place(target) {
+            Some(place) => self.picture.obstacle(unit, place).is_none(),
+            None => false,
+        };
+        if stays {
+            self.picture.add(unit, target);
+            self.tasks.retain(|task| task.unit != unit.name);
+        }
+        stays
     }
 
     fn push(&mut self, action: Action, unit: &Unit, machine: &MachineId, reason: Reason) {

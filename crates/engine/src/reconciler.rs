@@ -18,8 +18,8 @@ use crate::{
     backoff::Backoff,
     cluster::Cluster,
     contact::Sight,
-    execute::{Past, Tally, execute},
-    plan::{Plan, plan},
+    execute::{Past, Tally, execute, forget},
+    plan::{Plan, doubtful, plan},
     status::{Query, Status},
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Reconciler<'a> {
     status: &'a watch::Sender<Status>,
     mirror: Mirror<Cluster>,
     past: Past,
+    /// Whether what engines before this one left undone has been looked at.
+    has_tidied: bool,
 }
 
 impl<'a> Reconciler<'a> {
@@ -47,7 +49,8 @@ impl<'a> Reconciler<'a> {
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let mirror = Mirror::new(registry.clone(), Scope::Cluster).every(period);
-        Self { registry, lead, interval, sight, status, mirror, past: Past::default() }
+        let (past, has_tidied) = (Past::default(), false);
+        Self { registry, lead, interval, sight, status, mirror, past, has_tidied }
     }
 
     /// Reconciles on change and at least every interval, until the lease turns out to be lost.
@@ -120,12 +123,14 @@ impl<'a> Reconciler<'a> {
     /// Decides on the newest picture, and carries it out.
     async fn pass(&mut self) -> Result<(), RegistryError> {
         let started = Instant::now();
+        self.tidy().await?;
         let model = self.mirror.model();
         let hash = |unit: &UnitName| model.unit(unit).map(|unit| unit.record.value.hash);
         let resting = self.past.restless.resting(hash);
         let plan = plan(model, self.sight.of_absent(), &resting);
         let mut tally = Tally::default();
         let cluster = self.mirror.model_mut();
+        forget(self.registry, self.lead, cluster, &plan.moot).await?;
         let (tasks, past) = (&plan.tasks, &mut self.past);
         let result = execute(self.registry, self.lead, cluster, tasks, past, &mut tally).await;
         let duration = started.elapsed();
@@ -135,6 +140,17 @@ impl<'a> Reconciler<'a> {
             warn!("Engine completed reconciliation in {duration:?}");
         } else {
             debug!("Engine completed reconciliation in {duration:?}");
+        }
+        Ok(())
+    }
+
+    /// Looks once at what is said of machines that still have destroyed units: an engine that knows
+    /// nothing of that may have led before, and taken the order away that would end it.
+    async fn tidy(&mut self) -> Result<(), RegistryError> {
+        if !self.has_tidied {
+            let moot = doubtful(self.mirror.model());
+            forget(self.registry, self.lead, self.mirror.model_mut(), &moot).await?;
+            self.has_tidied = true;
         }
         Ok(())
     }

@@ -324,7 +324,7 @@ async fn what_keeps_units_from_running_is_told() {
     let hello: UnitName = "hello.service".parse().unwrap();
     let seen = registry.unit(&hello).await.unwrap().unwrap().record;
     let target = Some((presence.machine.clone(), presence.created));
-    let decision = Decision { unit: hello.clone(), seen, target };
+    let decision = Decision { unit: hello.clone(), seen, target: target.into() };
     registry.decide(&lead, &[decision]).await.unwrap();
     let trouble = Some(Trouble { error: "no room".into() });
     registry.publish_troubles(&presence, &[(hello, trouble)].into()).await.unwrap();

@@ -196,7 +196,8 @@ impl Base {
     }
 
     fn agent(&self, config: &Config, registry: Registry, presence: Option<Presence>) -> Agent {
-        let capabilities = Capabilities { disable_engine: config.disable_engine, grpc: false };
+        let capabilities =
+            Capabilities { disable_engine: config.disable_engine, ..Capabilities::default() };
         let record = MachineRecord {
             public_ip: config.public_ip.clone().unwrap_or_default(),
             metadata: config.metadata.clone(),

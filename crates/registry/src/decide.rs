@@ -9,7 +9,8 @@ use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, StoreError, Txn};
 use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned, registry::halves};
 
 /// Operations of one decision at most: the record, the old schedule entry and a restart asked
-/// for there, the new schedule entry.
+/// for there, the new schedule entry. A unit that is destroyed and comes again has no old one, but
+/// an entry that says where it is leaving.
 const OPS_OF_DECISION: usize = 4;
 
 /// A unit's new target, and what the decision rests on.
@@ -19,17 +20,56 @@ pub struct Decision {
     pub unit: UnitName,
     /// Its record as seen. Any change since then refuses the decision.
     pub seen: Versioned<UnitRecord>,
-    /// The machine it goes to with the revision that created that machine's entry, or `None` to
-    /// take it off its machine. A machine that left or came anew since refuses the decision.
-    pub target: Option<(MachineId, Revision)>,
+    /// Where it goes. A machine that left or came anew since refuses the decision.
+    pub target: Target,
+}
+
+/// Where a unit goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nowhere: it has no machine any more.
+    None,
+    /// Off its machine, once that has let it go: it is asked to. With the revision that created the
+    /// machine's entry.
+    Leaving(Revision),
+    /// To a machine.
+    Machine {
+        /// Its id.
+        id: MachineId,
+        /// The revision that created its entry.
+        created: Revision,
+        /// The revision of `leaving/<name>`, if that says that the unit is leaving this machine. One
+        /// that says it of any machine else refuses the decision.
+        leaving: Option<Revision>,
+    },
+}
+
+impl From<Option<(MachineId, Revision)>> for Target {
+    fn from(machine: Option<(MachineId, Revision)>) -> Self {
+        machine.map_or(Self::None, |(id, created)| Self::Machine { id, created, leaving: None })
+    }
 }
 
 impl Decision {
     fn record(&self) -> UnitRecord {
-        let machine = self.target.as_ref().map(|(machine, _)| machine.clone());
-        // Wherever it goes now, it has come back from its replacement.
-        let return_to = self.seen.value.return_to.clone().filter(|_| machine.is_none());
-        UnitRecord { machine, return_to, ..self.seen.value.clone() }
+        let seen = self.seen.value.clone();
+        match &self.target {
+            Target::None => UnitRecord { machine: None, leaving: false, ..seen },
+            Target::Leaving(_) => UnitRecord { leaving: true, ..seen },
+            // Wherever it goes now, it has come back from its replacement.
+            Target::Machine { id, .. } => {
+                UnitRecord { machine: Some(id.clone()), leaving: false, return_to: None, ..seen }
+            }
+        }
+    }
+
+    /// The machine that must be the one that was seen.
+    fn machine(&self) -> Option<(&MachineId, Revision)> {
+        match &self.target {
+            Target::None => None,
+            Target::Leaving(created) => Some((self.seen.value.machine.as_ref()?, *created)),
+            Target::Machine { id, created, .. } => Some((id, *created)),
+        }
     }
 }
 
@@ -79,19 +119,37 @@ impl Registry {
         decisions: &[Decision],
     ) -> Result<Option<Revision>, RegistryError> {
         let mut compare = vec![Compare::ModRevision(self.keys.leader(), lead.revision)];
-        let targets: BTreeSet<_> = decisions.iter().filter_map(|d| d.target.as_ref()).collect();
-        compare.extend(targets.into_iter().map(|(machine, created)| {
-            Compare::CreateRevision(self.keys.machine(machine.as_str()), *created)
+        let machines: BTreeSet<_> = decisions.iter().filter_map(Decision::machine).collect();
+        compare.extend(machines.into_iter().map(|(machine, created)| {
+            Compare::CreateRevision(self.keys.machine(machine.as_str()), created)
         }));
         compare.extend(decisions.iter().map(|decision| {
             Compare::ModRevision(self.keys.unit(decision.unit.as_str()), decision.seen.revision)
         }));
-        let then: Vec<Op> = decisions
-            .iter()
-            .flat_map(|d| self.unit_ops(&d.unit, Some(&d.seen.value), &d.record()))
-            .collect();
+        compare.extend(decisions.iter().filter_map(|decision| self.is_free(decision)));
+        let then: Vec<Op> = decisions.iter().flat_map(|decision| self.ops(decision)).collect();
         let outcome = self.store.commit(Txn { compare, then }).await?;
         Ok(outcome.applied.then_some(outcome.revision))
+    }
+
+    /// That no machine is still stopping what was destroyed under a unit's name, but the one it goes
+    /// to.
+    fn is_free(&self, Decision { unit, target, .. }: &Decision) -> Option<Compare> {
+        let Target::Machine { leaving, .. } = target else { return None };
+        let key = self.keys.leaving(unit.as_str());
+        Some(match leaving {
+            None => Compare::Absent(key),
+            Some(seen) => Compare::ModRevision(key, *seen),
+        })
+    }
+
+    fn ops(&self, decision: &Decision) -> Vec<Op> {
+        let Decision { unit, seen, target } = decision;
+        let mut ops = self.unit_ops(unit, Some(&seen.value), &decision.record());
+        if let Target::Machine { leaving: Some(_), .. } = target {
+            ops.push(Op::Delete(self.keys.leaving(unit.as_str()))); // the record says it from now on
+        }
+        ops
     }
 
     /// Why a decision was refused: our lease, or what it was based on.

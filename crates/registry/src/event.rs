@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use tracing::error;
 
 use crate::{
-    Assignment, Keys, LeaderRecord, MachineRecord, UnitRecord, Versioned, keys::Entry,
+    Assignment, Keys, LeaderRecord, Leaving, MachineRecord, UnitRecord, Versioned, keys::Entry,
     lead::parse_version, registry::decode,
 };
 
@@ -25,6 +25,8 @@ pub enum Event {
     Global(UnitName, Option<Order>),
     /// `restart/<machine>/<name>`: the revision of the request.
     Restart(MachineId, UnitName, Option<Revision>),
+    /// `leaving/<name>`.
+    Leaving(UnitName, Option<Versioned<Leaving>>),
     /// `lease/engine-leader`.
     Leader(Option<Versioned<LeaderRecord>>),
     /// `engine/version`; 0 when absent.
@@ -61,6 +63,7 @@ impl Event {
             Entry::Schedule(id, name) => Self::Schedule(id, name, kv.map(order)),
             Entry::Global(name) => Self::Global(name, kv.map(order)),
             Entry::Restart(id, name) => Self::Restart(id, name, kv.map(|kv| kv.mod_revision)),
+            Entry::Leaving(name) => Self::Leaving(name, kv.map(leaving)),
             Entry::Leader => Self::Leader(kv.and_then(leader)),
             Entry::EngineVersion => {
                 Self::EngineVersion(kv.map_or(0, |kv| parse_version(&kv.value)))
@@ -68,6 +71,15 @@ impl Event {
             Entry::File(_) | Entry::State(..) | Entry::Trouble(..) => return None,
         })
     }
+}
+
+/// One that can't be understood says of no machine that it has the unit; that it is there is known.
+fn leaving(kv: &KeyValue) -> Versioned<Leaving> {
+    decode(kv).unwrap_or_else(|error| {
+        error!(%error, "no machine is taken to be still stopping this unit");
+        let value = Leaving { machine: None };
+        Versioned { value, revision: kv.mod_revision, created: kv.create_revision }
+    })
 }
 
 fn leader(kv: &KeyValue) -> Option<Versioned<LeaderRecord>> {

@@ -33,6 +33,7 @@ pub(crate) enum Entry {
     Machine(MachineId),
     Metadata(MachineId, String),
     Restart(MachineId, UnitName),
+    Leaving(UnitName),
     Trouble(UnitName, MachineId),
     Leader,
     EngineVersion,
@@ -137,6 +138,14 @@ impl Keys {
         self.key(&["restart/", machine.as_str(), "/", name.as_str()])
     }
 
+    pub(crate) fn all_leaving(&self) -> Key {
+        self.key(&["leaving/"])
+    }
+
+    pub(crate) fn leaving(&self, name: &str) -> Key {
+        self.key(&["leaving/", name])
+    }
+
     pub(crate) fn troubles_of(&self, name: &str) -> Key {
         self.key(&["trouble/", name, OF_MACHINE])
     }
@@ -182,6 +191,7 @@ impl Keys {
                 let (machine, name) = pair()?;
                 Entry::Restart(machine.parse().ok()?, name.parse().ok()?)
             }
+            "leaving" => Entry::Leaving(rest.parse().ok()?),
             "lease" if rest == "engine-leader" => Entry::Leader,
             "engine" if rest == "version" => Entry::EngineVersion,
             _ => return None,
@@ -222,6 +232,7 @@ mod tests {
             (keys.machine(id.as_str()), Entry::Machine(id.clone())),
             (keys.metadata(&id, "region"), Entry::Metadata(id.clone(), "region".to_owned())),
             (keys.restart(&id, &name), Entry::Restart(id.clone(), name.clone())),
+            (keys.leaving(name.as_str()), Entry::Leaving(name.clone())),
             (keys.trouble(name.as_str(), id.as_str()), Entry::Trouble(name.clone(), id.clone())),
             (keys.leader(), Entry::Leader),
             (keys.engine_version(), Entry::EngineVersion),

@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod keys;
 mod lead;
+mod leaving;
 mod metadata;
 mod metrics;
 mod mirror;
@@ -24,18 +25,20 @@ pub mod why;
 
 pub use attempts::Attempts;
 pub use contact::Contact;
-pub use decide::{Decided, Decision};
+pub use decide::{Decided, Decision, Target};
 pub use error::RegistryError;
 pub use event::{Event, Order, Record, Unclear};
 pub use keys::{InvalidPrefix, Keys};
 pub use lead::{LeaderRecord, Leadership};
+pub use leaving::{Gone, Moot, Stale};
 pub use metadata::{MetadataChange, effective_metadata};
 pub use metrics::{BUCKETS, FileCounters, FileMetrics, Histogram, OperationMetrics};
 pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
 pub use records::{
-    Assignment, Capabilities, MachineRecord, PublishedState, Trouble, UnitRecord, Versioned,
+    Assignment, Capabilities, Leaving, MachineRecord, PublishedState, Trouble, UnitRecord,
+    Versioned,
 };
 pub use registry::Registry;
 pub use restarts::RestartError;

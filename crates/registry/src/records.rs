@@ -33,6 +33,10 @@ pub struct UnitRecord {
     /// The machine it is scheduled to; never set for global units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineId>,
+    /// Whether its machine is asked to let it go. It is there until that has happened
+    /// (`docs/decisions/0013`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub leaving: bool,
     /// The machine that had it when its content was replaced, while it has none: it goes back
     /// there if it may (`docs/decisions/0010`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,8 +59,15 @@ impl UnitRecord {
         Assignment {
             hash: self.hash,
             desired_state: self.desired_state,
+            leaving: self.leaving,
             x_fleet: self.x_fleet.clone(),
         }
+    }
+
+    /// Whether the machine that has it must let it go: nobody wants it, or it is to be elsewhere.
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        self.leaving || self.desired_state == JobState::Inactive
     }
 }
 
@@ -68,9 +79,36 @@ pub struct Assignment {
     pub hash: UnitHash,
     /// What the user wants.
     pub desired_state: JobState,
+    /// Whether the machine must let it go, whatever the user wants.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub leaving: bool,
     /// The unit's `[X-Fleet]` options.
     #[serde(default, skip_serializing_if = "FleetOptions::is_empty")]
     pub x_fleet: FleetOptions,
+}
+
+impl Assignment {
+    /// Whether the machine must let the unit go.
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        self.leaving || self.desired_state == JobState::Inactive
+    }
+
+    /// The order to let a unit go that is destroyed. A fleetd that doesn't know `leaving` obeys it
+    /// as well.
+    pub(crate) fn to_leave(hash: UnitHash) -> Self {
+        let (desired_state, x_fleet) = (JobState::Inactive, FleetOptions::default());
+        Self { hash, desired_state, leaving: true, x_fleet }
+    }
+}
+
+/// `leaving/<name>`: where a unit that was destroyed may still be. Nothing of that name goes
+/// elsewhere until its machine has let it go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The machine; `None` when the entry can't be understood.
+    #[serde(default)]
+    pub machine: Option<MachineId>,
 }
 
 /// `state/<name>,<machine>`: what a machine says of a unit it has.
@@ -139,6 +177,9 @@ pub struct Capabilities {
     /// Always false (`spec/README.md` 10).
     #[serde(default, rename = "GRPC")]
     pub grpc: bool,
+    /// Its agent says when a unit that had to go is gone (`docs/decisions/0013`).
+    #[serde(default, rename = "HANDOVER", skip_serializing_if = "is_false")]
+    pub handover: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

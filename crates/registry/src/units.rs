@@ -6,13 +6,16 @@ use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_store::{Compare, Key, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Txn};
 
 use crate::{
-    Attempts, PublishedState, Registry, RegistryError, UnitRecord, Versioned,
+    Assignment, Attempts, Leaving, PublishedState, Registry, RegistryError, UnitRecord, Versioned,
     keys::Entry,
     registry::{decode, encode},
 };
 
 /// How long a destroy starts over when the unit keeps changing under it.
 const DESTROY_TIME: Duration = Duration::from_secs(10);
+
+/// Orders about one unit that are deleted at most, where there should be one.
+const MAX_ORDERS: usize = MAX_TXN_OPS / 2;
 
 /// A unit as the API shows it, all of one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +106,7 @@ impl Registry {
     }
 
     /// Replaces content and desired state of a unit; it stays on its machine, or goes back there
-    /// when it is wanted again.
+    /// when it is wanted again. One that was asked to leave is judged anew.
     ///
     /// # Errors
     /// `Conflict` when it changed since `seen`.
@@ -194,8 +197,8 @@ impl Registry {
         ops
     }
 
-    /// Destroys a unit: its record, content, schedule and restarts asked for. Works on a corrupt
-    /// record too.
+    /// Destroys a unit: its record, content and restarts asked for. The machine that has it is told
+    /// to let it go, and is said to have it until then. Works on a corrupt record too.
     ///
     /// # Errors
     /// `NoSuchUnit`; `Conflict` when it changes faster than it can be destroyed.
@@ -210,16 +213,17 @@ impl Registry {
                 Op::Delete(self.keys.file(name.as_str())),
                 Op::Delete(self.keys.global(name)),
             ];
-            let orders = match decode::<UnitRecord>(&kv) {
+            match decode::<UnitRecord>(&kv) {
                 Ok(Versioned { value: record, .. }) if record.global => {
-                    self.restarts_of_global(name).await?
+                    let restarts = self.restarts_of_global(name).await?;
+                    let left = MAX_TXN_OPS - then.len();
+                    then.extend(restarts.into_iter().take(left).map(Op::Delete));
                 }
-                Ok(record) => record.value.machine.map_or_else(Vec::new, |machine| {
-                    vec![self.keys.schedule(&machine, name), self.keys.restart(&machine, name)]
-                }),
-                Err(_) => self.schedules_anywhere(name).await?,
-            };
-            then.extend(orders.into_iter().take(MAX_TXN_OPS - then.len()).map(Op::Delete));
+                Ok(Versioned { value: UnitRecord { machine, hash, .. }, .. }) => {
+                    then.extend(machine.iter().flat_map(|at| self.let_go(name, at, hash)));
+                }
+                Err(_) => then.extend(self.let_go_anywhere(name).await?),
+            }
             let compare = vec![Compare::ModRevision(kv.key, kv.mod_revision)];
             if self.store.commit(Txn { compare, then }).await?.applied {
                 return Ok(());
@@ -230,12 +234,29 @@ impl Registry {
         }
     }
 
-    /// The schedule entries of a unit whose record doesn't say where it is.
-    async fn schedules_anywhere(&self, name: &UnitName) -> Result<Vec<Key>, RegistryError> {
+    /// What tells a machine to let go of a unit that is destroyed, and others that it has it.
+    fn let_go(&self, name: &UnitName, machine: &MachineId, hash: UnitHash) -> [Op; 3] {
+        let leaving = Leaving { machine: Some(machine.clone()) };
+        [
+            put(self.keys.schedule(machine, name), encode(&Assignment::to_leave(hash))),
+            put(self.keys.leaving(name.as_str()), encode(&leaving)),
+            Op::Delete(self.keys.restart(machine, name)),
+        ]
+    }
+
+    /// The same for a unit whose record doesn't say where it is: by its schedule entry. There is one
+    /// at most, or somebody else has written it.
+    async fn let_go_anywhere(&self, name: &UnitName) -> Result<Vec<Op>, RegistryError> {
         let (kvs, _) = self.scan(&[Range::prefix(&self.keys.schedules())]).await?;
-        let its =
-            |key: &Key| matches!(self.keys.parse(key), Some(Entry::Schedule(_, of)) if of == *name);
-        Ok(kvs.into_iter().map(|kv| kv.key).filter(its).collect())
+        let mut its = kvs.iter().filter_map(|kv| match self.keys.parse(&kv.key) {
+            Some(Entry::Schedule(machine, of)) if of == *name => Some((machine, kv)),
+            _ => None,
+        });
+        let Some((machine, kv)) = its.next() else { return Ok(Vec::new()) };
+        let order = decode::<Assignment>(kv).map(|order| order.value.hash);
+        let hash = order.unwrap_or_else(|_| UnitHash::of(b"")); // what is to go needs no content
+        let others = its.take(MAX_ORDERS).map(|(_, kv)| Op::Delete(kv.key.clone()));
+        Ok(self.let_go(name, &machine, hash).into_iter().chain(others).collect())
     }
 
     /// The content of a unit: its text as stored, not lexed. `None` when there is no such unit.
@@ -304,6 +325,7 @@ fn record_of(
         size: text.len(),
         desired_state: desired,
         machine: machine.filter(|_| !global),
+        leaving: false,
         return_to: None,
         global,
         template: name.is_template(),

@@ -1,7 +1,7 @@
 //! Why a unit isn't running where it should.
 //!
 //! Costs nothing for a unit that runs where it should, two small reads for one that has a machine
-//! or is global, and an explanation for one that nobody has. Only an engine can give that:
+//! or is global, and one with an explanation for one that nobody has. Only an engine can give that:
 //! [`Explain`] is the seam to it.
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
@@ -99,7 +99,10 @@ pub async fn pending(
     }
     let found = match &record.machine {
         _ if record.global => of_global(registry, explainer, &unit.name).await,
-        None => Ok(explained(explainer, &unit.name).await.map(unplaced)),
+        None => of_unplaced(registry, explainer, &unit.name).await,
+        Some(machine) if record.leaving => {
+            still_there(registry, &unit.name, machine).await.map(Some)
+        }
         Some(machine) => of_placed(registry, unit, machine).await,
     };
     // Only a remark is lost when this fails: the unit itself has been read.
@@ -126,6 +129,35 @@ async fn of_global(
             unplaced(explanation)
         }
     }))
+}
+
+/// A unit that nobody has waits for the machine that still stops what had its name before, or for one
+/// that takes it.
+async fn of_unplaced(
+    registry: &Registry,
+    explainer: Option<&dyn Explain>,
+    name: &UnitName,
+) -> Result<Option<Pending>, RegistryError> {
+    match registry.leaving(name).await? {
+        Some(machine) => still_there(registry, name, &machine).await.map(Some),
+        None => Ok(explained(explainer, name).await.map(unplaced)),
+    }
+}
+
+/// A unit that leaves a machine starts nowhere else while it may run there.
+async fn still_there(
+    registry: &Registry,
+    name: &UnitName,
+    machine: &MachineId,
+) -> Result<Pending, RegistryError> {
+    let trouble = registry.trouble(name, machine).await?;
+    let (of_all, of_it) = match registry.machine(machine).await? {
+        Some(_) => ("where it still stops", "still stops it"),
+        None => ("which is not present", "is not present, and may still have it"),
+    };
+    let of_all = because(&format!("it is leaving machine {machine}, {of_all}"), trouble.as_ref());
+    let of_it = because(of_it, trouble.as_ref());
+    Ok(whole("stopping", &of_all, vec![on(machine, "stopping", &of_it)]))
 }
 
 async fn explained(explainer: Option<&dyn Explain>, name: &UnitName) -> Option<Explanation> {

@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use fleet_core::JobState;
-use fleet_registry::{Decision, Registry};
+use fleet_registry::{Decision, Gone, Leaving, Registry, RegistryError, Target};
+use fleet_store::{Key, Range, Revision, Store};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ enum Act {
     Set(u8, JobState),
     Destroy(u8),
     Target(u8, Option<u8>),
+    Ask(u8),
+    Release(u8, u8),
     Leave(u8),
 }
 
@@ -28,6 +31,8 @@ fn any_act() -> impl Strategy<Value = Act> {
         (0..3u8, any_state()).prop_map(|(u, s)| Act::Set(u, s)),
         (0..3u8).prop_map(Act::Destroy),
         (0..3u8, proptest::option::of(0..2u8)).prop_map(|(u, m)| Act::Target(u, m)),
+        (0..3u8).prop_map(Act::Ask),
+        (0..3u8, 0..2u8).prop_map(|(u, m)| Act::Release(u, m)),
         (0..2u8).prop_map(Act::Leave),
     ]
 }
@@ -59,17 +64,34 @@ async fn perform(world: &World, lead: &fleet_registry::Leadership, act: &Act) {
             if seen.record.value.global {
                 return; // the engine never places these
             }
+            let leaving = leaving(world, seen.name.as_str()).await;
             let target = match to {
                 Some(m) => {
-                    let id = format!("m{m}");
-                    world.register(&id).await;
-                    let record = registry.machine(&machine(&id)).await.unwrap().unwrap();
-                    Some((machine(&id), record.created))
+                    let id = machine(&format!("m{m}"));
+                    world.register(id.as_str()).await;
+                    let created = registry.machine(&id).await.unwrap().unwrap().created;
+                    let its = leaving.as_ref().filter(|(at, _)| *at == Some(id.clone()));
+                    Target::Machine { id, created, leaving: its.map(|(_, seen)| *seen) }
                 }
-                None => None,
+                None => Target::None,
             };
+            let is_held =
+                matches!(target, Target::Machine { leaving: None, .. }) && leaving.is_some();
+            let decision = Decision { unit: seen.name, seen: seen.record, target };
+            let decided = registry.decide(lead, &[decision]).await.unwrap().remove(0);
+            assert_eq!(matches!(decided, Err(RegistryError::Conflict(_))), is_held, "{decided:?}");
+        }
+        Act::Ask(u) => {
+            let Some(seen) = registry.unit(&name(u)).await.unwrap() else { return };
+            let Some(at) = seen.record.value.machine.clone() else { return };
+            let Some(entry) = registry.machine(&at).await.unwrap() else { return };
+            let target = Target::Leaving(entry.created);
             let decision = Decision { unit: seen.name, seen: seen.record, target };
             registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
+        }
+        Act::Release(u, m) => {
+            let presence = world.register(&format!("m{m}")).await;
+            registry.release(&presence, &[(name(u), Gone::Gone)]).await.unwrap();
         }
         Act::Leave(m) => {
             let presence = world.register(&format!("m{m}")).await;
@@ -78,12 +100,30 @@ async fn perform(world: &World, lead: &fleet_registry::Leadership, act: &Act) {
     }
 }
 
+/// The machine a destroyed unit is leaving, and the revision that said so.
+async fn leaving(world: &World, name: &str) -> Option<(Option<fleet_core::MachineId>, Revision)> {
+    let range = Range::key(Key::from(format!("/f/leaving/{name}").as_str()));
+    let kv = world.store.read(&[range], None).await.unwrap().ranges.remove(0).kvs.pop()?;
+    let found: Leaving = serde_json::from_slice(&kv.value).unwrap();
+    Some((found.machine, kv.mod_revision))
+}
+
 async fn check(world: &World) {
     let mut expected = Vec::new();
+    for name in ["u0.service", "u1.service", "u2.service"] {
+        let Some((Some(at), _)) = leaving(world, name).await else { continue };
+        let order = format!("/f/schedule/{at}/{name}");
+        assert!(world.text(&order).await.unwrap().contains("leaving"), "{order}");
+        let unit = world.registry.unit(&unit(name)).await.unwrap();
+        let target = unit.and_then(|unit| unit.record.value.machine);
+        assert_eq!(target, None, "nothing of its name is anywhere else");
+        expected.extend([order, format!("/f/leaving/{name}")]);
+    }
     for unit in world.registry.units_page(None, 100).await.unwrap().items {
         let record = unit.record.value;
         assert_eq!(record.hash, unit.file.hash());
         assert!(!(record.global && record.machine.is_some()));
+        assert!(!(record.leaving && record.machine.is_none()));
         let returns = record.return_to.is_some() && record.desired_state != JobState::Inactive;
         assert!(!(returns && (record.global || record.machine.is_some())));
         let orders = match &record.machine {

@@ -37,7 +37,7 @@ async fn place(world: &World, lead: &Leadership, name: &str, id: Option<&str>) {
         }
         None => None,
     };
-    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
     world.registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
 }
 

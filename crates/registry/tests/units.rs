@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use common::*;
 use fleet_core::JobState::{Inactive, Launched, Loaded};
-use fleet_registry::{Decision, Keys, Registry, RegistryError};
+use fleet_registry::{Decision, Gone, Keys, Registry, RegistryError};
 use fleet_store::{Key, MemoryStore, Op, Outcome, Store, StoreError, Txn};
 use fleet_testkit::{Behind, Between};
 
@@ -56,7 +56,7 @@ async fn a_scheduled_unit_takes_its_orders_along() {
     let decision = Decision {
         unit: seen.name.clone(),
         seen: seen.record,
-        target: Some((machine("m1"), created)),
+        target: Some((machine("m1"), created)).into(),
     };
     let decided = world.registry.decide(&lead, &[decision]).await.unwrap();
     assert!(decided[0].is_ok(), "{decided:?}");
@@ -94,7 +94,7 @@ async fn a_unit_that_is_reset_by_new_content_remembers_its_machine_until_it_has_
         let seen = world.unit("a.service").await;
         let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
         let target = target.map(|id| (machine(id), created));
-        let decision = Decision { unit: seen.name, seen: seen.record, target };
+        let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
         world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     };
     let replace = async |text: &str, desired| {
@@ -154,10 +154,11 @@ async fn destroying_leaves_nothing_behind() {
     let seen = world.unit("a.service").await;
     let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
     let target = Some((machine("m1"), created));
-    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
     world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     world.registry.destroy_unit(&unit("a.service")).await.unwrap();
     world.registry.destroy_unit(&unit("g.service")).await.unwrap();
+    world.registry.release(&presence, &[(unit("a.service"), Gone::Gone)]).await.unwrap();
     world.registry.release_lead(lead).await.unwrap();
     world.registry.leave(&presence).await.unwrap();
     assert_eq!(world.keys().await, [""; 0]);
@@ -175,6 +176,11 @@ async fn a_corrupt_record_is_an_error_to_read_and_can_be_destroyed() {
     let read = world.registry.unit(&unit("a.service")).await;
     assert!(matches!(read, Err(RegistryError::Corrupt { .. })), "{read:?}");
     world.registry.destroy_unit(&unit("a.service")).await.unwrap();
+    let left = ["/f/leaving/a.service", "/f/schedule/m7/a.service"];
+    assert_eq!(world.keys().await, left, "its machine has it until that says otherwise");
+    let presence = world.register("m7").await;
+    world.registry.release(&presence, &[(unit("a.service"), Gone::Gone)]).await.unwrap();
+    world.registry.leave(&presence).await.unwrap();
     assert_eq!(world.keys().await, [""; 0]);
 }
 
@@ -187,7 +193,7 @@ async fn current_state_is_what_the_target_claims() {
     world.publish(&there, "a.service", Launched).await;
     let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
     let target = Some((machine("m1"), created));
-    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
     world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     assert_eq!(world.unit("a.service").await.current_state, Inactive, "only m2 has said anything");
     world.publish(&here, "a.service", Loaded).await;

@@ -37,12 +37,15 @@ impl Reconciler {
         Ok(until)
     }
 
-    /// Units that were loaded here and should no longer be.
+    /// Units that were loaded here and should no longer be, though nobody asked this machine to let
+    /// them go.
     fn taken_off(&self) -> impl Iterator<Item = &UnitName> {
         let loaded = self.current.units.iter().filter(|(_, here)| here.claim != JobState::Inactive);
         let units = loaded.map(|(unit, _)| unit);
         units.filter(|unit| {
-            !self.desired.units.contains_key(*unit) && !self.current.unclear.contains(*unit)
+            !self.desired.units.contains_key(*unit)
+                && !self.current.unclear.contains(*unit)
+                && !self.mirror.model().lets_go(unit)
         })
     }
 

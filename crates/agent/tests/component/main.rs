@@ -2,6 +2,7 @@
 
 mod bounce;
 mod failure;
+mod handover;
 mod killed;
 mod knife;
 mod life;

@@ -14,9 +14,9 @@ use fleet_agent::{
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
 use fleet_registry::{
     Decision, Keys, LeaderRecord, Leadership, MachineRecord, MetadataChange, PublishedState,
-    Registry,
+    Registry, RegistryError, Target,
 };
-use fleet_store::{MemoryStore, Op, Store, Txn};
+use fleet_store::{KeyValue, MemoryStore, Op, Range, Store, Txn};
 use fleet_testkit::eventually;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -73,18 +73,60 @@ impl Cluster {
 
     /// Puts a unit onto a machine that is present, or takes it off, as the engine does.
     pub(crate) async fn place(&self, unit: &str, machine: Option<&str>) {
-        let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap().record;
-        let target = match machine {
-            Some(machine) => {
-                let id: MachineId = machine.parse().unwrap();
-                let entry = self.registry.machine(&id).await.unwrap().expect("it is present");
-                Some((id, entry.created))
-            }
-            None => None,
+        let Some(machine) = machine else {
+            return self.decide(unit, Target::None).await.unwrap();
         };
+        let id: MachineId = machine.parse().unwrap();
+        let entry = self.registry.machine(&id).await.unwrap().expect("it is present");
+        // What is leaving this very machine needn't be waited for.
+        let key = format!("/fleet/leaving/{unit}");
+        let found = self.store.read(&[Range::key(key.into())], None).await.unwrap();
+        let is_its = |kv: &&KeyValue| String::from_utf8_lossy(&kv.value).contains(machine);
+        let leaving = found.ranges[0].kvs.first().filter(is_its).map(|kv| kv.mod_revision);
+        let target = Target::Machine { id, created: entry.created, leaving };
+        self.decide(unit, target).await.unwrap();
+    }
+
+    /// The same registry over another line to its store.
+    pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
+        let registry = Registry::new(store, Keys::new("/fleet").unwrap());
+        Self { store: self.store.clone(), registry, lead: self.lead.clone() }
+    }
+
+    /// Asks `m1` to let a unit go, as the engine does.
+    pub(crate) async fn ask_to_leave(&self, unit: &str) {
+        let entry = self.registry.machine(&"m1".parse().unwrap()).await.unwrap();
+        let target = Target::Leaving(entry.expect("it is present").created);
+        self.decide(unit, target).await.unwrap();
+    }
+
+    /// Decides where a unit goes, as the engine does.
+    pub(crate) async fn decide(&self, unit: &str, target: Target) -> Result<(), RegistryError> {
+        let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap().record;
         let decision = Decision { unit: name(unit), seen, target };
-        let decided = self.registry.decide(&self.lead, &[decision]).await.unwrap();
-        decided.into_iter().for_each(|answer| drop(answer.unwrap()));
+        self.registry.decide(&self.lead, &[decision]).await.unwrap().remove(0).map(drop)
+    }
+
+    /// Tries to put a unit onto a machine that is present; whether it may be there.
+    pub(crate) async fn try_place(&self, unit: &str, machine: &str) -> bool {
+        let id: MachineId = machine.parse().unwrap();
+        let entry = self.registry.machine(&id).await.unwrap().expect("it is present");
+        self.decide(unit, Some((id, entry.created)).into()).await.is_ok()
+    }
+
+    /// Waits until a unit that is to leave has no machine any more.
+    pub(crate) async fn is_released(&self, unit: &str) {
+        eventually(&format!("{unit} is released"), PATIENCE, || async {
+            let record = self.registry.unit(&name(unit)).await.unwrap().unwrap().record.value;
+            if record.machine.is_none() { Ok(()) } else { Err(format!("{record:?}")) }
+        })
+        .await;
+    }
+
+    /// Whether the registry has this key.
+    pub(crate) async fn has(&self, key: &str) -> bool {
+        let range = Range::key(format!("/fleet/{key}").into());
+        !self.store.read(&[range], None).await.unwrap().ranges[0].kvs.is_empty()
     }
 
     /// Writes what nobody can understand under a key, and returns what is to be said of that.

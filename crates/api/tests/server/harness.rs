@@ -16,7 +16,7 @@ use fleet_api::{
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_registry::{
     Decision, Keys, LeaderRecord, Leadership, MachineRecord, Presence, PublishedState, Registry,
-    Trouble,
+    Target, Trouble,
 };
 use fleet_store::{Key, KeyValue, Range, Revision, Store};
 use tempfile::TempDir;
@@ -248,7 +248,10 @@ impl Server {
     pub(crate) async fn schedule(&self, lead: &Leadership, name: &str, id: &str) {
         let seen = self.registry.unit(&unit(name)).await.unwrap().unwrap().record;
         let created = self.registry.machine(&machine(id)).await.unwrap().unwrap().created;
-        let target = Some((machine(id), created));
+        let leaving = format!("{}leaving/{name}", self.prefix);
+        let leaving = self.kvs().await.into_iter().find(|kv| kv.key.as_str() == leaving);
+        let leaving = leaving.map(|kv| kv.mod_revision);
+        let target = Target::Machine { id: machine(id), created, leaving };
         let decision = Decision { unit: unit(name), seen, target };
         self.registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
     }

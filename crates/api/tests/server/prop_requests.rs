@@ -242,6 +242,13 @@ fn check(stored: &BTreeMap<String, Vec<u8>>) {
     let json = |key: &str| serde_json::from_slice::<Value>(&stored[key]).unwrap();
     let mut expected = Vec::new();
     for key in stored.keys() {
+        if let Some(name) = key.strip_prefix("leaving/") {
+            // Its machine is told to let it go.
+            let order = format!("schedule/{}/{name}", json(key)["machine"].as_str().unwrap());
+            assert_eq!(json(&order)["leaving"], true, "{order}");
+            expected.extend([key.clone(), order]);
+            continue;
+        }
         let Some(name) = key.strip_prefix("unit/") else {
             let others = ["metadata/", "machine/", "lease/", "state/"];
             let is_other = others.iter().any(|kind| key.starts_with(kind));

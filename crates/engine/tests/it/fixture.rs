@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_core::{FleetOptions, JobState, MachineId, MachineStanding, UnitHash, UnitName};
 use fleet_engine::{Absent, Action, Cluster, Plan, plan};
-use fleet_registry::{Capabilities, Event, MachineRecord, Model, Unclear, UnitRecord, Versioned};
+use fleet_registry::{
+    Capabilities, Event, Leaving, MachineRecord, Model, Unclear, UnitRecord, Versioned,
+};
 use fleet_store::Revision;
 
 pub(crate) fn name(text: &str) -> UnitName {
@@ -34,6 +36,7 @@ pub(crate) fn record(options: &[(&str, &str)]) -> UnitRecord {
         size: 0,
         desired_state: JobState::Launched,
         machine: None,
+        leaving: false,
         return_to: None,
         global: false,
         template: false,
@@ -72,6 +75,35 @@ impl World {
         let record = self.versioned(record);
         self.cluster.apply(Event::Machine(id(machine), Some(record)));
         self
+    }
+
+    /// A machine whose agent says when units are gone from it.
+    pub(crate) fn host(&mut self, machine: &str, metadata: &[(&str, &str)]) -> &mut Self {
+        let capabilities = Capabilities { handover: true, ..Capabilities::default() };
+        let record = self.versioned(MachineRecord { capabilities, ..machine_record(metadata) });
+        self.cluster.apply(Event::Machine(id(machine), Some(record)));
+        self
+    }
+
+    /// What was destroyed under this name is leaving this machine.
+    pub(crate) fn leaving(&mut self, unit: &str, machine: Option<&str>) -> &mut Self {
+        let entry = self.versioned(Leaving { machine: machine.map(id) });
+        self.cluster.apply(Event::Leaving(name(unit), Some(entry)));
+        self
+    }
+
+    /// The machine of a unit lets it go.
+    pub(crate) fn release(&mut self, unit: &str) -> &mut Self {
+        match self.cluster.unit(&name(unit)).map(|unit| unit.record.value.clone()) {
+            Some(record) if record.machine.is_some() => {
+                assert!(record.leaves(), "nobody asked {unit} to leave");
+                self.set(unit, UnitRecord { machine: None, leaving: false, ..record })
+            }
+            _ => {
+                self.cluster.apply(Event::Leaving(name(unit), None));
+                self
+            }
+        }
     }
 
     pub(crate) fn machine_gone(&mut self, machine: &str) -> &mut Self {
@@ -133,18 +165,27 @@ impl World {
 
     /// Carries out a plan as the registry would: a unit is only given a machine if it has none.
     pub(crate) fn carry_out(&mut self, plan: &Plan) {
+        for moot in &plan.moot {
+            self.cluster.apply(Event::Leaving(moot.unit.clone(), None));
+        }
         for task in &plan.tasks {
             let unit = self.cluster.unit(&task.unit).expect("tasks are about units that exist");
             let mut record = unit.record.value.clone();
             match task.action {
+                Action::Leave => {
+                    assert_eq!(record.machine.as_ref(), Some(&task.machine), "{task}");
+                    assert!(!record.leaving, "asked twice: {task}");
+                    record.leaving = true;
+                }
                 Action::Unschedule => {
                     assert_eq!(record.machine.as_ref(), Some(&task.machine), "{task}");
-                    record.machine = None;
+                    (record.machine, record.leaving) = (None, false);
                 }
                 Action::Schedule => {
                     assert_eq!(record.machine, None, "placed twice: {task}");
                     record.machine = Some(task.machine.clone());
                     record.return_to = None;
+                    self.cluster.apply(Event::Leaving(task.unit.clone(), None));
                 }
             }
             let record = self.versioned(record);

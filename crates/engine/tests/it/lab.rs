@@ -9,7 +9,10 @@ use std::{
 use async_trait::async_trait;
 use fleet_core::{JobState, UnitFile};
 use fleet_engine::{Config, Engine, EngineHandle, SharedMetrics};
-use fleet_registry::{Contact, Keys, MetadataChange, Presence, Registry, UnitRecord, Versioned};
+use fleet_registry::{
+    Capabilities, Contact, Gone, Keys, MachineRecord, MetadataChange, Presence, Registry,
+    UnitRecord, Versioned,
+};
 use fleet_store::{
     Changes, Key, Lease, LeaseId, MemoryStore, Op, Outcome, Range, Revision, Snapshot, Store,
     StoreError, Txn, watch_channel,
@@ -185,6 +188,26 @@ impl Lab {
         let long = Duration::from_secs(1_000_000);
         let record = machine_record(metadata);
         self.registry.register(&id(machine), &record, long).await.unwrap()
+    }
+
+    /// The same for one whose agent says when units are gone from it.
+    pub(crate) async fn host(&self, machine: &str) -> Presence {
+        let long = Duration::from_secs(1_000_000);
+        let capabilities = Capabilities { handover: true, ..Capabilities::default() };
+        let record = MachineRecord { capabilities, ..machine_record(&[]) };
+        self.registry.register(&id(machine), &record, long).await.unwrap()
+    }
+
+    /// Does what an agent does once a unit is gone from its machine; whether there was anything to do.
+    pub(crate) async fn let_go(&self, presence: &Presence, unit: &str) -> bool {
+        let gone = [(name(unit), Gone::Gone)];
+        self.registry.release(presence, &gone).await.unwrap().contains(&name(unit))
+    }
+
+    /// Whether the registry has this key.
+    pub(crate) async fn has(&self, key: &str) -> bool {
+        let range = Range::key(Key::from(format!("/test/{key}").as_str()));
+        !self.store.read(&[range], None).await.unwrap().ranges[0].kvs.is_empty()
     }
 
     pub(crate) async fn leave(&self, presence: &Presence) {

@@ -9,15 +9,15 @@ use fleet_registry::{Event, Model, UnitRecord};
 use crate::fixture::{World, id, name, record};
 
 /// The tasks of a pass as they are logged.
-fn tasks(world: &World) -> Vec<String> {
+pub(crate) fn tasks(world: &World) -> Vec<String> {
     world.plan().tasks.iter().map(ToString::to_string).collect()
 }
 
-fn unschedule(unit: &str, machine: &str, reason: &str) -> String {
+pub(crate) fn unschedule(unit: &str, machine: &str, reason: &str) -> String {
     format!("{{Type: UnscheduleUnit, JobName: {unit}, MachineID: {machine}, Reason: {reason:?}}}")
 }
 
-fn schedule(unit: &str, machine: &str) -> String {
+pub(crate) fn schedule(unit: &str, machine: &str) -> String {
     let reason = "target state launched and unit not scheduled";
     format!(
         "{{Type: AttemptScheduleUnit, JobName: {unit}, MachineID: {machine}, Reason: {reason:?}}}"
