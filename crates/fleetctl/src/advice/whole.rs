@@ -68,7 +68,7 @@ fn service(unit: &Unit<'_>) -> Option<Advice> {
     let section = unit.line_of("Service");
     let (line, text) = if starts.is_empty() && !oneshot {
         (section, "service has no ExecStart=, which only Type=oneshot may lack")
-    } else if starts.is_empty() && !acts && !(remains && !commands("ExecStop").is_empty()) {
+    } else if starts.is_empty() && !acts && (!remains || commands("ExecStop").is_empty()) {
         (section, "service has no ExecStart=, and not both ExecStop= and RemainAfterExit=yes")
     } else if let (false, Some(second)) = (oneshot, starts.get(1)) {
         (second.line, "service has more than one ExecStart=, which only Type=oneshot may have")
