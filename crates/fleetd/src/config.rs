@@ -157,7 +157,8 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
                 .ok_or_else(|| format!("invalid value {text:?}: must be a number from 1 to 65535"))
         })?,
         api_hosts: layers.with("api_hosts", "", |text| {
-            value::parse_list(text).iter().map(|name| host(name)).collect()
+            let names = value::parse_list(text);
+            names.iter().filter(|name| !name.is_empty()).map(|name| host(name)).collect()
         })?,
         api_listen: listens(layers)?,
         purge_on_shutdown: layers.flag("purge_on_shutdown", true)?,
