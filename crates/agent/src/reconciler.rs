@@ -8,29 +8,35 @@
 //! While the mirror isn't current nothing is done to systemd: an outage never stops a unit
 //! (`cluster.md` 6).
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use fleet_core::{JobState, Machine, UnitFile, UnitHash, UnitName};
+use fleet_core::{JobState, Machine, UnitName};
 use fleet_registry::{Mirror, Registry, RegistryError, Scope, Trouble, Unclear};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     ManagerError, UnitManager,
     complaint::Complaint,
     desired::{Desired, Orders, desired},
     execute::{Done, execute},
-    plan::{self, Current, Step, Text, plan, texts_needed},
+    plan::{self, Current, Step, plan},
     presence::PresenceHandle,
     publish::{Standing, Standings, Troubles},
     runtime::RuntimeFile,
 };
 
 mod claims;
+mod contents;
 mod jobs;
 mod purge;
 mod record;
@@ -74,6 +80,8 @@ pub(crate) struct Reconciler {
     retry_at: Option<Instant>,
     /// Contents that were looked for in vain since something changed last.
     missing: BTreeSet<UnitName>,
+    /// What is wrong with contents that can't be what is wanted.
+    wrong: BTreeMap<UnitName, String>,
     standings: watch::Sender<Option<Arc<Standings>>>,
     troubles: watch::Sender<Arc<Troubles>>,
     reconnected: Arc<Notify>,
@@ -116,6 +124,7 @@ impl Reconciler {
             scan_at: Instant::now(),
             retry_at: None,
             missing: BTreeSet::new(),
+            wrong: BTreeMap::new(),
             standings: watch::Sender::new(None),
             troubles: watch::Sender::default(),
             reconnected,
@@ -271,33 +280,6 @@ impl Reconciler {
         self.desired = desired;
     }
 
-    /// Fetches the contents that are needed and not at hand. One that isn't there (its record
-    /// came first, or the unit is gone meanwhile) is looked for again when something changes.
-    async fn fetch(&mut self) -> Result<(), PassError> {
-        let mut needed = texts_needed(&self.desired.units, &self.current);
-        needed.retain(|unit| !self.missing.contains(unit));
-        if needed.is_empty() {
-            return Ok(());
-        }
-        let mut texts = self.registry.unit_texts(&needed).await?;
-        for unit in needed {
-            let Some(wanted) = self.desired.units.get(&unit).map(|wanted| wanted.hash) else {
-                continue;
-            };
-            let text = texts.remove(&unit).and_then(|text| parse(&unit, wanted, &text));
-            match text.filter(|text| text.hash == wanted) {
-                Some(text) => {
-                    self.current.texts.insert(unit, text);
-                }
-                None => {
-                    debug!(%unit, "content isn't there yet, or no longer");
-                    self.missing.insert(unit);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Forgets contents and failures that nothing waits for.
     fn tidy(&mut self) {
         let (wanted, units) = (&self.desired.units, &self.current.units);
@@ -326,7 +308,7 @@ impl Reconciler {
         if self.standings.borrow().as_deref() != Some(&now) {
             self.standings.send_replace(Some(Arc::new(now)));
         }
-        let now = troubles(&self.desired, &self.current, self.mirror.model());
+        let now = troubles(&self.desired, &self.current, self.mirror.model(), &self.wrong);
         self.troubles.send_if_modified(|troubles| {
             let changed = **troubles != now;
             if changed {
@@ -353,7 +335,12 @@ fn none_done(steps: Vec<Step>, error: &ManagerError) -> Vec<Done> {
 
 /// What went wrong for units that should be here, or may have to, or are to be elsewhere once they
 /// are gone.
-fn troubles(desired: &Desired, current: &Current, orders: &Orders) -> Troubles {
+fn troubles(
+    desired: &Desired,
+    current: &Current,
+    orders: &Orders,
+    wrong: &BTreeMap<UnitName, String>,
+) -> Troubles {
     let launched = |unit| desired.units.get(unit).is_some_and(|w| w.state == JobState::Launched);
     let not_started = current.units.iter().filter(|(unit, _)| launched(*unit));
     let not_started =
@@ -364,7 +351,8 @@ fn troubles(desired: &Desired, current: &Current, orders: &Orders) -> Troubles {
         .filter(|(unit, retry)| retry.wanted.is_some() || orders.lets_go(unit));
     let failed = failed.map(|(unit, retry)| (unit, short(&retry.error)));
     let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, short(why)));
-    let all = not_started.chain(failed).chain(unclear); // the last of a unit counts
+    let wrong = wrong.iter().map(|(unit, why)| (unit, short(why)));
+    let all = not_started.chain(failed).chain(wrong).chain(unclear); // the last of a unit counts
     all.map(|(unit, error)| (unit.clone(), Trouble { error })).collect()
 }
 
@@ -373,16 +361,6 @@ fn short(text: &str) -> String {
     match text.char_indices().nth(TROUBLE) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-fn parse(unit: &UnitName, hash: UnitHash, text: &[u8]) -> Option<Text> {
-    match UnitFile::parse_stored(text) {
-        Ok(file) => Some(Text { hash: file.hash(), file }),
-        Err(error) => {
-            error!(%unit, "error parsing Unit({hash}): {error}");
-            None
-        }
     }
 }
 

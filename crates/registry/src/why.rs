@@ -98,6 +98,7 @@ pub async fn pending(
         return None;
     }
     let found = match &record.machine {
+        _ if unit.file.hash() != record.hash => Ok(Some(contradictory(unit))),
         _ if record.global => of_global(registry, explainer, &unit.name).await,
         None => of_unplaced(registry, explainer, &unit.name).await,
         Some(machine) if record.leaving => {
@@ -108,6 +109,14 @@ pub async fn pending(
     // Only a remark is lost when this fails: the unit itself has been read.
     let found = found.inspect_err(|error| debug!(%error, "nothing is told of why a unit waits"));
     found.ok().flatten()
+}
+
+/// No machine takes a content that isn't the one its record speaks of: the two are written together,
+/// so somebody else wrote one of them.
+fn contradictory(unit: &Unit) -> Pending {
+    let (file, record) = (unit.file.hash(), unit.record.value.hash);
+    let message = format!("its content has the hash {file}, its record says {record}");
+    whole("content-differs", &message, Vec::new())
 }
 
 /// A global unit waits while no machine reports anything of it, or where one has trouble with it

@@ -76,6 +76,13 @@ impl Claims {
         self.unknown.remove(unit);
     }
 
+    /// The same, of what was certainly not carried out.
+    pub(super) fn settle_failed(&mut self, unit: &UnitName) {
+        if !self.unknown.contains(unit) {
+            self.settle(unit);
+        }
+    }
+
     /// Whether that is the last that was intended with the unit.
     pub(super) fn ends_with(&self, unit: &UnitName, act: Action) -> bool {
         self.intents.get(unit).is_some_and(|intent| intent.act == act)
@@ -113,6 +120,9 @@ impl Reconciler {
             *load |= *action == Action::Load;
         }
         for (unit, (act, load)) in acts {
+            if act == Action::Load && self.claims.unknown.contains(unit) {
+                continue; // its file is put right, and what isn't known stays so
+            }
             let intent = self.intent(unit, act, load, runs.get(unit), since);
             self.claims.unknown.remove(unit);
             self.claims.intents.insert(unit.clone(), intent);

@@ -32,7 +32,7 @@ impl Reconciler {
             }
             Err(error) => {
                 if error.is_certain() {
-                    self.claims.settle(&step.unit);
+                    self.claims.settle_failed(&step.unit);
                 } // else it is found out: systemd may do it all the same
                 if let (Action::Restart, ManagerError::Refused(_)) = (step.action, &error) {
                     self.told(&step); // asking again would get the same answer

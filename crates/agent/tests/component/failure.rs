@@ -464,3 +464,46 @@ async fn an_order_that_nobody_understands_stops_nothing_and_starts_nothing() {
     assert!(daemon.stop().await.purge().await.is_empty());
     host.has_files(&[]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_is_not_what_its_record_says_is_told_of() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let _daemon = host.boot(&cluster).await;
+    let other = "[Service]\nExecStart=/bin/sleep 1\n";
+    let differs =
+        format!("its content has the hash {}, its record says {}", hash(other), hash(RUNS));
+    let file = |text: Option<&str>| {
+        let key: Key = "/fleet/file/a.service".to_owned().into();
+        match text {
+            Some(text) => Op::Put { key, value: text.into(), lease: None },
+            None => Op::Delete(key),
+        }
+    };
+    cluster.submit("a.service", RUNS, Launched).await;
+    for (text, said) in
+        [(Some(other), differs.as_str()), (None, "the registry has no content of it")]
+    {
+        cluster.store.commit(Txn { compare: vec![], then: vec![file(text)] }).await.unwrap();
+        order(&cluster, Some("m1")).await;
+        cluster.tells("a.service", Some(said)).await;
+        host.has_files(&[]).await;
+        // It is looked at again now and then, for a hand that mends it.
+        cluster.store.commit(Txn { compare: vec![], then: vec![file(Some(RUNS))] }).await.unwrap();
+        cluster.shows("a.service", "active", Launched).await;
+        cluster.tells("a.service", None).await;
+        order(&cluster, None).await;
+        cluster.shows_nothing("a.service").await;
+    }
+}
+
+/// Writes the order for `a.service` as the engine does, who looks at no content.
+async fn order(cluster: &Cluster, machine: Option<&str>) {
+    let id = machine.unwrap_or("m1");
+    let key: Key = format!("/fleet/schedule/{id}/a.service").into();
+    let value = format!(r#"{{"hash":"{}","desiredState":"launched"}}"#, hash(RUNS)).into_bytes();
+    let op = match machine {
+        Some(_) => Op::Put { key, value, lease: None },
+        None => Op::Delete(key),
+    };
+    cluster.store.commit(Txn { compare: vec![], then: vec![op] }).await.unwrap();
+}

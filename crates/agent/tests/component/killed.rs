@@ -325,3 +325,91 @@ async fn a_unit_that_is_destroyed_and_made_again_while_fleetd_is_away_runs() {
     })
     .await;
 }
+
+/// What is written before fleetd tells systemd is all that a successor has, where neither systemd nor
+/// the journal knows more.
+#[tokio::test(start_paused = true)]
+async fn without_a_journal_a_oneshot_stays_stopped_and_says_so_and_all_else_is_started() {
+    let may =
+        "nothing tells whether it ran before fleetd was killed, so it is not run again by itself";
+    let (mut stopped, mut once) = (0, 0);
+    for side in [Side::Before, Side::After] {
+        for n in 0..CALLS {
+            let row = format!("killed {side:?} call {n}");
+            let world = World { cluster: Cluster::new().await, host: Host::new("m1"), row };
+            let knife = Knife::default();
+            let daemon = world.host.boot_knifed(&world.cluster, &knife).await;
+            knife.arm(n, side);
+            world.cluster.launch(UNIT, RUNS).await;
+            world.cluster.launch(ONESHOT, ONCE).await;
+            let fell = knife.falls(BUSY).await;
+            daemon.kill().await;
+            world.host.manager.lose_journal();
+            // What nobody knows stays unknown, however often fleetd is killed.
+            for _ in 0..2 {
+                let daemon = world.host.boot(&world.cluster).await;
+                time::sleep(QUIET).await;
+                world.runs(UNIT, RUNS);
+                world.has_started(UNIT, 1);
+                daemon.kill().await;
+            }
+            let ran = world.starts(ONESHOT);
+            let trouble = world.cluster.trouble(ONESHOT).await;
+            match trouble.as_deref() {
+                None => assert_eq!(ran, 1, "{}", world.row),
+                Some(said) => {
+                    assert_eq!(said, may, "{}", world.row);
+                    assert!(ran <= 1, "{}", world.row);
+                    stopped += 1;
+                    once += ran;
+                    let daemon = world.host.boot(&world.cluster).await;
+                    world.ask_restart(ONESHOT).await;
+                    time::sleep(QUIET).await;
+                    world.has_started(ONESHOT, ran + 1);
+                    world.is_acknowledged(ONESHOT).await;
+                    daemon.kill().await;
+                    let _daemon = world.host.boot(&world.cluster).await;
+                    world.cluster.tells(ONESHOT, None).await;
+                }
+            }
+            if !fell {
+                break;
+            }
+        }
+    }
+    assert!(stopped > once && once > 0, "of {stopped} that are unknown {once} had run");
+}
+
+/// A file of an earlier version has no intents, and one of a later version may have more.
+#[tokio::test(start_paused = true)]
+async fn claims_of_other_versions_are_read() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    for (unit, text) in [(UNIT, RUNS), (ONESHOT, ONCE), (NEIGHBOUR, RUNS)] {
+        cluster.launch(unit, text).await;
+    }
+    cluster.shows(UNIT, "active", Launched).await;
+    cluster.shows(NEIGHBOUR, "active", Launched).await;
+    cluster.shows(ONESHOT, "inactive", Launched).await;
+    daemon.kill().await;
+    let earlier = format!(
+        r#"{{"{UNIT}":{{"hash":"{}","claim":"launched"}},"{ONESHOT}":{{"hash":"{}","claim":"launched"}}}}"#,
+        hash(RUNS),
+        hash(ONCE)
+    );
+    let later = format!(
+        r#"{{"{UNIT}":{{"hash":"{}","claim":"launched","intent":{{"act":"freeze"}}}},"{ONESHOT}":{{"hash":"{}","claim":"launched","mood":[1]}},"no unit":7}}"#,
+        hash(RUNS),
+        hash(ONCE)
+    );
+    for text in [earlier, later] {
+        std::fs::write(host.runtime_dir.join("claims"), text).unwrap();
+        let daemon = host.boot(&cluster).await;
+        time::sleep(QUIET).await;
+        for unit in [UNIT, ONESHOT, NEIGHBOUR] {
+            assert_eq!(host.manager.starts_of(&name(unit)), 1, "{unit}");
+        }
+        cluster.shows(UNIT, "active", Launched).await;
+        daemon.kill().await;
+    }
+}

@@ -157,6 +157,12 @@ impl Cluster {
         self.registry.published(&machine, None, [&unit]).await.unwrap().remove(&unit)
     }
 
+    /// What `m1` tells of why a unit isn't as it should be.
+    pub(crate) async fn trouble(&self, unit: &str) -> Option<String> {
+        let told = self.registry.trouble(&name(unit), &"m1".parse().unwrap()).await.unwrap();
+        told.map(|trouble| trouble.error)
+    }
+
     /// Waits until `m1` tells this of why a unit isn't as it should be; `None` is nothing.
     pub(crate) async fn tells(&self, unit: &str, error: Option<&str>) {
         let machine = "m1".parse().unwrap();
