@@ -18,6 +18,8 @@ fn what_systemd_decides_is_left_to_it() -> Result<()> {
     lab.story(|lab| {
         what_fails_or_is_restarted_stays_where_it_is(lab).context("failing")?;
         a_slow_stop_holds_up_nothing_and_can_be_seen(lab).context("slow stop")?;
+        an_exit_code_says_how_a_start_went(lab).context("starts")?;
+        what_is_said_to_have_stopped_has(lab).context("stops")?;
         what_has_finished_is_not_run_again(lab).context("finished")
     })
 }
@@ -49,6 +51,100 @@ fn runs_of(host: &Host, unit: &str) -> Result<usize> {
 /// A service that notes each of its runs, and then does something.
 fn noting(rest: &str) -> String {
     format!("[Service]\nExecStartPre=/bin/sh -c 'echo run >>/run/runs-%n'\n{rest}")
+}
+
+/// Runs fleetctl on the first host; returns its exit code and what it wrote to stderr.
+fn fleetctl(lab: &Lab, words: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = lab.host(1)?.output(&[&["fleetctl"], words].concat())?;
+    Ok((output.code, output.stderr))
+}
+
+/// Starts a unit with this content, and insists on how that ends and on what is said.
+fn start(lab: &Lab, unit: &str, content: &str, code: i32, said: &[&str]) -> Result<()> {
+    let file = units::hand_over(lab.host(1)?, unit, content)?;
+    let (found, err) = fleetctl(lab, &["start", "--replace", &file])?;
+    ensure!(found == Some(code), "start of {unit} gave {found:?}: {err}");
+    ensure!(said.iter().all(|text| err.contains(text)), "start of {unit} says {err}");
+    Ok(())
+}
+
+fn an_exit_code_says_how_a_start_went(lab: &Lab) -> Result<()> {
+    let service = |rest: &str| format!("[Service]\n{rest}\n");
+    let failed = "systemd reports failed (failed): exit-code, status 1";
+    for round in 0..5 {
+        let unit = format!("false{round}.service");
+        start(lab, &unit, &service("ExecStart=/bin/false"), 1, &[failed])?;
+    }
+    // What dies later has been started.
+    let later = service("ExecStart=/bin/sh -c 'sleep .2; exit 3'");
+    start(lab, "later.service", &later, 0, &[])?;
+    start(lab, "turns.service", units::SLEEPER, 0, &[])?;
+    start(lab, "turns.service", &service("ExecStart=/bin/false"), 1, &[failed])?;
+    let looping = "ExecStartPre=/usr/bin/there-is-none\nExecStart=/bin/sleep infinity\n\
+                   Restart=always\nRestartSec=5";
+    let said = "it is in a restart loop: exit-code, status 203";
+    start(lab, "loop.service", &service(looping), 1, &[said])?;
+    let (_, why) = fleetctl(lab, &["start", "loop.service"])?;
+    ensure!(why.contains(said), "{why}");
+    let limit = "ExecStart=/bin/sh -c 'exit 1'\nRestart=always\nRestartSec=50ms";
+    start(lab, "limit.service", &service(limit), 1, &["start-limit-hit", "status 1"])?;
+    let needs = format!("[Unit]\nRequires=there-is-none.service\n{}", units::SLEEPER);
+    start(lab, "needs.service", &needs, 1, &["there-is-none.service not found"])?;
+    start(lab, "bad.service", &service("ExecStart=relative"), 1, &["bad unit file setting"])?;
+
+    let crash = service("ExecStart=/bin/sh -c 'sleep 1; exit 3'");
+    start(lab, "crash.service", &crash, 0, &[])?;
+    reported(lab, "crash.service", "failed/failed")?;
+    let again = "status 3. To run it again: fleetctl restart crash.service";
+    eventually("a second start says that it failed", SOON, || {
+        let (code, err) = fleetctl(lab, &["start", "crash.service"])?;
+        ensure!(code == Some(1) && err.contains(again), "{code:?}: {err}");
+        Ok(())
+    })?;
+    start(lab, "once.service", &service("Type=oneshot\nExecStart=/bin/true"), 0, &[])?;
+    let (code, err) = fleetctl(lab, &["start", "once.service"])?;
+    ensure!(code == Some(0) && err.contains("has finished"), "{code:?}: {err}");
+
+    let everywhere = format!("{}[X-Fleet]\nGlobal=true\n", units::SLEEPER);
+    start(lab, "all.service", &everywhere, 0, &[])?;
+    eventually("it runs everywhere", SOON, || {
+        lab.hosts().iter().try_for_each(|host| host.active("all.service").map(drop))
+    })?;
+    let failing = service("ExecStart=/bin/false\n[X-Fleet]\nGlobal=true");
+    start(lab, "all.service", &failing, 1, &[failed])?;
+    let all = lab.host(1)?.fleetctl(&["list-unit-files", "--no-legend", "--fields=unit"])?;
+    let words: Vec<&str> = ["destroy"].into_iter().chain(all.lines()).collect();
+    let (code, err) = fleetctl(lab, &words)?;
+    ensure!(code == Some(0), "{err}");
+    ensure!(lab.host(1)?.api()?.states()?.is_empty(), "something is left");
+    Ok(())
+}
+
+fn what_is_said_to_have_stopped_has(lab: &Lab) -> Result<()> {
+    const STOP: Duration = Duration::from_secs(3);
+    let slow = format!("{}ExecStop=/bin/sleep {}\n", units::SLEEPER, STOP.as_secs());
+    for command in ["stop", "unload", "destroy"] {
+        start(lab, "slowstop.service", &slow, 0, &[])?;
+        let host = reported(lab, "slowstop.service", "active/running")?;
+        let watch = Stopwatch::start();
+        let (code, err) = fleetctl(lab, &[command, "slowstop.service"])?;
+        ensure!(code == Some(0), "{command}: {err}");
+        ensure!(watch.elapsed() >= STOP, "{command} came back after {:?}", watch.elapsed());
+        host.not_active("slowstop.service")?;
+    }
+    // One that has to be killed.
+    let stubborn = "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n\
+                    TimeoutStopSec=2\n";
+    start(lab, "stubborn.service", stubborn, 0, &[])?;
+    let watch = Stopwatch::start();
+    let (code, err) = fleetctl(lab, &["stop", "stubborn"])?;
+    ensure!(code == Some(0) && watch.elapsed() >= Duration::from_secs(2), "{code:?} {err}");
+    let state = state_of(lab, "stubborn.service")?;
+    ensure!(state.active == "failed", "systemd's own word is another one than {state:?}");
+    let (code, err) = fleetctl(lab, &["destroy", "stubborn"])?;
+    ensure!(code == Some(0), "{err}");
+    ensure!(state_of(lab, "stubborn.service").is_err(), "it is still reported");
+    Ok(())
 }
 
 fn what_has_finished_is_not_run_again(lab: &Lab) -> Result<()> {

@@ -2,8 +2,10 @@
 //! refused. It ships beside the trait, like `MemoryStore`, for the tests of whoever uses one.
 //!
 //! Of a unit's content it understands: `ExecStart=/bin/sleep …` (runs, or when `Type=oneshot`
-//! takes as long to start), `/bin/true` (finishes), `/bin/false` (fails), `RemainAfterExit=yes`,
-//! `ExecStop=/bin/sleep …` (takes as long to stop), `TimeoutStopSec=` (says so). Time is tokio's, so tests may pause it.
+//! takes as long to start), `/bin/true` (finishes), `/bin/false` (fails, after its start when it is no
+//! `oneshot`), `ExecStartPre=/bin/false` (fails before it), `Restart=always` and `RestartSec=` (is started
+//! again when it failed), `RemainAfterExit=yes`, `ExecStop=/bin/sleep …` (takes as long to stop),
+//! `TimeoutStopSec=` (says so). Time is tokio's, so tests may pause it.
 //!
 //! As systemd does, it keeps the content of a unit that is active or failed in memory, and runs
 //! that, until it is told to reload.
@@ -20,7 +22,7 @@ use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::{sync::Notify, task::JoinSet, time};
 
 use crate::{
-    Changed, Job, Listed, ManagerError, UnitManager,
+    Changed, Job, Listed, ManagerError, Outcome, UnitManager,
     manager::{Moment, Past, Run},
 };
 
@@ -49,6 +51,8 @@ pub enum Call {
     Stop(UnitName),
     /// [`UnitManager::stop_limit`].
     StopLimit(UnitName),
+    /// [`UnitManager::outcome`].
+    Outcome(UnitName),
     /// [`UnitManager::states`].
     States(BTreeSet<UnitName>),
     /// [`UnitManager::runs`].
@@ -196,9 +200,12 @@ impl FakeManager {
         let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
         while timers.try_join_next().is_some() {}
         timers.spawn(async move {
-            time::sleep(later.after).await;
-            shared.host().end(&later);
-            shared.told.notify_one();
+            let mut next = Some(later);
+            while let Some(later) = next {
+                time::sleep(later.after).await;
+                next = shared.host().end(&later);
+                shared.told.notify_one();
+            }
         });
     }
 }
@@ -300,6 +307,10 @@ impl UnitManager for FakeManager {
         host.note(Call::Past(since.keys().cloned().collect()));
         let past = |(name, at): (&UnitName, &Moment)| (name.clone(), host.journal.past(name, *at));
         since.iter().map(past).collect()
+    }
+
+    async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError> {
+        Ok(self.called(Call::Outcome(unit.clone()))?.outcome_of(unit))
     }
 
     async fn changed(&self) -> Changed {

@@ -21,8 +21,9 @@ mod presence;
 mod publish;
 mod reconciler;
 mod runtime;
+mod settle;
 
 pub use agent::{Agent, Config};
 pub use dump::DumpHandle;
-pub use manager::{Changed, Job, JobResult, Listed, ManagerError, UnitManager};
+pub use manager::{Changed, Exit, Job, JobResult, Listed, ManagerError, Outcome, UnitManager};
 pub use presence::{Ended, PresenceHandle};

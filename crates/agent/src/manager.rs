@@ -10,8 +10,11 @@ use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::sync::oneshot;
 
 pub mod contract;
+mod outcome;
 mod run;
 
+pub(crate) use outcome::has_failed;
+pub use outcome::{Exit, Outcome};
 pub use run::{JobKind, Moment, Past, Run, RunId};
 
 /// Drives the units of fleet on this machine (`units.md` 7).
@@ -73,6 +76,10 @@ pub trait UnitManager: Send + Sync + 'static {
     /// What is on record of units, of each since its moment: what can still be told of those that
     /// systemd has forgotten. Where nothing can be found out, nothing is on record.
     async fn past(&self, since: &BTreeMap<UnitName, Moment>) -> BTreeMap<UnitName, Past>;
+
+    /// What systemd says of a unit's run, beyond its state. It costs some calls: for a unit that has
+    /// just been started, or that failed.
+    async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError>;
 
     /// Waits until the state of some unit may have changed since the last call. Cancel-safe;
     /// for one caller. Bursts of signals are gathered for a few milliseconds.

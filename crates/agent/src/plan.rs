@@ -15,10 +15,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use fleet_core::{JobState, UnitFile, UnitHash, UnitName, UnitState};
+use fleet_registry::Start;
 use fleet_store::Revision;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -61,9 +62,28 @@ pub struct Here {
     /// Why its last start came to nothing, as far as that is known. Fleet doesn't start it again
     /// (`cluster.md` 1): it only says so.
     pub not_started: Option<&'static str>,
+    /// How the last start that this agent asked for went; `None` where that isn't known.
+    pub start: Option<Start>,
 }
 
 impl Here {
+    /// Notes that systemd has been told to start it, just now.
+    pub(crate) fn begin_start(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        // Two starts differ, whatever the clock says.
+        let at = self.start.as_ref().map_or(now, |before| now.max(before.at.saturating_add(1)));
+        self.start = Some(Start { at, ..Start::default() });
+    }
+
+    /// Notes that systemd would not start it.
+    pub(crate) fn start_refused(&mut self, why: &str) {
+        self.begin_start();
+        if let Some(start) = &mut self.start {
+            (start.settled, start.failure) = (true, why.to_owned());
+        }
+    }
+
     /// Whether it was loaded with this content before.
     pub(crate) fn is_loaded(&self, hash: Option<UnitHash>) -> bool {
         self.hash == hash && self.claim != JobState::Inactive
@@ -101,6 +121,8 @@ pub struct Retry {
     pub at: Instant,
     /// What went wrong the last time.
     pub error: String,
+    /// Whether systemd refused it, and would again as things are.
+    pub refused: bool,
 }
 
 impl Retry {
@@ -115,7 +137,7 @@ impl Retry {
         let before = earlier.filter(|retry| retry.wanted == wanted).map_or(0, |r| r.attempts);
         let factor = 1 << before.min(16);
         let at = now + (RETRY.0 * factor).min(RETRY.1);
-        Self { wanted, attempts: before + 1, at, error: error.to_owned() }
+        Self { wanted, attempts: before + 1, at, error: error.to_owned(), refused: false }
     }
 }
 

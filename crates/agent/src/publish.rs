@@ -21,7 +21,7 @@ use std::{
 };
 
 use fleet_core::{JobState, UnitHash, UnitName, UnitState};
-use fleet_registry::{Presence, PublishedState, Registry, RegistryError, Trouble};
+use fleet_registry::{Presence, PublishedState, Registry, RegistryError, Start, Trouble};
 use fleet_store::LeaseId;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -35,6 +35,12 @@ use crate::{
     Changed, UnitManager, complaint::Complaint, presence::PresenceHandle, runtime::RuntimeFile,
 };
 
+mod failures;
+mod pace;
+
+use failures::Failures;
+use pace::Pace;
+
 /// How often systemd is asked about all units, whatever it told (`design.md` 4).
 const POLL: Duration = Duration::from_secs(30);
 /// How often the registry is asked what is there of what was published. It costs a read of as many
@@ -44,12 +50,15 @@ const RECALL: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a unit stands with the agent that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     /// The content it was loaded with.
     pub(crate) hash: UnitHash,
     /// What the agent has done.
     pub(crate) claim: JobState,
+    /// How its last start went, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) start: Option<Start>,
 }
 
 /// The units here that have a state to publish.
@@ -92,8 +101,13 @@ pub(crate) struct Publisher {
     /// The same of the troubles.
     told: Arc<Troubles>,
     states: BTreeMap<UnitName, UnitState>,
+    /// How units went wrong, where they did.
+    failures: Failures,
     /// Units whose state is to be asked for.
     stale: BTreeSet<UnitName>,
+    pace: Pace,
+    /// When the first state that is held back may be due.
+    held_until: Option<Instant>,
     board: watch::Sender<Board>,
     lease: Option<LeaseId>,
     /// Names of all units that may be published.
@@ -132,7 +146,10 @@ impl Publisher {
             here: None,
             told: Arc::default(),
             states: BTreeMap::new(),
+            failures: Failures::default(),
             stale: BTreeSet::new(),
+            pace: Pace::default(),
+            held_until: None,
             board: watch::Sender::new(board),
             lease: None,
             names,
@@ -152,7 +169,8 @@ impl Publisher {
     /// Publishes until `stop`.
     pub(crate) async fn run(&mut self, stop: &CancellationToken) {
         loop {
-            let due = self.retry_at.map_or(self.poll_at, |retry_at| retry_at.min(self.poll_at));
+            let due = [self.retry_at, self.held_until].into_iter().flatten().min();
+            let due = due.map_or(self.poll_at, |due| due.min(self.poll_at));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -163,7 +181,7 @@ impl Publisher {
                 () = self.refollowed.notified() => self.recall_at = Instant::now(),
                 () = time::sleep_until(due) => {}
             }
-            self.retry_at = None;
+            (self.retry_at, self.held_until) = (None, None);
             self.take_standings();
             if Instant::now() >= self.poll_at {
                 self.all_stale();
@@ -217,6 +235,8 @@ impl Publisher {
         self.stale.extend(dealt_with);
         self.stale.retain(|name| now.contains_key(name));
         self.states.retain(|name, _| now.contains_key(name));
+        self.failures.retain(&now);
+        self.pace.retain(&now);
     }
 
     /// Asks systemd about the units that may have changed. Troubles are told before that, and while
@@ -236,6 +256,9 @@ impl Publisher {
         };
         match answer {
             Ok(states) => {
+                for (name, state) in &states {
+                    self.pace.saw(name, state);
+                }
                 self.states.extend(states);
                 self.stale.clear();
                 self.ask_complaint.is_over();
@@ -267,12 +290,14 @@ impl Publisher {
     async fn publish_states(&mut self) -> Result<(), RegistryError> {
         let Some(presence) = self.recalled().await? else { return Ok(()) };
         let Some(here) = self.here.clone() else { return Ok(()) };
-        let now = states_of(&here, &self.states);
+        let now = states_of(&here, &self.states, &self.failures);
         let is_here = |name: &UnitName| here.contains_key(name);
-        let pending = differences(&now, is_here, &self.board.borrow().published);
+        let mut pending = differences(&now, is_here, &self.board.borrow().published);
+        self.held_until = self.pace.hold_back(&mut pending, &self.board.borrow().published);
         if pending.is_empty() {
             return Ok(());
         }
+        self.failures.learn(&*self.manager, &mut pending).await;
         self.announce(&pending, |board| &mut board.published);
         self.board.send_modify(|board| board.pending.clone_from(&pending));
         self.registry.publish(&presence, &pending).await?;
@@ -299,6 +324,7 @@ impl Publisher {
         let (machine, lease) = (&presence.machine, Some(presence.lease));
         let states = self.registry.published(machine, lease, published.keys()).await?;
         let troubles = self.registry.published_troubles(machine, lease, troubles.keys()).await?;
+        self.failures.recall(&states);
         self.board.send_modify(|board| {
             found(&mut board.published, states);
             found(&mut board.troubles, troubles);
@@ -370,11 +396,13 @@ fn note<T>(known: &mut News<T>, written: News<T>) {
 fn states_of(
     here: &Standings,
     states: &BTreeMap<UnitName, UnitState>,
+    failures: &Failures,
 ) -> BTreeMap<UnitName, PublishedState> {
     let state = |(name, standing): (&UnitName, &Standing)| {
+        let Standing { hash, claim, start } = standing.clone();
         let systemd = states.get(name)?.clone();
-        let state = PublishedState { systemd, hash: standing.hash, claim: standing.claim };
-        Some((name.clone(), state))
+        let failure = failures.of(name, &systemd);
+        Some((name.clone(), PublishedState { systemd, hash, claim, start, failure }))
     };
     here.iter().filter_map(state).collect()
 }
@@ -403,7 +431,7 @@ mod tests {
     }
 
     fn standing(claim: JobState) -> Standing {
-        Standing { hash: UnitHash::of(b"x"), claim }
+        Standing { hash: UnitHash::of(b"x"), claim, start: None }
     }
 
     fn running() -> UnitState {
@@ -411,7 +439,14 @@ mod tests {
     }
 
     fn state(claim: JobState) -> PublishedState {
-        PublishedState { systemd: running(), hash: UnitHash::of(b"x"), claim }
+        PublishedState::new(running(), UnitHash::of(b"x"), claim)
+    }
+
+    fn shown(
+        here: &Standings,
+        states: &BTreeMap<UnitName, UnitState>,
+    ) -> BTreeMap<UnitName, PublishedState> {
+        states_of(here, states, &Failures::default())
     }
 
     type Published = Option<Option<PublishedState>>;
@@ -435,7 +470,7 @@ mod tests {
             let states = BTreeMap::from([(unit.clone(), running())]);
             let published = published.map(|p| (unit.clone(), p)).into_iter().collect();
             let found =
-                differences(&states_of(&here, &states), |name| here.contains_key(name), &published);
+                differences(&shown(&here, &states), |name| here.contains_key(name), &published);
             let expected = expected.map(|e| (unit.clone(), e)).into_iter().collect();
             assert_eq!(found, expected, "{row}");
         }
@@ -445,7 +480,7 @@ mod tests {
     fn a_unit_systemd_said_nothing_of_yet_is_neither_published_nor_withdrawn() {
         let here = BTreeMap::from([(name("a.service"), standing(JobState::Loaded))]);
         let published = BTreeMap::from([(name("a.service"), None)]);
-        let now = states_of(&here, &BTreeMap::new());
+        let now = shown(&here, &BTreeMap::new());
         let found = differences(&now, |name| here.contains_key(name), &published);
         assert_eq!(found, BTreeMap::new());
     }

@@ -298,7 +298,8 @@ impl Reconciler {
     /// Tells the publisher, and the fleetd after this one, what is here.
     fn show(&mut self) {
         let claimed = |(unit, here): (&UnitName, &plan::Here)| {
-            let standing = Standing { hash: here.hash?, claim: here.claim };
+            let start = here.start.clone().filter(|_| here.claim == JobState::Launched);
+            let standing = Standing { hash: here.hash?, claim: here.claim, start };
             (here.claim != JobState::Inactive).then(|| (unit.clone(), standing))
         };
         let now: Standings = self.current.units.iter().filter_map(claimed).collect();
@@ -349,11 +350,16 @@ fn troubles(
         .retries
         .iter()
         .filter(|(unit, retry)| retry.wanted.is_some() || orders.lets_go(unit));
-    let failed = failed.map(|(unit, retry)| (unit, short(&retry.error)));
-    let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, short(why)));
-    let wrong = wrong.iter().map(|(unit, why)| (unit, short(why)));
+    let failed = failed.map(|(unit, retry)| {
+        let refused = retry.wanted.map(|wanted| wanted.hash).filter(|_| retry.refused);
+        (unit, Trouble { error: short(&retry.error), refused })
+    });
+    let plain = |error: String| Trouble { error, ..Trouble::default() };
+    let not_started = not_started.map(|(unit, error)| (unit, plain(error)));
+    let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, plain(short(why))));
+    let wrong = wrong.iter().map(|(unit, why)| (unit, plain(short(why))));
     let all = not_started.chain(failed).chain(wrong).chain(unclear); // the last of a unit counts
-    all.map(|(unit, error)| (unit.clone(), Trouble { error })).collect()
+    all.map(|(unit, trouble)| (unit.clone(), trouble)).collect()
 }
 
 /// The beginning of a text that may be of any length.

@@ -43,6 +43,7 @@ fn any_here() -> impl Strategy<Value = Here> {
         stopped,
         busy,
         not_started: None,
+        start: None,
     })
 }
 

@@ -5,6 +5,9 @@ use fleet_client::{Client, ClientError, Removal};
 use fleet_core::JobState;
 use fleet_schema::{Machine, Unit, UnitOption, UnitState};
 
+/// The HTTP status of what isn't there.
+const NOT_FOUND: u16 = 404;
+
 /// A call failed; the text is the `E` of the messages in `fleetctl.md` 5.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -14,6 +17,12 @@ impl ApiError {
     /// A failure with the text of `error`.
     pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Box::new(error))
+    }
+
+    /// Whether the server said that there is nothing of that name.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let error = self.0.downcast_ref::<ClientError>();
+        matches!(error, Some(ClientError::Answer(answer)) if answer.status == NOT_FOUND)
     }
 }
 

@@ -1,6 +1,11 @@
 //! Bringing units into the registry: the first half of submit, load and start (`fleetctl.md` 5.1).
 
-use std::{cell::RefCell, collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use fleet_core::{JobState, UnitName, validate};
 use fleet_schema::{Unit, UnitOption};
@@ -12,7 +17,7 @@ use crate::{
     name::UnitArg,
     session::Session,
     unit,
-    wait::{Block, OnFailure, for_state},
+    wait::{Block, Goal, OnFailure, for_state},
 };
 
 /// Which command asks; it decides what `--replace` may replace.
@@ -60,6 +65,8 @@ pub(crate) enum Remarks {
 pub(crate) struct Created {
     /// Names of units that were not to be replaced; the user was told.
     pub(crate) refused: Vec<String>,
+    /// Where global units ran whose content was replaced.
+    pub(crate) machines: BTreeMap<String, Vec<String>>,
 }
 
 /// A failure of this half; the command puts its words in front.
@@ -114,8 +121,11 @@ impl Creation<'_> {
             match self.content(argument).await? {
                 Wanted::Keep => {}
                 Wanted::Refused => done.refused.push(argument.name.clone()),
-                Wanted::Upload(content) => {
-                    self.upload(&argument.name, content).await?;
+                Wanted::Upload(content, runs_on) => {
+                    if !runs_on.is_empty() {
+                        done.machines.insert(argument.name.clone(), runs_on);
+                    }
+                    self.upload(argument, content).await?;
                     new.push(argument.name.clone());
                 }
             }
@@ -131,14 +141,14 @@ impl Creation<'_> {
             Failure::Text(format!("error retrieving Unit({name}) from Registry: {error}"))
         })?;
         let Some(known) = known else {
-            return Ok(Wanted::Upload(self.new_file(argument).await?));
+            return Ok(Wanted::Upload(self.new_file(argument).await?, Vec::new()));
         };
         match self.existing {
             Existing::Keep => {
                 self.compare(argument, &known);
                 Ok(Wanted::Keep)
             }
-            Existing::Replace => self.replacement(argument, &known),
+            Existing::Replace => self.replacement(argument, &known).await,
         }
     }
 
@@ -158,7 +168,7 @@ impl Creation<'_> {
         }
     }
 
-    fn replacement(&self, argument: &UnitArg, known: &Unit) -> Result<Wanted, Failure> {
+    async fn replacement(&self, argument: &UnitArg, known: &Unit) -> Result<Wanted, Failure> {
         let name = &argument.name;
         let local = Local::of(argument).map_err(|error| Failure::Text(error.to_string()))?;
         if local.is_same(known) {
@@ -173,7 +183,18 @@ impl Creation<'_> {
             ));
             return Ok(Wanted::Refused);
         }
-        Ok(Wanted::Upload(local.content))
+        Ok(Wanted::Upload(local.content, self.runs_on(known).await))
+    }
+
+    /// The machines that have a global unit, where they will be waited for.
+    async fn runs_on(&self, known: &Unit) -> Vec<String> {
+        let waits = self.command == For::Start && self.block != Block::No;
+        if !waits || !unit::is_global(known) {
+            return Vec::new();
+        }
+        let states = self.session.api.states_of(&known.name, None).await;
+        // Without an answer nobody is waited for.
+        states.unwrap_or_default().into_iter().map(|state| state.machine_id).collect()
     }
 
     /// The file of a unit that the registry doesn't have.
@@ -216,14 +237,19 @@ impl Creation<'_> {
         })
     }
 
-    async fn upload(&self, name: &str, content: Content) -> Result<(), Failure> {
+    async fn upload(&self, argument: &UnitArg, content: Content) -> Result<(), Failure> {
+        let name = &argument.name;
         let file = &content.file;
         let text = |error: &dyn fmt::Display| Failure::Text(error.to_string());
+        // The text is the original's; it doesn't name the file.
+        let of_file = |error: &dyn fmt::Display| {
+            Failure::Text(format!("{error} ({})", argument.path.display()))
+        };
         let valid: UnitName = name.parse().map_err(|error| text(&error))?;
         let options: Vec<UnitOption> = file.options().iter().map(Into::into).collect();
         // An empty file is for the server to refuse.
         if !options.is_empty() {
-            validate(&valid, file.options().to_vec()).map_err(|error| text(&error))?;
+            validate(&valid, file.options().to_vec()).map_err(|error| of_file(&error))?;
         }
         if self.remarks == Remarks::Said {
             for warning in file.fleet_options().warnings() {
@@ -257,7 +283,7 @@ impl Creation<'_> {
             }
             return Ok(());
         }
-        let inactive = JobState::Inactive;
+        let inactive = Goal::Is(JobState::Inactive);
         let failed = for_state(self.session, new, inactive, self.block, OnFailure::GoOn).await?;
         for (_, error) in &failed {
             self.session.ui.err(format_args!("Error waiting on unit creation: {error}"));
@@ -276,8 +302,8 @@ enum Wanted {
     Keep,
     /// Nothing is uploaded, though it was asked for.
     Refused,
-    /// This is uploaded.
-    Upload(Content),
+    /// This is uploaded, in the place of what these machines have.
+    Upload(Content, Vec<String>),
 }
 
 #[cfg(test)]

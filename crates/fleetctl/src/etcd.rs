@@ -11,7 +11,7 @@ use fleet_core::{
 use fleet_engine::Explainer;
 use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls, carries_login};
 use fleet_registry::{
-    Attempts, InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError,
+    Attempts, InvalidPrefix, Keys, MachineView, Page, Registry, RegistryError, RestartError, Start,
     StateFilter, StateView, TooLarge, Unit, check_size, why,
 };
 use fleet_schema as schema;
@@ -321,6 +321,7 @@ fn pending_of(why::Pending { reason, message, machines }: why::Pending) -> schem
         machine_id: said.machine.into(),
         message: said.message,
         reason: said.reason.to_owned(),
+        refused: said.refused,
     };
     let machines = machines.into_iter().map(machine).collect();
     schema::Pending { machines, message, reason: reason.to_owned() }
@@ -328,10 +329,16 @@ fn pending_of(why::Pending { reason, message, machines }: why::Pending) -> schem
 
 fn state_of(view: StateView) -> schema::UnitState {
     let StateView { unit, machine, state } = view;
+    let start = state.start.map(|Start { at, settled, failure }| schema::UnitStart {
+        at,
+        failure,
+        settled,
+    });
     schema::UnitState {
         name: unit.into(),
         hash: state.hash.to_string(),
         machine_id: machine.into(),
+        start: start.unwrap_or_default(),
         systemd_load_state: state.systemd.load,
         systemd_active_state: state.systemd.active,
         systemd_sub_state: state.systemd.sub,

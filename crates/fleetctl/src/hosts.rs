@@ -20,6 +20,9 @@ const NOT_RUN: u8 = 255;
 /// The exit code when it isn't known where to run it.
 const NOWHERE: u8 = 1;
 
+/// What is said when a connection ends that nobody has closed.
+const LOST: &str = "the connection was lost, the machine may be down";
+
 /// The machines that the units of a command are on.
 pub(crate) struct Hosts<'a> {
     session: &'a Session<'a>,
@@ -57,7 +60,12 @@ impl<'a> Hosts<'a> {
         let connection =
             ssh.machine(&address, self.port).await.map_err(|error| unreachable(&error))?;
         let job = Job { command: Some(program.for_shell()), forward_agent: false };
-        let end = ssh.run(&connection, &job).await.map_err(|error| unreachable(&error))?;
+        let end = ssh.run(&connection, &job).await.map_err(|error| {
+            if connection.is_lost() {
+                return unreachable(&format_args!("{error}: {LOST}"));
+            }
+            unreachable(&error)
+        })?;
         if end.stopped.is_some() { Err(Trouble::Stopped(end.status)) } else { Ok(end.status) }
     }
 

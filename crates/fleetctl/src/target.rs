@@ -1,25 +1,36 @@
 //! Setting what is desired of units, and waiting for it: the second half of load and start
 //! (`fleetctl.md` 5.3).
 
+use fleet_schema::Unit;
 use tracing::debug;
 
 use crate::{
     error::CliError,
     session::Session,
     unit,
-    wait::{Block, Change, OnFailure, for_state},
+    wait::{Asked, Block, Change, OnFailure, for_state},
 };
 
+/// The units of a command that sets what is desired of them.
+#[derive(Debug, Default)]
+pub(crate) struct Triggered {
+    /// Those that run on one machine and were told to change.
+    pub(crate) units: Vec<Asked>,
+    /// Those that run on all machines and were.
+    pub(crate) globals: Vec<Asked>,
+    /// Those that are desired so already.
+    pub(crate) already: Vec<Unit>,
+}
+
 /// Sets the desired state of those of `names` that have another one. Global units are reported as
-/// triggered; the others are returned, since they can be waited for. The first failure ends it.
+/// triggered; the others can be waited for. The first failure ends it.
 pub(crate) async fn trigger(
     session: &Session<'_>,
     change: Change,
     names: &[String],
-) -> Result<Vec<String>, CliError> {
+) -> Result<Triggered, CliError> {
     let failed = |text: String| CliError::Failed(format!("Error {} units: {text}", change.doing()));
-    let mut triggered = Vec::new();
-    let mut global = Vec::new();
+    let mut done = Triggered::default();
     for name in names {
         let known = session.api.unit(name).await;
         let known = known
@@ -29,20 +40,22 @@ pub(crate) async fn trigger(
             .ok_or_else(|| failed(format!("unable to find unit {name}")))?;
         if known.desired_state == change.state().as_str() {
             debug!("Unit({name}) already {}, skipping.", change.state());
+            done.already.push(known);
             continue;
         }
         let set = session.api.set_state(name, change.state()).await;
         set.map_err(|error| failed(error.to_string()))?;
+        let asked = Asked { name: name.clone(), ..Asked::of(&known) };
         if unit::is_global(&known) {
-            global.push(name);
+            done.globals.push(asked);
         } else {
-            triggered.push(name.clone());
+            done.units.push(asked);
         }
     }
-    for name in global {
+    for Asked { name, .. } in &done.globals {
         session.ui.out(format_args!("Triggered global unit {name} {}", change.as_str()))?;
     }
-    Ok(triggered)
+    Ok(done)
 }
 
 /// Waits until `units` are what `change` wants them to be, or just says that they were told to.
@@ -59,7 +72,7 @@ pub(crate) async fn settle(
         }
         return Ok(None);
     }
-    let failed = for_state(session, units, change.state(), block, OnFailure::Stop).await?;
+    let failed = for_state(session, units, change.goal(), block, OnFailure::Stop).await?;
     let first = failed.into_iter().next().map(|(_, error)| error);
     if let Some(error) = &first {
         session.ui.err(format_args!("Error waiting for units: {error}"));

@@ -13,13 +13,17 @@ use crate::{
     ui::{Ui, tame},
 };
 
+mod everywhere;
 mod launched;
 mod restarted;
+mod since;
 mod state;
 
-pub(crate) use launched::for_systemd;
-pub(crate) use restarted::for_restart;
-pub(crate) use state::{Change, for_state};
+pub(crate) use everywhere::{Everywhere, for_everywhere};
+pub(crate) use launched::{Asked, for_systemd};
+pub(crate) use restarted::{Before, for_restart};
+use since::Since;
+pub(crate) use state::{Change, Goal, for_state, running};
 
 /// The length of an attempt.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(2);

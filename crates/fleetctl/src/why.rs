@@ -60,6 +60,7 @@ mod tests {
             machine_id: (*id).into(),
             message: (*message).into(),
             reason: "any".into(),
+            refused: false,
         };
         let machines = machines.iter().map(machine).collect();
         Pending { machines, message: message.into(), reason: "any".into() }

@@ -43,6 +43,7 @@ fn a_unit_that_differs_is_kept_with_a_warning() {
     err|WARNING: Unit run.service in registry differs from local unit file run.service. Add --replace to override.
     req|GET units/run.service
     req|GET units/run.service
+    req|GET state/run.service
     ");
 }
 

@@ -326,7 +326,7 @@ async fn what_keeps_units_from_running_is_told() {
     let target = Some((presence.machine.clone(), presence.created));
     let decision = Decision { unit: hello.clone(), seen, target: target.into() };
     registry.decide(&lead, &[decision]).await.unwrap();
-    let trouble = Some(Trouble { error: "no room".into() });
+    let trouble = Some(Trouble { error: "no room".into(), ..Trouble::default() });
     registry.publish_troubles(&presence, &[(hello, trouble)].into()).await.unwrap();
     assert_snapshot!(desk.run(list).transcript(), @r"
     rc 0
@@ -344,7 +344,7 @@ async fn restarts_are_asked_for_and_waited_for() {
     let name: UnitName = "global.service".parse().unwrap();
     let systemd =
         UnitState { load: "loaded".into(), active: "active".into(), sub: "running".into() };
-    let state = PublishedState { systemd, hash: UnitHash::of(b""), claim: JobState::Launched };
+    let state = PublishedState::new(systemd, UnitHash::of(b""), JobState::Launched);
     registry.publish(&presence, &[(name.clone(), Some(state))].into()).await.unwrap();
     // The machine is deaf.
     assert_snapshot!(desk.run("restart --block-attempts=1 global").transcript(), @r"

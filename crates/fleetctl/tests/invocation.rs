@@ -87,7 +87,9 @@ fn help_of_a_command_has_its_sections() {
     out|→made of the template in the cluster, else of the local one.
     out|→
     out|→Waits until systemd reports the units active, unless --no-block is given;
-    out|→--block-attempts bounds the wait. Units that run on all machines are not waited for.
+    out|→--block-attempts bounds the wait. Units that run on all machines are only waited for
+    out|→where their content was replaced. Fails when a unit fails, also one that was started
+    out|→before: restart runs such a unit again.
     out|→
     out|→Start a single unit:
     out|→→fleetctl start foo.service

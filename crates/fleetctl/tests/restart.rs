@@ -34,7 +34,7 @@ fn ok(body: &str) -> Option<Reply> {
 
 fn state(machine: &str, active: &str, sub: &str) -> String {
     format!(
-        r#"{{"hash":"0","machineID":"{machine}","name":"x","systemdActiveState":"{active}","systemdLoadState":"loaded","systemdSubState":"{sub}"}}"#
+        r#"{{"machineID":"{machine}","name":"x","systemdActiveState":"{active}","systemdLoadState":"loaded","systemdSubState":"{sub}"}}"#
     )
 }
 

@@ -26,11 +26,12 @@ fn start_brings_a_new_unit_up() {
     req|GET machines
     req|GET state/hello.service
     "#);
-    let again = desk.run("start hello");
-    assert_eq!(
-        again.with_requests(),
-        "rc 0\nreq|GET units/hello.service\nreq|GET units/hello.service\n"
-    );
+    assert_snapshot!(desk.run("start hello").with_requests(), @r"
+    rc 0
+    req|GET units/hello.service
+    req|GET units/hello.service
+    req|GET state/hello.service
+    ");
 }
 
 #[test]

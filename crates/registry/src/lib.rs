@@ -37,7 +37,7 @@ pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
 pub use records::{
-    Assignment, Capabilities, Leaving, MachineRecord, PublishedState, Trouble, UnitRecord,
+    Assignment, Capabilities, Leaving, MachineRecord, PublishedState, Start, Trouble, UnitRecord,
     Versioned,
 };
 pub use registry::Registry;

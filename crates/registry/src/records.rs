@@ -122,13 +122,45 @@ pub struct PublishedState {
     pub hash: UnitHash,
     /// What the agent has done: `loaded`, or `launched` once it has called start.
     pub claim: JobState,
+    /// How that start went; `None` where nothing was started, or nobody knows any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// Of a unit that has failed, or waits to be started again after it failed: how, in words.
+    /// Empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub failure: String,
+}
+
+impl PublishedState {
+    /// A state of which no more is known than this.
+    #[must_use]
+    pub fn new(systemd: UnitState, hash: UnitHash, claim: JobState) -> Self {
+        Self { systemd, hash, claim, start: None, failure: String::new() }
+    }
+}
+
+/// How a start (or restart) went that an agent has asked systemd for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Start {
+    /// When systemd was asked, in milliseconds of Unix time: it tells one start from the next.
+    pub at: i64,
+    /// Whether its end is known: systemd's job is done, and a moment has passed since.
+    pub settled: bool,
+    /// Why it came to nothing, in words; empty when it did not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
 }
 
 /// `trouble/<name>,<machine>`: what keeps a machine from making a unit what it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// What went wrong when it was tried last, in words.
     pub error: String,
+    /// The content that the service manager refuses as things are: another try will get the same
+    /// answer unless something changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<UnitHash>,
 }
 
 /// `machine/<id>`: a machine that is present.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName, UnitState};
+use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
 use fleet_store::{Compare, Key, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Txn};
 
 use crate::{
@@ -28,8 +28,8 @@ pub struct Unit {
     pub file: UnitFile,
     /// Its current state as a whole (`cluster.md` 1); `inactive` for global units.
     pub current_state: JobState,
-    /// What systemd says of it on its machine, as published; `None` for global units.
-    pub systemd: Option<UnitState>,
+    /// What its machine has published of it; `None` for global units.
+    pub published: Option<PublishedState>,
 }
 
 impl Registry {
@@ -76,17 +76,13 @@ impl Registry {
             UnitFile::parse_stored(&text.value).map_err(|error| corrupt(error.to_string()))?;
         let published = state.map(decode::<PublishedState>).transpose()?.map(|state| state.value);
         let current_state = match &published {
+            // What is said of another content says nothing of this one.
+            Some(state) if state.hash != record.value.hash => JobState::Inactive,
             Some(state) if state.claim == JobState::Launched => JobState::Launched,
             Some(_) => JobState::Loaded,
             None => JobState::Inactive,
         };
-        Ok(Unit {
-            name,
-            record,
-            file,
-            current_state,
-            systemd: published.map(|state| state.systemd),
-        })
+        Ok(Unit { name, record, file, current_state, published })
     }
 
     /// Creates a unit.

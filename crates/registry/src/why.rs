@@ -6,13 +6,15 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
-use fleet_core::{JobState, MachineId, MachineStanding, UnitName, UnitState, eligibility::Refusal};
+use fleet_core::{JobState, MachineId, MachineStanding, UnitName, eligibility::Refusal};
 use tracing::debug;
 
 use crate::{PublishedState, Registry, RegistryError, Trouble, Unit};
 
 /// The active state of a unit whose process failed.
 const FAILED: &str = "failed";
+/// How the sub state of a service begins that systemd is about to start again.
+const AUTO_RESTART: &str = "auto-restart";
 /// Machines that are named at most: an answer stays small in any cluster.
 const NAMED: usize = 100;
 
@@ -62,6 +64,9 @@ impl fmt::Display for Obstacle {
     }
 }
 
+/// A word for machines.
+type Reason = &'static str;
+
 /// What machines say of a unit that they can't make what it should be.
 type Troubles = BTreeMap<MachineId, Trouble>;
 
@@ -85,6 +90,8 @@ pub struct Said {
     pub reason: &'static str,
     /// The same for people.
     pub message: String,
+    /// Whether its service manager refuses the unit's content as things are.
+    pub refused: bool,
 }
 
 /// What keeps `unit` from running; `None` when it is as it should be or nothing is known.
@@ -175,8 +182,9 @@ async fn explained(explainer: Option<&dyn Explain>, name: &UnitName) -> Option<E
 
 fn failing(troubles: &Troubles, states: &BTreeMap<MachineId, PublishedState>) -> Option<Pending> {
     let failed = states.iter().filter_map(|(machine, state)| {
-        let failed = state.claim == JobState::Launched && state.systemd.active == FAILED;
-        failed.then(|| (machine, on(machine, "failed", &has_failed(&state.systemd))))
+        let launched = state.claim == JobState::Launched;
+        let (reason, message) = has_failed(state).filter(|_| launched)?;
+        Some((machine, on(machine, reason, &message)))
     });
     let troubled =
         troubles.iter().map(|(machine, said)| (machine, on(machine, "failing", &said.error)));
@@ -215,8 +223,10 @@ async fn of_placed(
         _ => return Ok(None),
     };
     // It goes with its machine.
-    let message = because(message, registry.trouble(&unit.name, machine).await?.as_ref());
-    Ok(Some(there(machine, reason, &message)))
+    let trouble = registry.trouble(&unit.name, machine).await?;
+    let said = on(machine, reason, &because(message, trouble.as_ref()));
+    let refused = trouble.is_some_and(|said| said.refused == Some(unit.record.value.hash));
+    Ok(Some(of_one(Said { refused, ..said })))
 }
 
 /// What is said of a machine that is to load a unit and hasn't.
@@ -237,29 +247,43 @@ async fn of_launched(
     unit: &Unit,
     machine: &MachineId,
 ) -> Result<Option<Pending>, RegistryError> {
-    match &unit.systemd {
-        Some(systemd) if systemd.active == FAILED => {
-            Ok(Some(there(machine, "failed", &has_failed(systemd))))
-        }
-        Some(systemd) if systemd.active == "inactive" => {
-            let trouble = registry.trouble(&unit.name, machine).await?;
-            Ok(trouble.map(|trouble| {
-                let message = because("could not start it", Some(&trouble));
-                there(machine, "not-started", &message)
-            }))
-        }
-        _ => Ok(None),
+    let Some(state) = &unit.published else { return Ok(None) };
+    if let Some((reason, message)) = has_failed(state) {
+        return Ok(Some(there(machine, reason, &message)));
     }
+    if state.systemd.active != "inactive" {
+        return Ok(None);
+    }
+    let trouble = registry.trouble(&unit.name, machine).await?;
+    Ok(trouble.map(|trouble| {
+        let message = because("could not start it", Some(&trouble));
+        there(machine, "not-started", &message)
+    }))
 }
 
 /// What is said of the one machine that has to do with it.
-fn there(machine: &MachineId, reason: &'static str, message: &str) -> Pending {
-    let of_all = format!("machine {machine} {message}");
-    whole(reason, &of_all, vec![on(machine, reason, message)])
+fn there(machine: &MachineId, reason: Reason, message: &str) -> Pending {
+    of_one(on(machine, reason, message))
 }
 
-fn has_failed(systemd: &UnitState) -> String {
-    format!("started it, and systemd reports {} ({})", systemd.active, systemd.sub)
+fn of_one(said: Said) -> Pending {
+    let of_all = format!("machine {} {}", said.machine, said.message);
+    whole(said.reason, &of_all, vec![said])
+}
+
+/// What is said of a unit that was started and has failed, for good or until systemd tries again.
+fn has_failed(
+    PublishedState { systemd, failure, .. }: &PublishedState,
+) -> Option<(Reason, String)> {
+    let (reason, what) = if systemd.active == FAILED {
+        ("failed", format!("systemd reports {} ({})", systemd.active, systemd.sub))
+    } else if systemd.sub.starts_with(AUTO_RESTART) && !failure.is_empty() {
+        ("restarting", "it is in a restart loop".to_owned())
+    } else {
+        return None;
+    };
+    let how = if failure.is_empty() { String::new() } else { format!(": {failure}") };
+    Some((reason, format!("started it, and {what}{how}")))
 }
 
 /// What isn't so yet, and what the machine says of why.
@@ -300,5 +324,5 @@ fn answer(machine: &MachineId, obstacle: Option<&Obstacle>) -> Said {
 }
 
 fn on(machine: &MachineId, reason: &'static str, message: &str) -> Said {
-    Said { machine: machine.clone(), reason, message: message.to_owned() }
+    Said { machine: machine.clone(), reason, message: message.to_owned(), refused: false }
 }

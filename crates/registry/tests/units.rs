@@ -199,7 +199,11 @@ async fn current_state_is_what_the_target_claims() {
     world.publish(&here, "a.service", Loaded).await;
     assert_eq!(world.unit("a.service").await.current_state, Loaded);
     world.publish(&here, "a.service", Launched).await;
-    assert_eq!(world.unit("a.service").await.current_state, Launched);
+    let seen = world.unit("a.service").await;
+    assert_eq!(seen.current_state, Launched);
+    let other = file("[Service]\nExecStart=/bin/sleep 200\n");
+    world.registry.replace_unit(&seen, &other, Launched).await.unwrap();
+    assert_eq!(world.unit("a.service").await.current_state, Inactive, "that is its old content");
 }
 
 #[tokio::test]

@@ -28,6 +28,12 @@ impl<K, V> Absent for BTreeMap<K, V> {
     }
 }
 
+impl Absent for bool {
+    fn is_absent(&self) -> bool {
+        !self
+    }
+}
+
 impl Absent for i64 {
     fn is_absent(&self) -> bool {
         *self == 0

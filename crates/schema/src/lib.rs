@@ -21,5 +21,5 @@ pub use machine::{Machine, MachinePage};
 pub use metadata::{MetadataOp, MetadataValue};
 pub use pending::{Pending, PendingMachine};
 pub use restart::{RestartAsked, RestartPending};
-pub use state::{UnitState, UnitStatePage};
+pub use state::{UnitStart, UnitState, UnitStatePage};
 pub use unit::{Unit, UnitOption, UnitPage};

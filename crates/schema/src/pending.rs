@@ -22,6 +22,9 @@ entity! {
         /// `conflict`, `replaced`, `machine-absent`, `not-loaded`, `not-launched` or `failing`. More
         /// may come.
         pub reason: String = "reason",
+        /// Whether its service manager refuses the unit as things are: the machine tries again, and
+        /// gets the same answer unless something changes.
+        pub refused: bool = "refused",
     }
 }
 

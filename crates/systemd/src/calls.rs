@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fleet_agent::manager::{JobKind, Run, RunId};
 use fleet_core::{UnitName, UnitState};
+use serde::de::DeserializeOwned;
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 use crate::{
@@ -185,6 +186,21 @@ impl Calls {
             .map_err(|_| CallError::Malformed(format!("{unit}: {property} is of another type")))
     }
 
+    /// A property of an object, known by its type.
+    pub(crate) async fn value<T>(
+        &self,
+        path: &str,
+        interface: &str,
+        property: &str,
+    ) -> Result<T, CallError>
+    where
+        T: DeserializeOwned + zbus::Type + 'static,
+    {
+        let answer = self.call(path, PROPERTIES, "Get", &(interface, property)).await?;
+        let Value(value) = answer;
+        Ok(value)
+    }
+
     /// The states of these units, by the name that systemd calls each.
     pub(crate) async fn list_by_names(
         &self,
@@ -227,6 +243,19 @@ impl Calls {
         let live = self.session.live()?;
         self.limits.call(&live.connection, path, interface, member, body).await
     }
+}
+
+/// A value in a variant, of one type only.
+struct Value<T>(T);
+
+impl<'de, T: serde::Deserialize<'de> + zbus::Type + 'de> serde::Deserialize<'de> for Value<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        zbus::as_variant::Deserialize::<T>::deserialize(input).map(|value| Self(value.0))
+    }
+}
+
+impl<T> zbus::Type for Value<T> {
+    const SIGNATURE: &'static zbus::Signature = &zbus::Signature::Variant;
 }
 
 fn states(rows: Vec<Row>) -> Vec<(String, UnitState)> {

@@ -15,6 +15,7 @@ mod load;
 mod manager;
 mod nudge;
 mod object_path;
+mod outcome;
 mod private;
 mod reload;
 mod session;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fleet_agent::manager::{Changed, Job, Listed, ManagerError, Moment, Past, Run, UnitManager};
+use fleet_agent::manager::{
+    Changed, Job, Listed, ManagerError, Moment, Outcome, Past, Run, UnitManager,
+};
 use fleet_core::{UnitFile, UnitName, UnitState, error_text::plain};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
@@ -23,6 +25,7 @@ use crate::{
     dial::dial,
     directory::Directory,
     journal::Journal,
+    outcome,
     reload::Due,
     session::{self, Session},
     signals::Signals,
@@ -226,6 +229,10 @@ impl UnitManager for SystemdManager {
         let quiet = past.iter_mut().filter(|(unit, _)| self.directory.may_be_quiet(unit));
         quiet.for_each(|(_, past)| past.complete = false);
         past
+    }
+
+    async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError> {
+        Ok(outcome::outcome(&self.calls, unit).await?)
     }
 
     async fn changed(&self) -> Changed {

@@ -11,6 +11,10 @@ pub(super) struct Behaviour {
     pub(super) start_takes: Option<Duration>,
     /// What it is when its start job has ended.
     pub(super) then: Then,
+    /// Whether it fails only when its start job is done.
+    pub(super) fails_later: bool,
+    /// After how long it is started again when it failed.
+    pub(super) restart_after: Option<Duration>,
     /// How long its stop job takes.
     pub(super) stop_takes: Duration,
     /// How long it says it may take; `None` is for ever.
@@ -39,8 +43,9 @@ impl Behaviour {
         let command = value("ExecStart");
         let oneshot = value("Type") == "oneshot";
         let start_takes = if oneshot { sleeps(command) } else { Some(Duration::ZERO) };
+        let never_begins = value("ExecStartPre").ends_with("/false");
         let then = match () {
-            () if command.ends_with("/false") => Then::Failed,
+            () if never_begins || command.ends_with("/false") => Then::Failed,
             () if value("RemainAfterExit") == "yes" => Then::Stays,
             () if oneshot || command.ends_with("/true") => Then::Finished,
             () => Then::Runs,
@@ -50,7 +55,12 @@ impl Behaviour {
             "infinity" => None,
             seconds => Some(Duration::from_secs(seconds.parse().unwrap_or(90))),
         };
-        Self { start_takes, then, stop_takes, stop_limit }
+        let restart_after = (value("Restart") == "always").then(|| {
+            let seconds = value("RestartSec").parse().unwrap_or(0.1);
+            Duration::try_from_secs_f64(seconds).unwrap_or_default()
+        });
+        let fails_later = !oneshot && !never_begins;
+        Self { start_takes, then, fails_later, restart_after, stop_takes, stop_limit }
     }
 }
 

@@ -14,8 +14,8 @@ use super::{
     journal::{Event, Journal},
 };
 use crate::{
-    Changed, Job, JobResult, Listed, ManagerError,
-    manager::{JobKind, Run, RunId, runs_once},
+    Changed, Exit, Job, JobResult, Listed, ManagerError, Outcome,
+    manager::{JobKind, Run, RunId, has_failed, runs_once},
 };
 
 /// The number of calls that are remembered, so that a long run doesn't grow without end.
@@ -48,6 +48,9 @@ struct Known {
     active: String,
     sub: String,
     run: Option<RunId>,
+    restarts: u32,
+    /// Its last job: what belongs to an earlier one is void.
+    last_job: u32,
 }
 
 struct Queued {
@@ -69,7 +72,10 @@ impl Queued {
 #[derive(Debug)]
 pub(super) struct Later {
     unit: UnitName,
+    /// The job.
     id: u32,
+    /// Whether it has ended: then the unit is started again by itself.
+    ended: bool,
     pub(super) after: Duration,
     then: Option<Then>,
 }
@@ -165,6 +171,16 @@ impl Host {
         UnitState { load: load.into(), active: active.into(), sub: sub.into() }
     }
 
+    pub(super) fn outcome_of(&self, unit: &UnitName) -> Outcome {
+        let state = self.state_of(unit);
+        let restarts = self.memory.get(unit).map_or(0, |known| known.restarts);
+        let run = Outcome { state, restarts, ..Outcome::default() };
+        if !has_failed(&run.state) {
+            return run;
+        }
+        Outcome { result: "exit-code".into(), exit: Some(Exit::Status(1)), ..run }
+    }
+
     pub(super) fn running(&self, unit: &UnitName) -> Option<UnitHash> {
         let known = self.memory.get(unit)?;
         (known.active == "active").then(|| known.file.hash())
@@ -182,6 +198,8 @@ impl Host {
             active: String::new(),
             sub: String::new(),
             run: None,
+            restarts: 0,
+            last_job: 0,
         });
         active.clone_into(&mut known.active);
         sub.clone_into(&mut known.sub);
@@ -266,11 +284,20 @@ impl Host {
         let behaviour = Behaviour::of(file);
         self.set_state(unit, "activating", "start");
         self.begin_run(unit);
-        let later = |after| Later { unit: unit.clone(), id, after, then: Some(behaviour.then) };
+        if let Some(known) = self.memory.get_mut(unit) {
+            (known.restarts, known.last_job) = (0, id);
+        }
+        let later = |after| Later {
+            unit: unit.clone(),
+            id,
+            ended: false,
+            after,
+            then: Some(behaviour.then),
+        };
         match behaviour.start_takes.map(|takes| takes.saturating_add(stop_takes)) {
             Some(Duration::ZERO) => {
-                self.end(&later(Duration::ZERO));
-                Ok((job, None))
+                let next = self.end(&later(Duration::ZERO));
+                Ok((job, next))
             }
             Some(after) => Ok((job, Some(later(after)))),
             None => Ok((job, None)),
@@ -292,10 +319,10 @@ impl Host {
         }
         self.journal.write(unit, Event::Stopped);
         let (id, job) = self.queue(unit, JobKind::Stop);
-        let later = Later { unit: unit.clone(), id, after: takes, then: None };
+        let later = Later { unit: unit.clone(), id, ended: false, after: takes, then: None };
         if takes.is_zero() {
-            self.end(&later);
-            return Ok((job, None));
+            let next = self.end(&later);
+            return Ok((job, next));
         }
         self.set_state(unit, "deactivating", "stop");
         Ok((job, Some(later)))
@@ -318,18 +345,46 @@ impl Host {
     }
 
     /// Ends a job and puts its unit into the state that follows, unless another took its place.
-    pub(super) fn end(&mut self, later: &Later) {
-        if self.jobs.get(&later.unit).is_none_or(|queued| queued.id != later.id) {
-            return;
+    /// Returns what follows by itself.
+    pub(super) fn end(&mut self, later: &Later) -> Option<Later> {
+        if later.ended {
+            return self.start_again(later);
         }
+        if self.jobs.get(&later.unit).is_none_or(|queued| queued.id != later.id) {
+            return None;
+        }
+        let behaviour = self.memory.get(&later.unit).map(|known| Behaviour::of(&known.file));
         let (active, sub, result) = match later.then {
             Some(Then::Runs) => ("active", "running", JobResult::Done),
             Some(Then::Stays) => ("active", "exited", JobResult::Done),
             Some(Then::Finished) | None => ("inactive", "dead", JobResult::Done),
+            Some(Then::Failed) if behaviour.is_some_and(|it| it.fails_later) => {
+                ("failed", "failed", JobResult::Done)
+            }
             Some(Then::Failed) => ("failed", "failed", JobResult::Failed),
         };
         self.set_state(&later.unit, active, sub);
         self.finish(&later.unit, later.id, result);
+        let after = behaviour.and_then(|it| it.restart_after).filter(|_| active == "failed")?;
+        self.set_state(&later.unit, "activating", "auto-restart");
+        Some(Later { unit: later.unit.clone(), ended: true, after, ..*later })
+    }
+
+    /// A unit that failed is started once more, and fails again: it runs for as long as it waits.
+    fn start_again(&mut self, later: &Later) -> Option<Later> {
+        let known = self.memory.get_mut(&later.unit).filter(|known| known.last_job == later.id)?;
+        match &*known.sub {
+            "auto-restart" => {
+                known.restarts += 1;
+                *self.starts.entry(later.unit.clone()).or_default() += 1;
+                self.set_state(&later.unit, "activating", "start");
+            }
+            "start" if !self.jobs.contains_key(&later.unit) => {
+                self.set_state(&later.unit, "activating", "auto-restart");
+            }
+            _ => return None,
+        }
+        Some(Later { unit: later.unit.clone(), ..*later })
     }
 
     fn finish(&mut self, unit: &UnitName, id: u32, result: JobResult) {

@@ -24,6 +24,11 @@ pub const RUNS: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
 pub const FINISHES: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
 /// Fails at once.
 pub const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
+/// Is started, and fails at once.
+pub const CRASHES: &str = "[Service]\nExecStart=/bin/false\n";
+/// Can't be started, and is tried again before long.
+pub const LOOPS: &str = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStartPre=/bin/false\n\
+                         ExecStart=/bin/sleep infinity\nRestart=always\nRestartSec=0.2\n";
 /// Its start never ends.
 pub const HANGS: &str =
     "[Service]\nType=oneshot\nTimeoutStartSec=infinity\nExecStart=/bin/sleep infinity\n";
@@ -50,6 +55,8 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
     restarting_an_unknown_unit_is_refused(manager, prefix).await;
     a_finished_unit_is_inactive(manager, prefix).await;
     a_failing_unit_ends_failed(manager, prefix).await;
+    what_went_wrong_is_told(manager, prefix).await;
+    what_is_started_again_by_itself_is_told(manager, prefix).await;
     a_stop_ends_a_start_that_hangs(manager, prefix).await;
     a_stop_asked_for_twice_ends_for_both(manager, prefix).await;
     a_unit_says_how_long_its_stop_may_take(manager, prefix).await;
@@ -224,6 +231,54 @@ pub async fn a_failing_unit_ends_failed(manager: &dyn UnitManager, prefix: &str)
     assert_eq!(stop(manager, &unit).await, JobResult::Done);
     remove(manager, &unit).await;
     assert_ne!(active(manager, &unit).await, "failed", "unloading forgets the failure");
+}
+
+/// [`UnitManager::outcome`] says how a unit failed, and nothing of one that runs or isn't known.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn what_went_wrong_is_told(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "crashes");
+    assert_eq!(manager.outcome(&unit).await.unwrap().how(), "");
+    load(manager, &unit, RUNS).await;
+    start(manager, &unit).await;
+    let run = manager.outcome(&unit).await.unwrap();
+    assert_eq!((&*run.state.active, &*run.how(), run.restarts), ("active", "", 0));
+    stop(manager, &unit).await;
+    load(manager, &unit, CRASHES).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Done, "a process was begun");
+    let failed = async {
+        while active(manager, &unit).await != "failed" {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    time::timeout(LIMIT, failed).await.expect("it fails");
+    let run = manager.outcome(&unit).await.unwrap();
+    assert_eq!((&*run.how(), run.restarts), ("exit-code, status 1", 0));
+    remove(manager, &unit).await;
+}
+
+/// [`UnitManager::outcome`] says how often a unit was started again, and why that was necessary.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn what_is_started_again_by_itself_is_told(manager: &dyn UnitManager, prefix: &str) {
+    let unit = name(prefix, "loops");
+    load(manager, &unit, LOOPS).await;
+    assert_eq!(start(manager, &unit).await, JobResult::Failed);
+    let told = async {
+        loop {
+            let run = manager.outcome(&unit).await.unwrap();
+            if run.restarts > 1 && run.restarts_soon() {
+                break run;
+            }
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let run = time::timeout(LIMIT, told).await.expect("it is started again");
+    assert_eq!(run.how(), "exit-code, status 1");
+    assert_eq!(stop(manager, &unit).await, JobResult::Done);
+    remove(manager, &unit).await;
 }
 
 /// A stop takes the place of a start that doesn't end.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_core::{JobState, UnitHash, UnitName};
+use fleet_registry::Start;
 use fleet_store::Revision;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -44,6 +45,9 @@ struct Entry {
     claim: JobState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     intent: Option<Intent>,
+    /// How its last start went, so that what is published of it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<Start>,
 }
 
 impl Claims {
@@ -60,8 +64,11 @@ impl Claims {
         for (name, value) in entries {
             let Ok(unit) = name.parse::<UnitName>() else { continue };
             match serde_json::from_value::<Entry>(value) {
-                Ok(Entry { hash, claim, intent }) => {
-                    units.insert(unit.clone(), Here { hash: Some(hash), claim, ..Here::default() });
+                Ok(Entry { hash, claim, intent, start }) => {
+                    // Nobody knows how one went that was on its way.
+                    let start = start.filter(|start| start.settled);
+                    let here = Here { hash: Some(hash), claim, start, ..Here::default() };
+                    units.insert(unit.clone(), here);
                     self.intents.extend(intent.map(|intent| (unit, intent)));
                 }
                 Err(error) => warn!(%unit, %error, "what was claimed of it can't be understood"),
@@ -162,14 +169,18 @@ impl Reconciler {
             let intent = self.claims.intents.get(unit).cloned();
             let worth = here.claim != JobState::Inactive || intent.is_some();
             let hash = here.hash.filter(|_| worth)?;
-            Some((unit.clone(), Entry { hash, claim: here.claim, intent }))
+            Some((
+                unit.clone(),
+                Entry { hash, claim: here.claim, intent, start: here.start.clone() },
+            ))
         };
         let mut entries: Entries = units.iter().filter_map(claimed).collect();
         for (unit, intent) in &self.claims.intents {
             let text = self.current.texts.get(unit).filter(|_| intent.load);
             if let (false, Some(text)) = (entries.contains_key(unit), text) {
                 let (claim, intent) = (JobState::Inactive, Some(intent.clone()));
-                entries.insert(unit.clone(), Entry { hash: text.hash, claim, intent });
+                let entry = Entry { hash: text.hash, claim, intent, start: None };
+                entries.insert(unit.clone(), entry);
             }
         }
         self.claims.write(entries);

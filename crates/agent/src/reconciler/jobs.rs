@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     Job, JobResult, UnitManager,
     plan::{Action, Step},
+    settle::settle,
 };
 
 /// How long a stop may take before its unit's own limit is asked for: systemd's default of 90 s,
@@ -28,6 +29,8 @@ pub(super) struct Ended {
     pub(super) step: Step,
     /// How, or that it took longer than this.
     pub(super) result: Result<JobResult, Duration>,
+    /// Of a start: why it came to nothing, if it did.
+    pub(super) failure: Option<String>,
 }
 
 /// The jobs on their way: one for a unit, the newest.
@@ -46,12 +49,15 @@ impl Jobs {
         self.newest.insert(step.unit.clone(), (number, step.action));
         let manager = Arc::clone(manager);
         self.waiting.spawn(async move {
-            let result = match step.action {
+            let (result, failure) = match step.action {
                 // Some never end, and rightly so.
-                Action::Start | Action::Restart => Ok(job.wait().await),
-                _ => stopped(&*manager, &step.unit, job).await,
+                Action::Start | Action::Restart => {
+                    let result = job.wait().await;
+                    (Ok(result), settle(&*manager, &step.unit, result).await)
+                }
+                _ => (stopped(&*manager, &step.unit, job).await, None),
             };
-            (number, Ended { step, result })
+            (number, Ended { step, result, failure })
         });
     }
 

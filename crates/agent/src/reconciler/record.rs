@@ -10,6 +10,7 @@ use crate::{
     JobResult, ManagerError,
     execute::{Done, Effect},
     plan::{Action, Busy, Here, Retry, Step},
+    settle::why_not_started,
 };
 
 impl Reconciler {
@@ -34,14 +35,23 @@ impl Reconciler {
                 if error.is_certain() {
                     self.claims.settle_failed(&step.unit);
                 } // else it is found out: systemd may do it all the same
-                if let (Action::Restart, ManagerError::Refused(_)) = (step.action, &error) {
+                let refused = matches!(error, ManagerError::Refused(_));
+                let text = error.to_string();
+                if step.action == Action::Restart && refused {
                     self.told(&step); // asking again would get the same answer
+                    if let Some(here) = self.current.units.get_mut(&step.unit) {
+                        here.start_refused(&text);
+                    }
                 }
                 self.scan_at = Instant::now(); // what is on disk may be half done
                 if let Some(here) = self.current.units.get_mut(&step.unit) {
                     here.stopped = false;
                 }
-                if self.failed(&step, &error.to_string()) && step.action == Action::Halt {
+                let says = self.failed(&step, &text);
+                if let Some(retry) = self.current.retries.get_mut(&step.unit) {
+                    retry.refused = refused;
+                }
+                if says && step.action == Action::Halt {
                     warn!("TriggerStop on systemd unit {} returned: {error}", step.unit);
                 }
             }
@@ -66,6 +76,7 @@ impl Reconciler {
                     here.claim = JobState::Loaded;
                     here.busy = Some(Busy::Stopping);
                     here.not_started = None;
+                    here.start = None;
                 }
             }
             Action::Restart => {
@@ -73,6 +84,7 @@ impl Reconciler {
                     here.claim = JobState::Launched;
                     here.busy = Some(Busy::Restarting);
                     here.not_started = None;
+                    here.begin_start();
                 }
                 self.told(&step);
             }
@@ -81,6 +93,7 @@ impl Reconciler {
                     here.claim = JobState::Launched;
                     here.busy = Some(Busy::Starting);
                     here.not_started = None;
+                    here.begin_start();
                 }
             }
         }
@@ -98,9 +111,12 @@ impl Reconciler {
     }
 
     /// Takes in how a job ended.
-    pub(super) fn ended(&mut self, Ended { step, result }: Ended) {
+    pub(super) fn ended(&mut self, Ended { step, result, failure }: Ended) {
         let Some(here) = self.current.units.get_mut(&step.unit) else { return };
         here.busy = None;
+        if let Some(start) = &mut here.start {
+            (start.settled, start.failure) = (true, failure.unwrap_or_default());
+        }
         match (step.action, result) {
             (Action::Start, Ok(JobResult::Done)) => {}
             (Action::Restart, Ok(JobResult::Done)) => info!("Restarted unit({})", step.unit),
@@ -145,18 +161,5 @@ impl Reconciler {
         }
         self.current.retries.insert(unit.clone(), retry);
         says
-    }
-}
-
-/// Why a start that ended so came to nothing, if it is known that it did.
-fn why_not_started(result: JobResult) -> Option<&'static str> {
-    match result {
-        JobResult::Failed => Some("its start failed"),
-        JobResult::Dependency => Some("what it depends on could not be started"),
-        JobResult::Canceled => Some("its start was canceled"),
-        JobResult::TimedOut => Some("its start timed out"),
-        JobResult::NotRun => Some("systemd did not start it"),
-        // One that is skipped wants no more, and what was lost sight of may run.
-        JobResult::Done | JobResult::Skipped | JobResult::Lost => None,
     }
 }

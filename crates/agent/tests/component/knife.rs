@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use fleet_agent::{
-    Agent, Changed, Job, Listed, ManagerError, UnitManager,
+    Agent, Changed, Job, Listed, ManagerError, Outcome, UnitManager,
     fake::FakeManager,
     manager::{Moment, Past, Run},
 };
@@ -80,6 +80,10 @@ impl UnitManager for KnifedManager {
 
     async fn past(&self, since: &BTreeMap<UnitName, Moment>) -> BTreeMap<UnitName, Past> {
         self.knife.around(self.manager.past(since)).await
+    }
+
+    async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError> {
+        self.knife.around(self.manager.outcome(unit)).await
     }
 
     async fn changed(&self) -> Changed {

@@ -10,4 +10,5 @@ mod log;
 mod presence;
 mod purge;
 mod restart;
+mod start;
 mod world;

@@ -39,7 +39,7 @@ async fn a_successor_writes_only_the_states_that_are_not_there_yet() {
     let daemon = host.boot(&cluster).await;
     for unit in ["same.service", "fails.service"] {
         cluster.launch(unit, RUNS).await;
-        cluster.shows(unit, "active", Launched).await;
+        cluster.settled(unit).await;
     }
     let written = async || {
         let key = Key::from("/fleet/state/same.service,m1");
@@ -62,7 +62,7 @@ async fn what_is_lost_from_the_registry_comes_back_and_nothing_else_is_written()
     host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
     for unit in ["lost.service", "stays.service"] {
         cluster.launch(unit, RUNS).await;
-        cluster.shows(unit, "active", Launched).await;
+        cluster.settled(unit).await;
     }
     cluster.launch("bad.service", RUNS).await;
     cluster.tells("bad.service", Some("no room")).await;

@@ -14,7 +14,7 @@ use fleet_agent::{
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
 use fleet_registry::{
     Decision, Keys, LeaderRecord, Leadership, MachineRecord, MetadataChange, PublishedState,
-    Registry, RegistryError, Target,
+    Registry, RegistryError, Start, Target,
 };
 use fleet_store::{KeyValue, MemoryStore, Op, Range, Store, Txn};
 use fleet_testkit::eventually;
@@ -185,6 +185,18 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until `m1` publishes how the unit's start went, and returns that with all of its state.
+    pub(crate) async fn settled(&self, unit: &str) -> (PublishedState, Start) {
+        eventually(&format!("the start of {unit} is settled"), PATIENCE, || async {
+            let state = self.published(unit).await.ok_or("nothing is published")?;
+            match state.start.clone() {
+                Some(start) if start.settled => Ok((state, start)),
+                _ => Err("it isn't settled"),
+            }
+        })
+        .await
+    }
+
     /// Waits until `m1` publishes that a unit is active with this content.
     pub(crate) async fn runs(&self, unit: &str, text: &str) {
         eventually(&format!("{unit} runs the content"), PATIENCE, || async {
@@ -270,6 +282,7 @@ impl Host {
         let mut calls = self.manager.take_calls();
         calls.retain(|call| {
             let asks = matches!(call, Call::Units | Call::States(_) | Call::StopLimit(_));
+            let asks = asks || matches!(call, Call::Outcome(_));
             !asks && !matches!(call, Call::Runs(_) | Call::Past(_))
         });
         calls

@@ -15,8 +15,8 @@ mod tests {
 
     use fleet_schema::{
         Entity, Machine, MachinePage, MetadataOp, MetadataValue, Pending, PendingMachine,
-        RestartAsked, RestartPending, Unit, UnitOption, UnitPage, UnitState, UnitStatePage,
-        to_json,
+        RestartAsked, RestartPending, Unit, UnitOption, UnitPage, UnitStart, UnitState,
+        UnitStatePage, to_json,
     };
     use serde_json::Value;
 
@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn schemas_have_the_members_that_are_emitted() {
         let text = || "x".to_owned();
-        let machine = PendingMachine { machine_id: text(), message: text(), reason: text() };
+        let machine =
+            PendingMachine { machine_id: text(), message: text(), reason: text(), refused: true };
         let pending = Pending { machines: vec![machine.clone()], message: text(), reason: text() };
         has_members("PendingMachine", &machine);
         has_members("Pending", &pending);
@@ -130,10 +131,13 @@ mod tests {
             primary_ip: text(),
             standing: text(),
         };
+        let start = UnitStart { at: 1, failure: text(), settled: true };
+        has_members("UnitStart", &start);
         let state = UnitState {
             hash: text(),
             machine_id: text(),
             name: text(),
+            start,
             systemd_active_state: text(),
             systemd_load_state: text(),
             systemd_sub_state: text(),

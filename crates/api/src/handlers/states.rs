@@ -1,6 +1,6 @@
 //! What machines report of units (`api.md` 5).
 
-use fleet_registry::{Page, StateFilter, StateView};
+use fleet_registry::{Page, Start, StateFilter, StateView};
 use fleet_schema as schema;
 
 use crate::{
@@ -49,8 +49,13 @@ fn entity(view: StateView) -> schema::UnitState {
         hash: state.hash.to_string(),
         machine_id: machine.into(),
         name: unit.into(),
+        start: state.start.map(start).unwrap_or_default(),
         systemd_active_state: state.systemd.active,
         systemd_load_state: state.systemd.load,
         systemd_sub_state: state.systemd.sub,
     }
+}
+
+fn start(Start { at, settled, failure }: Start) -> schema::UnitStart {
+    schema::UnitStart { at, failure, settled }
 }

@@ -269,14 +269,19 @@ impl Server {
         (active, sub): (&str, &str),
     ) {
         let systemd = UnitState { load: "loaded".into(), active: active.into(), sub: sub.into() };
-        let state = PublishedState { systemd, hash: UnitHash::of(SLEEP.as_bytes()), claim };
+        let known = self.registry.unit(&unit(name)).await.unwrap();
+        let hash = known.map_or(UnitHash::of(SLEEP.as_bytes()), |unit| unit.record.value.hash);
+        let state = PublishedState::new(systemd, hash, claim);
         let states = BTreeMap::from([(unit(name), Some(state))]);
         self.registry.publish(presence, &states).await.unwrap();
     }
 
     /// Tells that a machine has trouble with a unit.
     pub(crate) async fn say_trouble(&self, presence: &Presence, name: &str, error: &str) {
-        let troubles = BTreeMap::from([(unit(name), Some(Trouble { error: error.to_owned() }))]);
+        let troubles = BTreeMap::from([(
+            unit(name),
+            Some(Trouble { error: error.to_owned(), ..Trouble::default() }),
+        )]);
         self.registry.publish_troubles(presence, &troubles).await.unwrap();
     }
 

@@ -29,6 +29,7 @@ fn errors_of_usage_are_worded_as_scripts_know_them() {
         ("list-units --fields", "flag needs an argument: --fields"),
         ("list-units --endpoint", "flag needs an argument: --endpoint"),
         ("start ---x", "bad flag syntax: ---x"),
+        ("list-units ---fields=ip", "bad flag syntax: ---fields=ip"),
         ("start --=x", "bad flag syntax: --=x"),
     ] {
         assert_eq!(error(words), message, "{words}");

@@ -51,7 +51,10 @@ pub(crate) fn explain(error: &clap::Error, words: &[String], verb: Option<Verb>)
 
 fn unknown(flag: &str, words: &[String]) -> String {
     // A flag without a name: clap has cut off what followed.
-    let nameless = words.iter().find(|word| flag == "--" && word.starts_with("--="));
+    let nameless = words.iter().find(|word| {
+        let dashes = flag.starts_with("---") && word.split('=').next() == Some(flag);
+        dashes || (flag == "--" && word.starts_with("--="))
+    });
     if nameless.is_some() || flag.starts_with("---") {
         return format!("bad flag syntax: {}", nameless.map_or(flag, |word| word));
     }

@@ -1,7 +1,13 @@
 //! `fleetctl destroy` (`fleetctl.md` 5.7).
 
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
+
 use clap::{ArgMatches, Command};
 use fleet_client::Removal;
+use fleet_schema::Unit;
 
 use crate::{
     args::flags,
@@ -9,7 +15,7 @@ use crate::{
     name::UnitArg,
     select::select,
     session::Session,
-    wait::{Block, Cause, OnFailure, Poll, Wait},
+    wait::{Block, Cause, Failure, OnFailure, Poll, Wait, running},
 };
 
 /// What clap has to know of it.
@@ -21,8 +27,8 @@ pub(crate) fn describe(command: Command) -> Command {
             "Remove one or more units from the cluster, stopping them where they run. Units that\n\
              don't exist are ignored. Templates and their instances are destroyed separately.\n\
              \n\
-             Waits until the cluster doesn't have the units any more, unless --no-block is given;\n\
-             --block-attempts bounds the wait. Machines may take a moment longer to stop them.",
+             Waits until the units have stopped and are gone, unless --no-block is given;\n\
+             --block-attempts bounds the wait.",
         )
         .args(flags::blocking())
 }
@@ -36,55 +42,105 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
     }
     let block = flags::block(matches);
     let mut result = Ok(());
-    for unit in select(session, &UnitArg::all(&words)?).await? {
-        match destroy(session, unit.name, block).await {
-            Err(CliError::Failed(error)) => {
-                session.ui.err(format_args!("Error destroying units: {error}"));
-                result = Err(CliError::Reported);
+    let mut fail = |error: String| {
+        session.ui.err(format_args!("Error destroying units: {error}"));
+        result = Err(CliError::Reported);
+    };
+    let mut removed: Vec<String> = Vec::new();
+    for Unit { name, .. } in select(session, &UnitArg::all(&words)?).await? {
+        match session.api.destroy(&name).await {
+            Ok(Removal::Removed) if block == Block::No => {
+                session.ui.out(format_args!("Destroyed {name}"))?;
             }
-            other => other?,
+            Ok(Removal::Removed) => removed.push(name),
+            // Somebody else destroyed it meanwhile.
+            Ok(Removal::Absent) => {}
+            Err(error) => fail(error.to_string()),
         }
+    }
+    for error in gone(session, &removed, block).await? {
+        fail(error);
     }
     result
 }
 
-/// Destroys one unit. One that somebody else destroyed meanwhile is no failure.
-async fn destroy(session: &Session<'_>, name: String, block: Block) -> Result<(), CliError> {
-    let removal = session.api.destroy(&name).await;
-    match removal.map_err(|error| CliError::failed(error.to_string()))? {
-        Removal::Absent => return Ok(()),
-        Removal::Removed => {}
-    }
-    if block != Block::No {
-        gone(session, &name, block).await?;
-    }
-    session.ui.out(format_args!("Destroyed {name}"))
-}
-
-/// Waits until the cluster doesn't have the unit any more; the first poll is the rule.
-async fn gone(session: &Session<'_>, name: &str, block: Block) -> Result<(), CliError> {
-    let units = [name.to_owned()];
+/// Waits until the cluster doesn't have the units any more and no machine reports anything of them:
+/// then they have stopped. Says so of each, in their order, and returns what went wrong.
+async fn gone(
+    session: &Session<'_>,
+    units: &[String],
+    block: Block,
+) -> Result<Vec<String>, CliError> {
     let wait = Wait {
         ui: session.ui,
         goal: "to be destroyed",
-        units: &units,
+        units,
         limit: block.limit(),
-        on_failure: OnFailure::Stop,
+        on_failure: OnFailure::GoOn,
     };
+    let order = Order::new(units);
     let failures = wait
-        .run(async |name, _| {
-            Ok(match session.api.unit(name).await {
-                Ok(None) => Poll::Reached,
-                Ok(Some(unit)) => Poll::NotYet(format!("still there, {}", unit.desired_state)),
-                Err(error) => Poll::NotYet(error.to_string()),
-            })
+        .run(async |name, _| match is_there(session, name).await {
+            Some(what) => Ok(Poll::NotYet(what)),
+            None => {
+                order.over(name, |name| session.ui.out(format_args!("Destroyed {name}")))?;
+                Ok(Poll::Reached)
+            }
         })
         .await?;
-    match failures.into_iter().next().map(|failure| failure.cause) {
-        None => Ok(()),
-        Some(Cause::TimedOut) => {
-            Err(CliError::Failed(format!("timed out waiting for unit {name} to be destroyed")))
+    order.rest(|name| session.ui.out(format_args!("Destroyed {name}")))?;
+    let worded = |Failure { unit, cause }: Failure| match cause {
+        Cause::TimedOut => format!("timed out waiting for unit {unit} to be destroyed"),
+        Cause::Never(reason) => reason,
+    };
+    Ok(failures.into_iter().map(worded).collect())
+}
+
+/// What there still is of a unit that was destroyed.
+async fn is_there(session: &Session<'_>, name: &str) -> Option<String> {
+    match session.api.unit(name).await {
+        Ok(None) => {}
+        Ok(Some(unit)) => return Some(format!("still there, {}", unit.desired_state)),
+        Err(error) => return Some(error.to_string()),
+    }
+    match session.api.states_of(name, None).await {
+        Ok(states) => running(&states, false),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Says what is over in the order in which it was asked for.
+struct Order<'a> {
+    units: &'a [String],
+    /// How many of them were told of.
+    told: Cell<usize>,
+    over: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Order<'a> {
+    fn new(units: &'a [String]) -> Self {
+        Self { units, told: Cell::new(0), over: RefCell::default() }
+    }
+
+    /// Takes in that a unit is over, and tells of all that may be told of now.
+    fn over(
+        &self,
+        name: &str,
+        tell: impl Fn(&str) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        self.over.borrow_mut().insert(name.to_owned());
+        while let Some(next) = self.units.get(self.told.get())
+            && self.over.borrow().contains(next)
+        {
+            tell(next)?;
+            self.told.set(self.told.get() + 1);
         }
-        Some(Cause::Never(reason)) => Err(CliError::Failed(reason)),
+        Ok(())
+    }
+
+    /// Tells of those that had to wait for one that isn't over.
+    fn rest(&self, tell: impl Fn(&str) -> Result<(), CliError>) -> Result<(), CliError> {
+        let left = self.units.iter().skip(self.told.get());
+        left.filter(|name| self.over.borrow().contains(*name)).try_for_each(|name| tell(name))
     }
 }

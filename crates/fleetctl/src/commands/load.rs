@@ -8,7 +8,7 @@ use crate::{
     create::{Created, For},
     error::CliError,
     session::Session,
-    target::{settle, trigger},
+    target::{Triggered, settle, trigger},
     wait::{Block, Change},
 };
 
@@ -33,19 +33,25 @@ pub(crate) fn describe(command: Command) -> Command {
 /// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     match change(matches, session, For::Load, Change::Load).await? {
-        Some((_, created)) => finish(&created),
+        Some(changed) => finish(&changed.created),
         None => Ok(()),
     }
 }
 
-/// Brings units in and makes them what `change` wants. Returns those that were waited for and
-/// got there. `None`: there is nothing to do.
+/// What came of a command that brings units in and sets what is desired of them.
+pub(crate) struct Changed {
+    pub(crate) created: Created,
+    pub(crate) triggered: Triggered,
+}
+
+/// Brings units in and makes them what `change` wants; returns when those that can be waited for got
+/// there. `None`: there is nothing to do.
 pub(crate) async fn change(
     matches: &ArgMatches,
     session: &Session<'_>,
     command: For,
     change: Change,
-) -> Result<Option<(Vec<String>, Created)>, CliError> {
+) -> Result<Option<Changed>, CliError> {
     let block: Block = flags::block(matches);
     let Some((arguments, created)) = bring_in(matches, session, command, block).await? else {
         return Ok(None);
@@ -53,9 +59,23 @@ pub(crate) async fn change(
     let names = arguments.into_iter().map(|argument| argument.name);
     let names: Vec<String> = names.filter(|name| !created.refused.contains(name)).collect();
     let triggered = trigger(session, change, &names).await?;
-    if let Some(error) = settle(session, change, &triggered, block).await? {
-        let text = format!("Error waiting for unit states, exit status: {error}");
-        return Err(CliError::Failed(text));
+    let units: Vec<String> = triggered.units.iter().map(|unit| unit.name.clone()).collect();
+    launch(session, change, &units, block).await?;
+    Ok(Some(Changed { created, triggered }))
+}
+
+/// Waits until `units` are what `change` wants.
+pub(crate) async fn launch(
+    session: &Session<'_>,
+    change: Change,
+    units: &[String],
+    block: Block,
+) -> Result<(), CliError> {
+    match settle(session, change, units, block).await? {
+        Some(error) => {
+            let text = format!("Error waiting for unit states, exit status: {error}");
+            Err(CliError::Failed(text))
+        }
+        None => Ok(()),
     }
-    Ok(Some((triggered, created)))
 }

@@ -6,14 +6,18 @@ use fleet_schema::Unit;
 use tracing::info;
 
 use crate::{
+    api::ApiError,
     args::flags,
     error::CliError,
     name::UnitArg,
     select::pick,
     session::Session,
     unit,
-    wait::{Block, OnFailure, for_restart, for_state, for_systemd},
+    wait::{Asked, Before, Block, Goal, OnFailure, for_restart, for_state, for_systemd},
 };
+
+/// The first fleet whose fleetd restarts units.
+const FIRST: &str = "2.0.0";
 
 /// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
@@ -77,12 +81,12 @@ async fn scheduled_unit(
             info!("Unit({name}) already loaded, starting.");
             launch(session, name).await?;
             let names = [name.clone()];
-            let stop = OnFailure::Stop;
-            let failed = for_state(session, &names, JobState::Launched, block, stop).await?;
+            let (goal, stop) = (Goal::Is(JobState::Launched), OnFailure::Stop);
+            let failed = for_state(session, &names, goal, block, stop).await?;
             if let Some((_, error)) = failed.into_iter().next() {
                 return Err(not_awaited(session, &error));
             }
-            match for_systemd(session, &names, block).await? {
+            match for_systemd(session, &[Asked::of(unit)], block).await? {
                 Some(error) => Err(not_awaited(session, &error)),
                 None => Ok(Outcome::Done),
             }
@@ -91,10 +95,12 @@ async fn scheduled_unit(
             if unit.desired_state != JobState::Launched.as_str() {
                 launch(session, name).await?;
             }
-            session.api.restart(name, None).await.map_err(|error| {
-                CliError::Failed(format!("Error restarting unit {name}: {error}"))
-            })?;
-            match for_restart(session, name, None, block).await? {
+            let before = Before::of(session, name, None).await;
+            if let Err(error) = session.api.restart(name, None).await {
+                let error = why_not(session, name, &error).await;
+                return Err(CliError::Failed(format!("Error restarting unit {name}: {error}")));
+            }
+            match for_restart(session, name, None, &before, block).await? {
                 Some(error) => return Err(not_awaited(session, &error)),
                 None => info!("Unit({name}) was restarted."),
             }
@@ -134,14 +140,29 @@ async fn global_unit(
         return Ok(refuse(session, name));
     }
     for machine in &machines {
-        let asked = session.api.restart(name, Some(machine)).await;
-        asked.map_err(|error| failed(format!("machine {machine}: {error}")))?;
-        if let Some(error) = for_restart(session, name, Some(machine), block).await? {
+        let before = Before::of(session, name, Some(machine)).await;
+        if let Err(error) = session.api.restart(name, Some(machine)).await {
+            let error = why_not(session, name, &error).await;
+            return Err(failed(format!("machine {machine}: {error}")));
+        }
+        if let Some(error) = for_restart(session, name, Some(machine), &before, block).await? {
             return Err(failed(error));
         }
     }
     info!("Unit({name}) was restarted.");
     Ok(Outcome::Done)
+}
+
+/// Why a restart could not be asked for. A server that knows the unit and not the question is an
+/// original fleetd.
+async fn why_not(session: &Session<'_>, name: &str, error: &ApiError) -> String {
+    if error.is_not_found() && matches!(session.api.unit(name).await, Ok(Some(_))) {
+        return format!(
+            "this fleetd can't restart units: it is older than {FIRST}. \
+             Instead: fleetctl stop {name} && fleetctl start {name} ({error})"
+        );
+    }
+    error.to_string()
 }
 
 async fn launch(session: &Session<'_>, name: &str) -> Result<(), CliError> {

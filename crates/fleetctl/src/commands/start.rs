@@ -4,12 +4,18 @@ use clap::{ArgMatches, Command};
 
 use crate::{
     args::flags,
-    commands::{load, submit::finish},
-    create::For,
+    commands::{
+        load::{self, Changed},
+        submit::finish,
+    },
+    create::{Created, For},
     error::CliError,
     session::Session,
-    wait::{Block, Change, for_systemd},
+    target::Triggered,
+    wait::{Asked, Block, Change, Everywhere, for_everywhere, for_systemd},
 };
+
+mod already;
 
 /// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
@@ -25,7 +31,9 @@ pub(crate) fn describe(command: Command) -> Command {
              made of the template in the cluster, else of the local one.\n\
              \n\
              Waits until systemd reports the units active, unless --no-block is given;\n\
-             --block-attempts bounds the wait. Units that run on all machines are not waited for.\n\
+             --block-attempts bounds the wait. Units that run on all machines are only waited for\n\
+             where their content was replaced. Fails when a unit fails, also one that was started\n\
+             before: restart runs such a unit again.\n\
              \n\
              Start a single unit:\n\
              \tfleetctl start foo.service\n\
@@ -39,15 +47,33 @@ pub(crate) fn describe(command: Command) -> Command {
 
 /// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
-    let started = load::change(matches, session, For::Start, Change::Start).await?;
-    let Some((started, created)) = started else { return Ok(()) };
+    let changed = load::change(matches, session, For::Start, Change::Start).await?;
+    let Some(Changed { created, triggered }) = changed else { return Ok(()) };
     let block = flags::block(matches);
-    if block != Block::No
-        && let Some(error) = for_systemd(session, &started, block).await?
-    {
+    if block == Block::No {
+        return finish(&created);
+    }
+    let Triggered { units: mut started, globals, already } = triggered;
+    let told = already::look(session, &already, block).await?;
+    started.extend(told.waited_for);
+    let failed = match for_systemd(session, &started, block).await? {
+        None => for_everywhere(session, &replaced(&created, globals), block).await?,
+        failed => failed,
+    };
+    if let Some(error) = failed {
         session.ui.err(format_args!("Error waiting for units: {error}"));
         let text = format!("Error waiting for systemd unit states, err: {error}");
         return Err(CliError::Failed(text));
     }
-    finish(&created)
+    if told.failed { Err(CliError::Reported) } else { finish(&created) }
+}
+
+/// Those of `globals` that machines had before their content was replaced.
+fn replaced(created: &Created, globals: Vec<Asked>) -> Vec<Everywhere> {
+    let machines = |asked: &Asked| created.machines.get(&asked.name).cloned();
+    let everywhere = globals.into_iter().filter_map(|asked| {
+        let machines = machines(&asked)?;
+        Some(Everywhere { asked, machines })
+    });
+    everywhere.collect()
 }

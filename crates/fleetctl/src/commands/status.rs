@@ -126,15 +126,19 @@ impl Status<'_> {
             );
             self.fail(text, 1);
         }
+        let mut runs = states.is_empty();
         for state in &states {
-            self.on_machine(name, state).await?;
+            runs |= self.on_machine(name, state).await? == 0;
+        }
+        if !runs {
+            self.note(1);
         }
         Ok(())
     }
 
-    /// A block about a global unit. When all machines are shown, that there is a block is what
-    /// counts; when one is picked, its systemctl is.
-    async fn on_machine(&self, name: &str, state: &UnitState) -> Result<(), CliError> {
+    /// A block about a global unit; returns its code. When all machines are shown, what counts is
+    /// that it runs on one of them; when one is picked, its systemctl is.
+    async fn on_machine(&self, name: &str, state: &UnitState) -> Result<u8, CliError> {
         self.begin_block()?;
         let legend = self.hosts.legend(&state.machine_id).await;
         self.session.ui.out(format_args!("==> {legend} <=="))?;
@@ -151,7 +155,7 @@ impl Status<'_> {
         if self.machine.is_some() {
             self.note(code);
         }
-        Ok(())
+        Ok(code)
     }
 
     /// An empty line between blocks.

@@ -4,9 +4,9 @@
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use fleet_core::JobState;
-use fleet_schema::{Unit, UnitState};
+use fleet_schema::{Unit, UnitStart, UnitState};
 
-use super::{Block, Cause, Failure, OnFailure, Poll, Wait};
+use super::{Block, Cause, Failure, OnFailure, Poll, Since, Wait};
 use crate::{api::ApiError, error::CliError, session::Session, ui::tame, unit};
 
 /// For how long a unit must have been seen at rest, to count as one that ran and ended well, or
@@ -14,24 +14,49 @@ use crate::{api::ApiError, error::CliError, session::Session, ui::tame, unit};
 /// and then the state is still that of the unit's last run.
 const SETTLED: Duration = Duration::from_millis(500);
 
+/// A unit whose start is waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    /// The hash of the content that is to be started; empty when that isn't known.
+    pub(crate) hash: String,
+}
+
+impl Asked {
+    /// `unit` with the content it has now.
+    pub(crate) fn of(unit: &Unit) -> Self {
+        let known = !unit.options.is_empty();
+        let hash = known.then(|| unit::file(unit).hash().to_string());
+        Self { name: unit.name.clone(), hash: hash.unwrap_or_default() }
+    }
+
+    /// Whether `state` is one of that content.
+    pub(super) fn is_of(&self, state: &UnitState) -> bool {
+        self.hash.is_empty() || state.hash.is_empty() || self.hash == state.hash
+    }
+}
+
 /// Waits until systemd reports `units` active, or run to their end. Returns the first failure.
 pub(crate) async fn for_systemd(
     session: &Session<'_>,
-    units: &[String],
+    units: &[Asked],
     block: Block,
 ) -> Result<Option<String>, CliError> {
     let rest = Rest::default();
     let limit = block.limit();
+    let names: Vec<String> = units.iter().map(|unit| unit.name.clone()).collect();
+    let asked = units.iter().map(|unit| (unit.name.clone(), unit.clone()));
+    let asked = RefCell::new(asked.collect::<BTreeMap<_, _>>());
     let wait = Wait {
         ui: session.ui,
         goal: "to become active",
-        units,
+        units: &names,
         limit,
         on_failure: OnFailure::Stop,
     };
     let failures = wait
         .run(async |name, since| {
-            let look = look(session, name, &rest, since).await;
+            let look = look(session, name, &asked, &rest, since).await;
             Ok(look.unwrap_or_else(|error| Poll::NotYet(error.to_string())))
         })
         .await?;
@@ -41,15 +66,28 @@ pub(crate) async fn for_systemd(
 async fn look(
     session: &Session<'_>,
     name: &str,
+    asked: &RefCell<BTreeMap<String, Asked>>,
     rest: &Rest,
     since: Duration,
 ) -> Result<Poll, ApiError> {
-    let Some(state) = session.api.state(name).await? else {
-        return Ok(match wanted(session, name).await? {
-            Ok(_) => Poll::NotYet("no state published".to_owned()),
-            Err(reason) => Poll::Never(reason),
-        });
-    };
+    let is_of = |state: &UnitState| asked.borrow().get(name).is_none_or(|it| it.is_of(state));
+    let mut state = session.api.state(name).await?;
+    if !state.as_ref().is_some_and(is_of) {
+        // It may have been replaced meanwhile, or another machine still has the old content.
+        let unit = match wanted(session, name).await? {
+            Ok(unit) => unit,
+            Err(reason) => return Ok(Poll::Never(reason)),
+        };
+        asked.borrow_mut().insert(name.to_owned(), Asked::of(&unit));
+        if state.is_some() && !unit.machine_id.is_empty() {
+            let states = session.api.states_of(name, Some(&unit.machine_id)).await?;
+            state = states.into_iter().find(|state| state.machine_id == unit.machine_id);
+        }
+    }
+    let Some(state) = state else { return Ok(Poll::NotYet("no state published".to_owned())) };
+    if !is_of(&state) {
+        return Ok(Poll::NotYet(format!("its machine has its old content, {}", shown(&state))));
+    }
     Ok(match rest.judge(&state, since) {
         Judged::Ended => match wanted(session, name).await? {
             Ok(unit) => ended(&unit, &state.machine_id),
@@ -97,33 +135,56 @@ pub(super) enum Judged {
 
 /// Since when units have been seen at rest.
 #[derive(Debug, Default)]
-pub(super) struct Rest(RefCell<BTreeMap<String, Duration>>);
+pub(super) struct Rest(Since);
 
 impl Rest {
     /// What the state of a unit, seen at `since`, means for one that was launched.
     pub(super) fn judge(&self, state: &UnitState, since: Duration) -> Judged {
-        judge(state, || {
-            let mut seen = self.0.borrow_mut();
-            since.saturating_sub(*seen.entry(state.name.clone()).or_insert(since))
-        })
+        if state.start == UnitStart::default() {
+            return by_state(state, || self.0.lasts(&state.name, since));
+        }
+        by_start(state)
     }
 }
 
-/// What a state means for a unit that was launched; `at_rest_for` says for how long it has been
-/// seen at rest.
-fn judge(state: &UnitState, at_rest_for: impl Fn() -> Duration) -> Judged {
+/// What a state means whose machine says how the start went.
+fn by_start(state: &UnitState) -> Judged {
+    let UnitState { systemd_load_state: load, systemd_active_state: active, start, .. } = state;
+    Judged::Is(match (&**load, &**active) {
+        _ if !start.settled => Poll::NotYet(shown(state)),
+        _ if !start.failure.is_empty() => Poll::Never(tame(&start.failure)),
+        ("loaded", "active") => Poll::Reached,
+        ("loaded", "inactive") => return Judged::Ended,
+        (_, "failed") => Poll::Never(format!("systemd reports {}", shown(state))),
+        // It has run to its end, and is started anew by its own rule.
+        _ if state.systemd_sub_state.starts_with("auto-restart") => Poll::Reached,
+        _ => Poll::NotYet(shown(state)),
+    })
+}
+
+/// The same where the machine doesn't say it, being of an older version: `at_rest_for` says for how
+/// long the unit has been seen at rest.
+fn by_state(state: &UnitState, at_rest_for: impl Fn() -> Duration) -> Judged {
     let UnitState { systemd_load_state: load, systemd_active_state: active, .. } = state;
-    let sub = &state.systemd_sub_state;
-    let what = format!("{active} ({sub})");
-    Judged::Is(match (&**load, &**active, &**sub) {
+    let what = format!("{active} ({})", state.systemd_sub_state);
+    Judged::Is(match (&**load, &**active, &*state.systemd_sub_state) {
         ("loaded", "active", _) => Poll::Reached,
         ("loaded", "inactive", "dead") if at_rest_for() >= SETTLED => return Judged::Ended,
         (_, "failed", _) if at_rest_for() >= SETTLED => {
             Poll::Never(format!("systemd reports {what}"))
         }
-        ("" | "loaded", ..) => Poll::NotYet(what),
-        _ => Poll::NotYet(format!("{load}, {what}")),
+        _ => Poll::NotYet(shown(state)),
     })
+}
+
+/// What systemd says, in short.
+pub(super) fn shown(state: &UnitState) -> String {
+    let UnitState { systemd_load_state: load, systemd_active_state: active, .. } = state;
+    let what = format!("{active} ({})", state.systemd_sub_state);
+    match &**load {
+        "" | "loaded" => what,
+        load => format!("{load}, {what}"),
+    }
 }
 
 fn worded(Failure { unit, cause }: &Failure, limit: Option<Duration>) -> String {
@@ -162,13 +223,45 @@ mod tests {
                 systemd_sub_state: sub.into(),
                 ..UnitState::default()
             };
-            let poll = match judge(&state, || Duration::from_millis(at_rest)) {
-                Judged::Ended => "ended".to_owned(),
-                Judged::Is(Poll::Reached) => "reached".to_owned(),
-                Judged::Is(Poll::NotYet(what)) => what,
-                Judged::Is(Poll::Never(reason)) => format!("never: {reason}"),
+            let judged = by_state(&state, || Duration::from_millis(at_rest));
+            assert_eq!(words(judged), expected, "{load} {active} {sub}");
+        }
+    }
+
+    fn words(judged: Judged) -> String {
+        match judged {
+            Judged::Ended => "ended".to_owned(),
+            Judged::Is(Poll::Reached) => "reached".to_owned(),
+            Judged::Is(Poll::NotYet(what)) => what,
+            Judged::Is(Poll::Never(reason)) => format!("never: {reason}"),
+        }
+    }
+
+    #[test]
+    fn a_machine_that_says_how_the_start_went_is_believed() {
+        for (active, sub, settled, failure, expected) in [
+            ("active", "running", false, "", "active (running)"),
+            ("active", "running", true, "", "reached"),
+            ("inactive", "dead", false, "", "inactive (dead)"),
+            ("inactive", "dead", true, "", "ended"),
+            ("activating", "start", true, "", "activating (start)"),
+            ("failed", "failed", false, "", "failed (failed)"),
+            ("failed", "failed", true, "", "never: systemd reports failed (failed)"),
+            ("failed", "failed", true, "exit-code,\nstatus 1", "never: exit-code, status 1"),
+            ("activating", "auto-restart", true, "it loops", "never: it loops"),
+            ("activating", "auto-restart", true, "", "reached"),
+            // For a moment: it is in a loop.
+            ("active", "running", true, "it loops", "never: it loops"),
+        ] {
+            let state = UnitState {
+                systemd_load_state: "loaded".into(),
+                systemd_active_state: active.into(),
+                systemd_sub_state: sub.into(),
+                start: UnitStart { at: 1, failure: failure.into(), settled },
+                ..UnitState::default()
             };
-            assert_eq!(poll, expected, "{load} {active} {sub}");
+            let judged = Rest::default().judge(&state, Duration::ZERO);
+            assert_eq!(words(judged), expected, "{active} {sub} {settled} {failure}");
         }
     }
 }

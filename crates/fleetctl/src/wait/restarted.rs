@@ -2,13 +2,14 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     time::Duration,
 };
 
 use fleet_schema::{Unit, UnitState};
 
 use super::{
-    Block, Cause, OnFailure, Poll, Wait,
+    Asked, Block, Cause, OnFailure, Poll, Wait,
     launched::{Judged, Rest, ended, wanted},
 };
 use crate::{
@@ -23,12 +24,31 @@ use crate::{
 /// may publish what systemd made of it a little later.
 const SETTLED: Duration = Duration::from_millis(100);
 
+/// The starts of a unit before it was asked to restart, by machine: those that are known of.
+#[derive(Debug, Default)]
+pub(crate) struct Before(BTreeMap<String, i64>);
+
+impl Before {
+    /// What is known now. Without an answer it is nothing.
+    pub(crate) async fn of(session: &Session<'_>, name: &str, machine: Option<&str>) -> Self {
+        let states = session.api.states_of(name, machine).await.unwrap_or_default();
+        Self(states.into_iter().map(|state| (state.machine_id, state.start.at)).collect())
+    }
+
+    /// Whether `state` is that of a restart since; `None` where it doesn't say.
+    fn is_over(&self, state: &UnitState) -> Option<bool> {
+        let at = Some(state.start.at).filter(|at| *at != 0)?;
+        Some(self.0.get(&state.machine_id) != Some(&at))
+    }
+}
+
 /// Waits until a unit has been restarted and is active: on `machine`, or on the one it has, which
 /// may be another one meanwhile. Prints where; returns why it failed.
 pub(crate) async fn for_restart(
     session: &Session<'_>,
     name: &str,
     machine: Option<&str>,
+    before: &Before,
     block: Block,
 ) -> Result<Option<String>, CliError> {
     let rest = Rest::default();
@@ -46,8 +66,12 @@ pub(crate) async fn for_restart(
                 Ok(Seen::At(state, unit)) => {
                     let first = acknowledged.get().unwrap_or(since);
                     acknowledged.set(Some(first));
-                    if since - first < SETTLED {
+                    // One that says nothing of its start may be a little late.
+                    let is_over = before.is_over(&state).unwrap_or(since - first >= SETTLED);
+                    if !is_over {
                         Poll::NotYet("just acknowledged".to_owned())
+                    } else if !Asked::of(&unit).is_of(&state) {
+                        Poll::NotYet("its machine has its old content".to_owned())
                     } else {
                         place.replace(state.machine_id.clone());
                         match rest.judge(&state, since) {

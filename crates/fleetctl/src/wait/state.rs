@@ -3,10 +3,10 @@
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use fleet_core::JobState;
-use fleet_schema::Unit;
+use fleet_schema::{Unit, UnitState};
 use tracing::debug;
 
-use super::{ATTEMPT, Block, Cause, Failure, OnFailure, Poll, Wait};
+use super::{ATTEMPT, Block, Cause, Failure, OnFailure, Poll, Since, Wait};
 use crate::{
     error::CliError,
     legend::{self, Width},
@@ -58,6 +58,14 @@ impl Change {
         }
     }
 
+    /// What is waited for.
+    pub(crate) fn goal(self) -> Goal {
+        match self {
+            Self::Load | Self::Start => Goal::Is(self.state()),
+            Self::Stop | Self::Unload => Goal::Stopped(self.state()),
+        }
+    }
+
     /// What it wants units to become.
     pub(crate) fn state(self) -> JobState {
         match self {
@@ -68,18 +76,42 @@ impl Change {
     }
 }
 
-/// Waits until `units` report `state`, and prints a line for each. Returns who failed and why.
+/// For how long a machine must have said that a unit is refused: what it says may be of an earlier
+/// attempt, and is taken back soon then.
+const REFUSED: Duration = Duration::from_millis(300);
+
+/// What units are to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// What the cluster reports.
+    Is(JobState),
+    /// The same, and systemd has stopped what ran.
+    Stopped(JobState),
+}
+
+impl Goal {
+    fn state(self) -> JobState {
+        match self {
+            Self::Is(state) | Self::Stopped(state) => state,
+        }
+    }
+}
+
+/// Waits until `units` are what they are to become, and prints a line for each. Returns who failed and
+/// why.
 pub(crate) async fn for_state(
     session: &Session<'_>,
     units: &[String],
-    state: JobState,
+    goal: Goal,
     block: Block,
     on_failure: OnFailure,
 ) -> Result<Vec<(String, String)>, CliError> {
+    let state = goal.state();
     let seen = RefCell::new(BTreeSet::new());
-    let goal = format!("to report state {state}");
+    let refused = Since::default();
+    let words = format!("to report state {state}");
     let limit = block.limit();
-    let wait = Wait { ui: session.ui, goal: &goal, units, limit, on_failure };
+    let wait = Wait { ui: session.ui, goal: &words, units, limit, on_failure };
     let failures = wait
         .run(async |name, since| {
             let found = session.api.unit(name).await;
@@ -88,11 +120,21 @@ pub(crate) async fn for_state(
             }
             match found {
                 Ok(Some(unit)) if reported(&unit) == state.as_str() => {
+                    if let Some(what) = still_runs(session, name, goal).await {
+                        return Ok(Poll::NotYet(format!("{state}, but {what}")));
+                    }
                     let place = session.place(&unit).await;
                     session.ui.out(format_args!("Unit {name} {state}{place}"))?;
                     Ok(Poll::Reached)
                 }
-                Ok(Some(unit)) => Ok(Poll::NotYet(describe(&unit))),
+                Ok(Some(unit)) if !is_refused(&unit, state) => {
+                    refused.forget(name);
+                    Ok(Poll::NotYet(describe(&unit)))
+                }
+                Ok(Some(unit)) if refused.lasts(name, since) < REFUSED => {
+                    Ok(Poll::NotYet(describe(&unit)))
+                }
+                Ok(Some(unit)) => Ok(Poll::Never(describe(&unit))),
                 Ok(None) => Ok(absent(name, seen.borrow().contains(name), since)),
                 Err(error) => {
                     debug!("Retrying assertion of states. err: {error}");
@@ -102,6 +144,33 @@ pub(crate) async fn for_state(
         })
         .await?;
     Ok(failures.into_iter().map(|failure| worded(failure, state)).collect())
+}
+
+/// What still runs of a unit that is to have stopped, on any machine. One that is taken off its
+/// machine has stopped when nothing is said of it any more.
+async fn still_runs(session: &Session<'_>, name: &str, goal: Goal) -> Option<String> {
+    let Goal::Stopped(to) = goal else { return None };
+    match session.api.states_of(name, None).await {
+        Ok(states) => running(&states, to == JobState::Loaded),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// What runs according to `states`, in words. With `may_stay` what is at rest doesn't count.
+pub(crate) fn running(states: &[UnitState], may_stay: bool) -> Option<String> {
+    let at_rest = |state: &UnitState| {
+        may_stay && matches!(&*state.systemd_active_state, "inactive" | "failed")
+    };
+    let state = states.iter().find(|state| !at_rest(state))?;
+    let UnitState { systemd_active_state: active, systemd_sub_state: sub, .. } = state;
+    Some(format!("{active} ({sub}) on {}", legend::id(&state.machine_id, Width::Short)))
+}
+
+/// Whether the service manager of the unit's machine refuses to make it `wanted`.
+fn is_refused(unit: &Unit, wanted: JobState) -> bool {
+    let mut said = unit.pending.machines.iter();
+    wanted != JobState::Inactive
+        && said.any(|said| said.refused && said.machine_id == unit.machine_id)
 }
 
 /// The state that counts. Global units have no current one.

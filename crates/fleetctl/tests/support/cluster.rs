@@ -8,7 +8,7 @@ use std::{
 
 use fleet_core::UnitFile;
 use fleet_schema::{
-    Machine, MachinePage, Unit, UnitOption, UnitPage, UnitState, UnitStatePage, to_json,
+    Machine, MachinePage, Unit, UnitOption, UnitPage, UnitStart, UnitState, UnitStatePage, to_json,
 };
 use serde_json::Value;
 
@@ -146,10 +146,11 @@ fn state(unit: &Unit) -> Option<UnitState> {
     (!unit.machine_id.is_empty()).then(|| UnitState {
         name: unit.name.clone(),
         machine_id: unit.machine_id.clone(),
-        hash: "612415e8d8a7b0bda99623bc009764693bd2b0bc".into(),
+        hash: UnitFile::new(unit.options.iter().map(Into::into).collect()).hash().to_string(),
         systemd_load_state: "loaded".into(),
         systemd_active_state: if active { "active" } else { "inactive" }.into(),
         systemd_sub_state: if active { "running" } else { "dead" }.into(),
+        start: UnitStart::default(),
     })
 }
 

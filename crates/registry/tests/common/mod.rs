@@ -63,7 +63,10 @@ impl World {
     }
 
     pub async fn say_trouble(&self, presence: &Presence, name: &str, error: &str) {
-        let troubles = BTreeMap::from([(unit(name), Some(Trouble { error: error.to_owned() }))]);
+        let troubles = BTreeMap::from([(
+            unit(name),
+            Some(Trouble { error: error.to_owned(), ..Trouble::default() }),
+        )]);
         self.registry.publish_troubles(presence, &troubles).await.unwrap();
     }
 }
@@ -94,7 +97,7 @@ pub fn record(nonce: &str) -> MachineRecord {
 pub fn published(claim: JobState) -> PublishedState {
     let systemd =
         UnitState { load: "loaded".into(), active: "active".into(), sub: "running".into() };
-    PublishedState { systemd, hash: file(SLEEP).hash(), claim }
+    PublishedState::new(systemd, file(SLEEP).hash(), claim)
 }
 
 pub const SLEEP: &str = "[Service]\nExecStart=/bin/sleep 100\n";

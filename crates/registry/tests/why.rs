@@ -1,0 +1,100 @@
+//! Why a unit isn't running where it should, by what its machine says of it.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::*;
+use fleet_core::{JobState::Launched, UnitState};
+use fleet_registry::{Decision, PublishedState, Start, Trouble, why};
+
+/// A world in which `a.service` is on `m1`, whose presence it returns as well.
+async fn placed() -> (World, fleet_registry::Presence) {
+    let world = World::new();
+    let here = world.register("m1").await;
+    let lead = world.lead().await;
+    let seen = world.create("a.service", SLEEP, Launched).await;
+    let target = fleet_registry::Target::from(Some((machine("m1"), here.created)));
+    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
+    (world, here)
+}
+
+/// What is said of `a.service`: reason, message, and whether it is refused.
+async fn said(world: &World) -> Option<(&'static str, String, bool)> {
+    let unit = world.unit("a.service").await;
+    let mut pending = why::pending(&world.registry, None, &unit).await?;
+    let machine = pending.machines.remove(0);
+    assert_eq!(machine.reason, pending.reason);
+    Some((machine.reason, machine.message, machine.refused))
+}
+
+#[tokio::test]
+async fn a_unit_that_failed_is_told_of_with_what_systemd_says() {
+    let (world, here) = placed().await;
+    for (active, sub, failure, expected) in [
+        ("active", "running", "", None),
+        (
+            "failed",
+            "failed",
+            "exit-code, status 3",
+            Some((
+                "failed",
+                "started it, and systemd reports failed (failed): exit-code, status 3",
+            )),
+        ),
+        // A machine of an older fleetd.
+        (
+            "failed",
+            "failed",
+            "",
+            Some(("failed", "started it, and systemd reports failed (failed)")),
+        ),
+        (
+            "activating",
+            "auto-restart",
+            "exit-code, status 203",
+            Some(("restarting", "started it, and it is in a restart loop: exit-code, status 203")),
+        ),
+        // What ends well may be started anew for ever.
+        ("activating", "auto-restart", "", None),
+    ] {
+        let systemd = UnitState { load: "loaded".into(), active: active.into(), sub: sub.into() };
+        let state = PublishedState {
+            failure: failure.into(),
+            ..PublishedState::new(systemd, file(SLEEP).hash(), Launched)
+        };
+        let states = BTreeMap::from([(unit("a.service"), Some(state))]);
+        world.registry.publish(&here, &states).await.unwrap();
+        let found = said(&world).await;
+        let found = found.as_ref().map(|(reason, message, _)| (*reason, message.as_str()));
+        assert_eq!(found, expected, "{active} {sub} {failure}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_counts_for_the_content_that_was() {
+    let (world, here) = placed().await;
+    for (refused, expected) in
+        [(None, false), (Some(file(SLEEP).hash()), true), (Some(file(GLOBAL).hash()), false)]
+    {
+        let trouble = Trouble { error: "bad setting".into(), refused };
+        let troubles = BTreeMap::from([(unit("a.service"), Some(trouble))]);
+        world.registry.publish_troubles(&here, &troubles).await.unwrap();
+        let message = "has not loaded it yet: bad setting".to_owned();
+        assert_eq!(said(&world).await, Some(("not-loaded", message, expected)));
+    }
+}
+
+/// Fleetds of two versions work side by side.
+#[tokio::test]
+async fn states_of_an_older_fleetd_say_nothing_of_a_start_and_those_of_a_newer_one_are_read() {
+    let written = serde_json::to_value(published(Launched)).unwrap();
+    assert_eq!(written.as_object().unwrap().len(), 5, "nothing is written of what isn't known");
+    let mut newer = written.clone();
+    newer["start"] = serde_json::json!({ "at": 7, "colour": "red" });
+    let read: PublishedState = serde_json::from_value(newer).unwrap();
+    assert_eq!(read.start, Some(Start { at: 7, ..Start::default() }));
+    let read: PublishedState = serde_json::from_value(written).unwrap();
+    assert_eq!(read, published(Launched));
+}
