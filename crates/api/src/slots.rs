@@ -70,7 +70,7 @@ impl Slots {
             Err(_) => {
                 let want = Want::of(self);
                 let permit = free.acquire_owned().await.expect("nothing closes this semaphore");
-                want.is_met();
+                want.met();
                 permit
             }
         };
@@ -97,7 +97,7 @@ impl<'a> Want<'a> {
         Self(slots)
     }
 
-    fn is_met(self) {
+    fn met(self) {
         std::mem::forget(self);
     }
 }
