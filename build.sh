@@ -75,12 +75,15 @@ install_to() {
     README.md LICENSE $dist/fleet.conf $dist/user.conf
   install -D --mode=644 --target-directory="$doc/docs" docs/*.md
   install -D --mode=644 --target-directory="$doc/docs/decisions" docs/decisions/*.md
-  for section in 1 8; do
+  for section in 1 5 8; do
     install -D --mode=644 --target-directory="$root/share/man/man$section" "$manual/man$section"/*
   done
   shells=$manual/completions
   install -D --mode=644 --target-directory="$root/share/bash-completion/completions" "$shells"/bash/*
-  install -D --mode=644 --target-directory="$root/share/zsh/site-functions" "$shells"/zsh/*
+  # Debian's zsh looks for those of its packages in a folder of its own.
+  local zsh=site-functions
+  if [ "$prefix" = /usr ] && [ -e /etc/debian_version ]; then zsh=vendor-completions; fi
+  install -D --mode=644 --target-directory="$root/share/zsh/$zsh" "$shells"/zsh/*
   install -D --mode=644 --target-directory="$root/share/fish/vendor_completions.d" "$shells"/fish/*
   cat <<TEXT
 fleet is installed below ${DESTDIR:-}$prefix. What is left to do on a machine:

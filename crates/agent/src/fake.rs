@@ -7,8 +7,6 @@
 //! again when it failed), `RemainAfterExit=yes`, `ExecStop=/bin/sleep …` (takes as long to stop),
 //! `TimeoutStopSec=` (says so). Time is tokio's, so tests may pause it.
 //!
-//! The host may have units of its own, and masks; a call that would touch one is refused.
-//!
 //! As systemd does, it keeps the content of a unit that is active or failed in memory, and runs
 //! that, until it is told to reload.
 
@@ -24,14 +22,13 @@ use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::{sync::Notify, task::JoinSet, time};
 
 use crate::{
-    Changed, Job, Listed, ManagerError, Outcome, Taken, UnitManager,
+    Changed, Job, Listed, ManagerError, Outcome, UnitManager,
     manager::{Moment, Past, Run},
 };
 
 mod behaviour;
 mod host;
 mod journal;
-mod own;
 
 use host::{Host, Later};
 
@@ -40,8 +37,6 @@ use host::{Host, Later};
 pub enum Call {
     /// [`UnitManager::units`].
     Units,
-    /// [`UnitManager::taken`].
-    Taken,
     /// [`UnitManager::load`].
     Load(BTreeSet<UnitName>),
     /// [`UnitManager::unload`].
@@ -129,15 +124,9 @@ impl FakeManager {
         self.shared.told.notify_one();
     }
 
-    /// Plays a systemd that says nothing of states, nor that it is there: each question fails after
-    /// this time.
+    /// Plays a systemd that says nothing of states: each question fails after this time.
     pub fn be_silent(&self, patience: Duration) {
         self.shared.host().silent = Some(patience);
-    }
-
-    /// Ends what [`be_silent`](Self::be_silent) began. What was asked before still fails.
-    pub fn speak_again(&self) {
-        self.shared.host().silent = None;
     }
 
     /// Plays a daemon-reload that somebody else asked for.
@@ -170,19 +159,6 @@ impl FakeManager {
     /// Plays a journal that is lost, and written no more.
     pub fn lose_journal(&self) {
         self.shared.host().journal.lose();
-    }
-
-    /// Gives the host a unit of its own, which runs, or (`None`) takes it away again. Fleet's file
-    /// and link stay where there are some: so it is with what an earlier fleet has linked over it.
-    pub fn have_own(&self, unit: &UnitName, active: Option<&str>) {
-        self.shared.host().have_own(unit, active);
-        self.shared.told.notify_one();
-    }
-
-    /// Masks a name, or takes the mask away. What runs goes on.
-    pub fn mask(&self, unit: &UnitName, masked: bool) {
-        self.shared.host().mask(unit, masked);
-        self.shared.told.notify_one();
     }
 
     /// The calls made since this was asked last, oldest first.
@@ -255,13 +231,6 @@ fn for_each<'a>(
 impl UnitManager for FakeManager {
     async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
         Ok(self.called(Call::Units)?.listing())
-    }
-
-    async fn taken(
-        &self,
-        others: &BTreeMap<UnitName, BTreeSet<String>>,
-    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError> {
-        Ok(self.called(Call::Taken)?.taken_of(others))
     }
 
     async fn load(
@@ -344,18 +313,6 @@ impl UnitManager for FakeManager {
         Ok(self.called(Call::Outcome(unit.clone()))?.outcome_of(unit))
     }
 
-    /// No call that is noted: it does nothing.
-    async fn ping(&self) -> Result<(), ManagerError> {
-        let (silent, is_lost) = {
-            let host = self.shared.host();
-            (host.silent, host.unavailable)
-        };
-        if let Some(patience) = silent {
-            time::sleep(patience).await;
-        }
-        if silent.is_some() || is_lost { Err(self::unavailable()) } else { Ok(()) }
-    }
-
     async fn changed(&self) -> Changed {
         loop {
             let pending = self.shared.host().pending.take();
@@ -374,9 +331,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_fake_keeps_the_contract() {
-        let (fake, own) = (FakeManager::new(), "own.service".parse().unwrap());
-        contract::all(&fake, "contract").await;
-        fake.have_own(&own, Some("active"));
-        contract::a_unit_of_the_hosts_is_left_alone(&fake, "contract", &own).await;
+        contract::all(&FakeManager::new(), "contract").await;
     }
 }

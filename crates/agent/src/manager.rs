@@ -21,23 +21,11 @@ pub use run::{JobKind, Moment, Past, Run, RunId};
 ///
 /// Every method is idempotent and bounded in time. Methods that take many units answer for each:
 /// a failure costs only its own unit.
-///
-/// A host has units of its own, and what is called as one of those isn't fleet's: none of these
-/// methods links over it, starts, stops, restarts, unmasks or resets it, whatever files of fleet's
-/// there are. What would is refused ([`ManagerError::Taken`]), but for unloading, which takes away
-/// what is fleet's.
 #[async_trait]
 pub trait UnitManager: Send + Sync + 'static {
     /// Fleet's unit files on this machine. An error when it can't be told of one of them what it
     /// is: whoever asks would take it for another.
     async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError>;
-
-    /// Which names are not fleet's to use here: of the units with a file of fleet's, and of `others`,
-    /// each with the other names that it would have.
-    async fn taken(
-        &self,
-        others: &BTreeMap<UnitName, BTreeSet<String>>,
-    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError>;
 
     /// Writes the files, links them into systemd, and enables those with `[Install]` options.
     async fn load(
@@ -93,9 +81,6 @@ pub trait UnitManager: Send + Sync + 'static {
     /// just been started, or that failed.
     async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError>;
 
-    /// Asks the service manager for nothing but an answer, which must be its own.
-    async fn ping(&self) -> Result<(), ManagerError>;
-
     /// Waits until the state of some unit may have changed since the last call. Cancel-safe;
     /// for one caller. Bursts of signals are gathered for a few milliseconds.
     async fn changed(&self) -> Changed;
@@ -132,19 +117,6 @@ pub fn runs_once(file: &UnitFile) -> bool {
             in_service().next().is_some() && !in_service().any(|option| option.name == "ExecStart")
         }
     }
-}
-
-/// A name that isn't fleet's to use on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Who has it, in words.
-    pub why: String,
-    /// Whether what runs under the unit's name, if anything does, is fleet's all the same: it was
-    /// started before the name was taken, or the name that is taken is only an alias. It may be
-    /// stopped.
-    pub runs_ours: bool,
-    /// The other names that the unit has, to ask again when its file is gone.
-    pub aliases: BTreeSet<String>,
 }
 
 /// Whose state may have changed.
@@ -218,9 +190,6 @@ pub enum ManagerError {
     /// It can't be reached, and so was told nothing.
     #[error("systemd is unavailable: {0}")]
     Untold(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The name isn't fleet's to use on this machine; the text says who has it.
-    #[error("{0}")]
-    Taken(String),
     /// It refused; the text is its own.
     #[error("{0}")]
     Refused(String),
@@ -239,7 +208,7 @@ impl ManagerError {
     pub(crate) fn source_text(&self) -> String {
         match self {
             Self::Unavailable(source) | Self::Untold(source) => source.to_string(),
-            Self::Taken(_) | Self::Refused(_) | Self::File { .. } => self.to_string(),
+            Self::Refused(_) | Self::File { .. } => self.to_string(),
         }
     }
 
@@ -248,7 +217,7 @@ impl ManagerError {
     pub fn is_certain(&self) -> bool {
         match self {
             Self::Unavailable(_) => false,
-            Self::Untold(_) | Self::Taken(_) | Self::Refused(_) | Self::File { .. } => true,
+            Self::Untold(_) | Self::Refused(_) | Self::File { .. } => true,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use fleet_core::error_text::chain;
+use fleet_core::error_text::{chain, tame};
 use fleet_schema::{DecodeError, ErrorBody, ErrorEntity, from_json};
 
 use crate::DialError;
@@ -96,17 +96,18 @@ impl fmt::Display for Answer {
 
 fn raw(status: u16, body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
-    format!("googleapi: got HTTP response code {status} with body: {}", body.trim_end())
+    format!("googleapi: got HTTP response code {status} with body: {}", tame(body.trim_end()))
 }
 
 fn worded(status: u16, error: &ErrorBody) -> String {
     let code = if error.code == 0 { i64::from(status) } else { error.code };
-    let head = format!("googleapi: Error {code}: {}", error.message.trim_end());
+    let head = format!("googleapi: Error {code}: {}", tame(error.message.trim_end()));
     match &*error.errors {
         [] => head,
-        [only] if only.message == error.message => format!("{head}, {}", only.reason),
+        [only] if only.message == error.message => format!("{head}, {}", tame(&only.reason)),
         details => details.iter().fold(format!("{head}\nMore details:"), |text, detail| {
-            format!("{text}\nReason: {}, Message: {}", detail.reason, detail.message)
+            let (reason, message) = (tame(&detail.reason), tame(&detail.message));
+            format!("{text}\nReason: {reason}, Message: {message}")
         }),
     }
 }
@@ -136,6 +137,16 @@ mod tests {
                 "googleapi: got HTTP response code 503 with body: fleet server unable to communicate with etcd",
             ),
             (502, "", "googleapi: got HTTP response code 502 with body: "),
+            (
+                502,
+                "<html>\n<b>bad\u{1b}[2J</b>\n",
+                "googleapi: got HTTP response code 502 with body: <html> <b>bad [2J</b>",
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"no\nUnit a.service launched\u001b[A"}}"#,
+                "googleapi: Error 400: no Unit a.service launched [A",
+            ),
             (
                 400,
                 r#"{"error":{"code":400,"message":"m","errors":[{"reason":"r","message":"m"}]}}"#,

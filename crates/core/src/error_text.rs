@@ -1,4 +1,4 @@
-//! Errors put into words, for whoever shows them.
+//! Errors put into words, and words of others cleaned, for whoever shows them.
 
 use std::{error::Error, io};
 
@@ -25,9 +25,46 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// Whether a terminal would take a character for something else than a letter: it controls, or turns
+/// or hides what stands beside it (the bidirectional controls of Unicode's UAX #9, line and paragraph
+/// separators, and letters without width).
+#[must_use]
+pub fn is_harmful(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{FEFF}')
+}
+
+/// What somebody else said, fit for a terminal and for one line: it may be anything.
+#[must_use]
+pub fn tame(text: &str) -> String {
+    text.replace(is_harmful, " ")
+}
+
+/// The same for text of several lines.
+#[must_use]
+pub fn tame_lines(text: &str) -> String {
+    text.replace(|letter| is_harmful(letter) && !matches!(letter, '\n' | '\t'), " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_but_letters_reaches_a_terminal() {
+        for (text, line, lines) in [
+            ("plain é 漢 ✓", "plain é 漢 ✓", "plain é 漢 ✓"),
+            ("a\nb\tc", "a b c", "a\nb\tc"),
+            ("a\rb\x1b[31mc\x07\x7f", "a b [31mc  ", "a b [31mc  "),
+            ("a\u{9b}2Jb", "a 2Jb", "a 2Jb"),
+            ("a\u{202e}b\u{2066}c\u{200f}d\u{61c}", "a b c d ", "a b c d "),
+            ("a\u{2028}b\u{2029}c\u{feff}d\u{200b}", "a b c d ", "a b c d "),
+        ] {
+            assert_eq!((&*tame(text), &*tame_lines(text)), (line, lines), "{text:?}");
+        }
+    }
 
     #[test]
     fn the_number_is_cut_off() {

@@ -26,9 +26,20 @@ pub const UNIT_TYPES: [&str; 13] = [
 ];
 
 /// The unit types that fleetctl recognises at the end of an argument; anything else gets `.service`
-/// appended (`units.md` 4.1, "recognised").
-pub const RECOGNISED_UNIT_TYPES: [&str; 7] =
-    ["service", "socket", "timer", "path", "device", "mount", "automount"];
+/// appended (`units.md` 4.1, "recognised"). Those of the original, and those that it could only create
+/// through the API.
+pub const RECOGNISED_UNIT_TYPES: [&str; 10] = [
+    "service",
+    "socket",
+    "timer",
+    "path",
+    "device",
+    "mount",
+    "automount",
+    "slice",
+    "swap",
+    "target",
+];
 
 /// The unit types whose names may contain `@` (`units.md` 4.1, "valid with `@`").
 const TEMPLATE_TYPES: [&str; 5] = ["path", "service", "socket", "target", "timer"];

@@ -1,6 +1,6 @@
 //! From the words to the command that they call.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::Arc};
 
 use clap::ArgMatches;
 use tokio::runtime;
@@ -12,6 +12,7 @@ use crate::{
     connect::connect,
     error::CliError,
     help, log,
+    nobody::{self, Noting},
     session::Session,
     ssh::Ssh,
     ui::Ui,
@@ -49,16 +50,23 @@ async fn on_cluster(
     ui: &Ui,
 ) -> Result<(), CliError> {
     let ssh = Ssh::new(config.ssh.clone());
+    let dial = Arc::new(Noting::default());
     let work = async {
-        let api = connect(config, &ssh, ui).await?;
-        commands::run(verb, matches, &Session::new(&*api, ui, &ssh)).await
+        let api = connect(config, &ssh, ui, &dial).await?;
+        let session = Session::new(&*api, ui, &ssh).driving(nobody::manager(config));
+        commands::run(verb, matches, &session).await
     };
-    if !ssh.has_tunnel() && !verb.uses_ssh() {
-        return work.await;
-    }
-    let result = ssh.interruptible(work).await;
-    ssh.close().await;
-    result
+    let result = if ssh.has_tunnel() || verb.uses_ssh() {
+        let result = ssh.interruptible(work).await;
+        ssh.close().await;
+        result
+    } else {
+        work.await
+    };
+    result.map_err(|error| {
+        let hint = dial.has_failed().then(|| nobody::hint(config)).flatten();
+        error.with_hint(hint, ui)
+    })
 }
 
 /// Runs a command to its end, on this thread.

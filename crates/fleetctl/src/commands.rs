@@ -2,7 +2,11 @@
 
 use clap::{ArgMatches, parser::ValueSource};
 
-use crate::{args::Verb, error::CliError, session::Session};
+use crate::{
+    args::{Verb, flags},
+    error::CliError,
+    session::Session,
+};
 
 pub(crate) mod cat;
 pub(crate) mod destroy;
@@ -33,6 +37,9 @@ pub(crate) async fn run(
     matches: &ArgMatches,
     session: &Session<'_>,
 ) -> Result<(), CliError> {
+    if matches!(verb, Verb::ListMachines | Verb::ListUnitFiles | Verb::ListUnits) {
+        ignore_words(verb, matches, session);
+    }
     match verb {
         Verb::Cat => cat::run(matches, session).await,
         Verb::Destroy => destroy::run(matches, session).await,
@@ -52,6 +59,15 @@ pub(crate) async fn run(
         Verb::Help => session.ui.text(&crate::help::overview()),
         Verb::Verify => verify::run(),
         Verb::Version => version::run(session.ui),
+    }
+}
+
+/// Tells who gives words to a command that takes none: the original ignored them without a word.
+fn ignore_words(verb: Verb, matches: &ArgMatches, session: &Session<'_>) {
+    let words = flags::words(matches);
+    if !words.is_empty() {
+        let (command, words) = (verb.name(), words.join(" "));
+        session.ui.err(format_args!("WARNING: {command} takes no arguments, ignored: {words}"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use fleet_client::{Client, Dial, Direct, Endpoint, InvalidEndpoint};
+use fleet_client::{Client, Dial, Endpoint, InvalidEndpoint};
 use fleet_etcd::carries_login;
 use tracing::warn;
 
@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     error::CliError,
     etcd::{self, Etcd},
+    nobody::Noting,
     ssh::{Ssh, Tunnel},
     ui::Ui,
 };
@@ -23,8 +24,13 @@ const ETCD: &str = "etcd";
 const OLD_ETCD: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
 
 /// A client of the cluster that `config` names. The tunnel is established, if there is one. To the
-/// API nothing is sent yet; etcd is asked whether this fleetctl is older than the cluster.
-pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<dyn Api>, CliError> {
+/// API nothing is sent yet, by `direct` where there is no tunnel; etcd is asked whether this fleetctl is older than the cluster.
+pub(crate) async fn connect(
+    config: &Config,
+    ssh: &Ssh,
+    ui: &Ui,
+    direct: &Arc<Noting>,
+) -> Result<Box<dyn Api>, CliError> {
     let files = config.certificates.read().map_err(failed)?;
     match &*config.driver {
         DRIVER => {
@@ -50,7 +56,7 @@ pub(crate) async fn connect(config: &Config, ssh: &Ssh, ui: &Ui) -> Result<Box<d
             }
             let tls = files.map(|(_, tls)| tls);
             let dial: Arc<dyn Dial> = match tunnel(ssh).await? {
-                None => Arc::new(Direct),
+                None => direct.clone(),
                 Some(tunnel) => tunnel,
             };
             Ok(Box::new(Client::with(endpoint, dial, tls, config.request_timeout)))

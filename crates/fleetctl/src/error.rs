@@ -48,6 +48,18 @@ impl CliError {
         if code == 0 { Ok(()) } else { Err(Self::Ended(code)) }
     }
 
+    /// The same with a hint below, which is said at once where the failure has been.
+    pub(crate) fn with_hint(self, hint: Option<String>, ui: &Ui) -> Self {
+        match (self, hint) {
+            (Self::Failed(text), Some(hint)) => Self::Failed(format!("{text}\n{hint}")),
+            (error @ (Self::Reported | Self::Ended(_)), Some(hint)) => {
+                ui.err(hint);
+                error
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Tells the user, and says with which code to end.
     pub(crate) fn report(&self, ui: &Ui) -> ExitCode {
         match self {

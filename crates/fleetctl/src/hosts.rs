@@ -9,6 +9,7 @@ use tokio::process;
 
 use crate::{
     legend::{self, Width},
+    nobody::Manager,
     program::Program,
     session::Session,
 };
@@ -50,7 +51,11 @@ impl<'a> Hosts<'a> {
     /// Runs `program` on the machine called `machine` and returns its exit status.
     pub(crate) async fn run(&self, machine: &str, program: &Program) -> Result<u8, Trouble> {
         if !self.here.is_empty() && machine == self.here {
-            return self.session.ssh.minding(run_here(program)).await;
+            let program = match self.session.manager {
+                Manager::System => program.clone(),
+                Manager::User => program.of_user(),
+            };
+            return self.session.ssh.minding(run_here(&program)).await;
         }
         let address = self.address(machine).await?;
         let unreachable = |error: &dyn std::fmt::Display| {
@@ -59,7 +64,7 @@ impl<'a> Hosts<'a> {
         let ssh = self.session.ssh;
         let connection =
             ssh.machine(&address, self.port).await.map_err(|error| unreachable(&error))?;
-        let job = Job { command: Some(program.for_shell()), forward_agent: false };
+        let job = Job { command: Some(program.for_shell()), forward_agent: false, shows: true };
         let end = ssh.run(&connection, &job).await.map_err(|error| {
             if connection.is_lost() {
                 return unreachable(&format_args!("{error}: {LOST}"));

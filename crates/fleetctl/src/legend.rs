@@ -21,10 +21,13 @@ pub(crate) enum Width {
 /// The length of a short machine id.
 const SHORT_ID: usize = 8;
 
+/// What follows an id that was cut.
+pub(crate) const SHORTENED: &str = "...";
+
 /// The id of a machine: cut, with dots, or whole.
 pub(crate) fn id(id: &str, width: Width) -> String {
     match width {
-        Width::Short => format!("{}...", tame(first(id, SHORT_ID))),
+        Width::Short => format!("{}{SHORTENED}", tame(first(id, SHORT_ID))),
         Width::Full => tame(id),
     }
 }

@@ -22,6 +22,7 @@ mod legend;
 mod local;
 mod log;
 mod name;
+mod nobody;
 mod program;
 mod render;
 mod select;

@@ -1,11 +1,11 @@
 //! Unit files of the user, and how they compare to the registry (`fleetctl.md` 4.2 to 4.4).
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
-use fleet_core::{LexError, UnitFile, error_text::plain};
+use fleet_core::{LexError, RECOGNISED_UNIT_TYPES, UnitFile, error_text::plain};
 use fleet_schema::Unit;
 
 use crate::{
@@ -24,8 +24,8 @@ pub(crate) enum NoFile {
     #[error("unable to load template Unit({0}) from file: {1}")]
     UnreadableTemplate(String, FileError),
     /// There is none, and none of a template either, since this isn't an instance.
-    #[error("error Unit {0} does not seem to be a template unit")]
-    NoInstance(String),
+    #[error("error Unit {0} does not seem to be a template unit{1}")]
+    NoInstance(String, Misnamed),
     /// Neither the instance nor its template has one.
     #[error("stat {0}: no such file or directory")]
     NoTemplate(String),
@@ -36,8 +36,32 @@ impl NoFile {
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Self::Unreadable(..) | Self::UnreadableTemplate(..) => true,
-            Self::NoInstance(_) | Self::NoTemplate(_) => false,
+            Self::NoInstance(..) | Self::NoTemplate(_) => false,
         }
+    }
+}
+
+/// A file that was meant, perhaps, and whose name says no type of unit: `web.container`.
+#[derive(Debug)]
+pub(crate) struct Misnamed(Option<PathBuf>);
+
+impl Misnamed {
+    /// The file whose name is that of `path` without `.service`, if there is one.
+    fn instead_of(path: &Path) -> Self {
+        let is_completed = path.extension().is_some_and(|kind| kind == "service");
+        Self(is_completed.then(|| path.with_extension("")).filter(|path| path.is_file()))
+    }
+}
+
+impl fmt::Display for Misnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(path) = &self.0 else { return Ok(()) };
+        write!(
+            f,
+            " ({} is there, but its name ends in no type of unit: {})",
+            path.display(),
+            RECOGNISED_UNIT_TYPES.join(", ")
+        )
     }
 }
 
@@ -91,7 +115,9 @@ impl Local {
         if let Some(content) = own {
             return Ok(Self { content, path: unit.path.clone(), from_template: false });
         }
-        let template = unit.template().ok_or_else(|| NoFile::NoInstance(shown(&unit.path)))?;
+        let template = unit.template().ok_or_else(|| {
+            NoFile::NoInstance(shown(&unit.path), Misnamed::instead_of(&unit.path))
+        })?;
         let shared = read(&template.path)
             .map_err(|error| NoFile::UnreadableTemplate(template.name.clone(), error))?;
         let content = shared.ok_or_else(|| NoFile::NoTemplate(shown(&template.path)))?;
@@ -139,6 +165,7 @@ mod tests {
     fn files_that_cannot_be_had_say_why() {
         let folder = tempfile::tempdir().unwrap();
         let shown = folder.path().display();
+        fs::write(folder.path().join("q.container"), "[Container]\n").unwrap();
         fs::create_dir(folder.path().join("dir.service")).unwrap();
         fs::write(folder.path().join("bad.service"), "[Service]\nA\n").unwrap();
         fs::write(folder.path().join("latin.service"), b"[Service]\nA=\xff\n").unwrap();
@@ -174,6 +201,14 @@ mod tests {
                 "link",
                 false,
                 format!("error Unit {shown}/link.service does not seem to be a template unit"),
+            ),
+            (
+                "q.container",
+                false,
+                format!(
+                    "error Unit {shown}/q.container.service does not seem to be a template unit \
+                     ({shown}/q.container is there, but its name ends in no type of unit: service, "
+                ),
             ),
             ("u@1", false, format!("stat {shown}/u@.service: no such file or directory")),
         ] {

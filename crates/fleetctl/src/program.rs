@@ -10,6 +10,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// The same, systemctl or journalctl, asking the systemd of this user.
+    pub(crate) fn of_user(&self) -> Self {
+        let user = std::iter::once("--user".to_owned());
+        Self { name: self.name, arguments: user.chain(self.arguments.iter().cloned()).collect() }
+    }
+
     /// The same as a command for a shell: the name bare, each argument quoted. Plain arguments are
     /// in double quotes, as ever, for filters on the host know these commands by the letter; all
     /// others in single quotes, in which a shell expands nothing.

@@ -7,6 +7,7 @@ use tracing::debug;
 use crate::{
     api::{Api, ApiError},
     legend::{self, Machines, Width},
+    nobody::Manager,
     ssh::Ssh,
     ui::Ui,
 };
@@ -16,6 +17,8 @@ pub(crate) struct Session<'a> {
     pub(crate) api: &'a dyn Api,
     pub(crate) ui: &'a Ui,
     pub(crate) ssh: &'a Ssh,
+    /// Whose systemd has the units of this machine.
+    pub(crate) manager: Manager,
     machines: OnceCell<Machines>,
     /// Set once the machines were asked for to decorate with.
     decorated: OnceCell<()>,
@@ -24,7 +27,13 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     /// A session in which nothing was asked yet.
     pub(crate) fn new(api: &'a dyn Api, ui: &'a Ui, ssh: &'a Ssh) -> Self {
-        Self { api, ui, ssh, machines: OnceCell::new(), decorated: OnceCell::new() }
+        let manager = Manager::System;
+        Self { api, ui, ssh, manager, machines: OnceCell::new(), decorated: OnceCell::new() }
+    }
+
+    /// The same where the units of this machine are those of `manager`.
+    pub(crate) fn driving(self, manager: Manager) -> Self {
+        Self { manager, ..self }
     }
 
     /// The machines, asked for until there is an answer.

@@ -353,7 +353,13 @@ fn a_missing_socket_is_named() {
     assert_eq!(run.code, Some(1));
     let text = "Error retrieving list of active machines from fleet API (Get \"unix:///nowhere/fleet.sock/fleet/v1/machines?alt=json\": dial unix /nowhere/fleet.sock: connect: no such file or directory)";
     assert!(run.err.starts_with(text), "{}", run.err);
-    assert!(run.err.ends_with("cannot be established to any etcd servers\n"), "{}", run.err);
+    assert!(run.err.contains("cannot be established to any etcd servers\n"), "{}", run.err);
+    assert!(
+        run.err.contains("\nNobody serves /nowhere/fleet.sock: is fleetd running"),
+        "{}",
+        run.err
+    );
+    assert!(run.err.ends_with("run fleetd --dev.\n"), "{}", run.err);
 }
 
 #[test]

@@ -164,10 +164,14 @@ fn nothing_is_a_header_or_nothing() {
             ("list-unit-files", "UNIT\tHASH\tDSTATE\tSTATE\tTARGET\n"),
             ("list-machines --no-legend", ""),
             ("list-units --no-legend", ""),
-            ("list-unit-files --no-legend extra words", ""),
+            ("list-unit-files --no-legend", ""),
         ] {
             let run = desk.run(words);
             assert_eq!((run.code, &*run.out, &*run.err), (Some(0), out, ""), "{words}");
+            // Words mean nothing here, which is said.
+            let run = desk.run(&format!("{words} extra words"));
+            assert_eq!((run.code, &*run.out), (Some(0), out), "{words}");
+            assert!(run.err.ends_with("takes no arguments, ignored: extra words\n"), "{}", run.err);
         }
     }
 }

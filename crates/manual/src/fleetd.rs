@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_mangen::Man;
 
-use crate::{ManualError, page};
+use crate::{ManualError, page, table};
 
 /// Where every option is documented.
 const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
@@ -40,9 +40,9 @@ pub(crate) fn command() -> Command {
 /// The page.
 pub(crate) fn page() -> Result<Vec<u8>, ManualError> {
     let mut page = page::start(Man::new(command()).section("8"));
-    let rows = options(CONFIGURATION);
+    let rows = table::rows(CONFIGURATION, &["option", "default", "meaning"]);
     if rows.is_empty() {
-        return Err(ManualError::NoOptions);
+        return Err(ManualError::NoTable("docs/configuration.md"));
     }
     page::terms(
         &mut page,
@@ -92,35 +92,8 @@ pub(crate) fn page() -> Result<Vec<u8>, ManualError> {
             ("/run/fleet-dev/", "Both of these with --dev, as root."),
         ],
     );
-    page::terms(&mut page, "SEE ALSO", "fleetctl(1), systemd(1)", []);
+    page::terms(&mut page, "SEE ALSO", "fleetctl(1), fleet.unit(5), systemd(1)", []);
     Ok(page)
-}
-
-/// The rows of the table of options: its names, and default and meaning as text.
-fn options(markdown: &str) -> Vec<(String, String)> {
-    let table = markdown.lines().skip_while(|line| cells(line) != ["option", "default", "meaning"]);
-    table
-        .skip(2)
-        .map_while(|line| match &*cells(line) {
-            [name, "", meaning] => Some((name.to_string(), meaning.to_string())),
-            [name, default, meaning] => {
-                Some((name.to_string(), format!("{meaning}. Default: {default}")))
-            }
-            _ => None,
-        })
-        .map(|(name, text)| (plain(&name), plain(&text)))
-        .collect()
-}
-
-fn cells(line: &str) -> Vec<&str> {
-    let Some(row) = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')) else {
-        return Vec::new();
-    };
-    row.split('|').map(str::trim).collect()
-}
-
-fn plain(text: &str) -> String {
-    text.replace('`', "")
 }
 
 #[cfg(test)]
@@ -128,19 +101,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_come_out_of_the_table() {
-        let text = "# T\n\n| option | default | meaning |\n| --- | --- | --- |\n\
-                    | `a`, `b` | | both `x` |\n| `c` | `1.0` | seconds |\n\ntext\n| `d` | | no |\n";
-        let expected = [("a, b", "both x"), ("c", "seconds. Default: 1.0")];
-        let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        assert_eq!(options(text), expected);
-        assert!(options("no table").is_empty());
-    }
-
-    #[test]
     fn the_documented_options_are_on_the_page() {
         let page = String::from_utf8(page().unwrap()).unwrap();
-        // Counted by another way than options() takes; fleetd's tests compare them with its own.
+        // Counted by another way than table::rows() takes; fleetd's tests compare them with its own.
         let documented = CONFIGURATION.lines().filter(|line| line.starts_with("| `"));
         let documented: Vec<&str> = documented
             .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split(','))

@@ -2,7 +2,7 @@
 //!
 //! `OUTDIR/man1/fleetctl*.1` and the completions are made of the definitions that fleetctl parses
 //! with. fleetd's are hand-written (it speaks Go's flag syntax), and so are those in
-//! [`fleetd`](mod@fleetd); its options come out of `docs/configuration.md`.
+//! [`fleetd`](mod@fleetd) and [`unit`](mod@unit); their options come out of `docs/`.
 
 use std::{
     env, fs,
@@ -17,6 +17,8 @@ use clap_complete::Shell;
 mod fleetctl_page;
 mod fleetd;
 mod page;
+mod table;
+mod unit;
 
 /// Why there is no manual.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +27,8 @@ enum ManualError {
     #[error("can't write {0}: {1}")]
     Write(String, io::Error),
     /// The list of options isn't where it was.
-    #[error("docs/configuration.md has no table of options")]
-    NoOptions,
+    #[error("{0} has no table of options")]
+    NoTable(&'static str),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn write(folder: &Path) -> Result<(), ManualError> {
         put(&folder.join("man1").join(name), &text)?;
     }
     put(&folder.join("man8/fleetd.8"), &fleetd::page()?)?;
+    put(&folder.join("man5/fleet.unit.5"), &unit::page()?)?;
     for mut command in [fleetctl::command(), fleetd::command()] {
         let name = command.get_name().to_owned();
         for (shell, file) in [
@@ -106,6 +109,7 @@ mod tests {
                 &["\\-\\-block\\-attempts=N] UNIT...\n", "no\\-block", ".nf\nfleetctl start"],
             ),
             ("man8/fleetd.8", &["config", "dev", "etcd_servers", "FLEET_", "SIGNALS"]),
+            ("man5/fleet.unit.5", &["X\\-Fleet", "MachineMetadata", "web@"]),
             ("completions/bash/fleetctl", &["list-units", "--block-attempts", "complete -F"]),
             ("completions/zsh/_fleetctl", &["#compdef fleetctl", "list-units"]),
             ("completions/fish/fleetctl.fish", &["complete -c fleetctl", "block-attempts"]),

@@ -4,7 +4,6 @@
 mod attempts;
 mod contact;
 mod decide;
-mod earlier;
 mod error;
 mod event;
 mod keys;
@@ -27,7 +26,6 @@ pub mod why;
 pub use attempts::Attempts;
 pub use contact::Contact;
 pub use decide::{Decided, Decision, Target};
-pub use earlier::EarlierEntry;
 pub use error::RegistryError;
 pub use event::{Event, Order, Record, Unclear};
 pub use keys::{InvalidPrefix, Keys};
@@ -39,8 +37,8 @@ pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
 pub use records::{
-    Assignment, Capabilities, HostObstacle, Leaving, MachineRecord, PublishedState, Start, Trouble,
-    UnitRecord, Versioned,
+    Assignment, Capabilities, Leaving, MachineRecord, PublishedState, Start, Trouble, UnitRecord,
+    Versioned,
 };
 pub use registry::Registry;
 pub use restarts::RestartError;

@@ -7,8 +7,7 @@ use fleet_store::{Compare, KeyValue, Lease, LeaseId, Op, Revision, StoreError, T
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EarlierEntry, MachineRecord, Registry, RegistryError, Versioned,
-    earlier::may_be_our_own,
+    MachineRecord, Registry, RegistryError, Versioned,
     registry::{decode, encode},
 };
 
@@ -32,15 +31,6 @@ pub struct Presence {
     pub created: Revision,
 }
 
-/// An entry as it was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Its last change.
-    pub(crate) revision: Revision,
-    /// What created it.
-    pub(crate) created: Revision,
-}
-
 /// The lease for an entry that is there.
 enum Found {
     Old(Lease),
@@ -52,8 +42,7 @@ impl Registry {
     /// nonce (keeping its lease, and so the states an earlier fleetd published).
     ///
     /// # Errors
-    /// `EarlierEntry` when an entry with another nonce is there that carries this address, and
-    /// `DuplicateMachine` when one with another address is.
+    /// `DuplicateMachine` when an entry with another nonce is there.
     pub async fn register(
         &self,
         machine: &MachineId,
@@ -67,10 +56,6 @@ impl Registry {
         };
         let found = match decode::<MachineRecord>(&kv) {
             Ok(found) if found.value.nonce == record.nonce => found,
-            Ok(found) if may_be_our_own(&found.value, record) => {
-                let entry = EarlierEntry::of(machine.clone(), found.value, &kv);
-                return Err(RegistryError::EarlierEntry(Box::new(entry)));
-            }
             foreign => {
                 let address = foreign.map(|found| found.value.public_ip).unwrap_or_default();
                 return Err(RegistryError::DuplicateMachine { id: machine.clone(), address });
@@ -86,8 +71,7 @@ impl Registry {
                 Ok(Presence { machine: machine.clone(), lease, ttl, created })
             }
             Found::New(lease) => {
-                let old = Seen { revision: kv.mod_revision, created: kv.create_revision };
-                let presence = self.enter(Some(old), machine, record, lease).await?;
+                let presence = self.enter(Some(&kv), machine, record, lease).await?;
                 // What an earlier fleetd published hangs on its lease; ours is published anew.
                 if let Some(old) = kv.lease {
                     self.store.revoke(old).await?;
@@ -98,16 +82,16 @@ impl Registry {
     }
 
     /// Makes the entry on a new lease, which doesn't stay without it. It takes the place of `old`.
-    pub(crate) async fn enter(
+    async fn enter(
         &self,
-        old: Option<Seen>,
+        old: Option<&KeyValue>,
         machine: &MachineId,
         record: &MachineRecord,
         Lease { id: lease, ttl }: Lease,
     ) -> Result<Presence, RegistryError> {
         let key = self.keys.machine(machine.as_str());
         let compare = match old {
-            Some(old) => Compare::ModRevision(key, old.revision),
+            Some(old) => Compare::ModRevision(key, old.mod_revision),
             None => Compare::Absent(key),
         };
         let entered = self.put_machine(compare, machine, record, lease).await;
@@ -115,7 +99,7 @@ impl Registry {
             // Nothing hangs on it. When this fails it expires.
             let _ = self.store.revoke(lease).await;
         }
-        let created = old.map(|old| old.created);
+        let created = old.map(|old| old.create_revision);
         let machine = machine.clone();
         entered.map(|at| Presence { machine, lease, ttl, created: created.unwrap_or(at) })
     }
@@ -140,7 +124,7 @@ impl Registry {
     }
 
     /// Returns the revision that this made.
-    pub(crate) async fn put_machine(
+    async fn put_machine(
         &self,
         compare: Compare,
         machine: &MachineId,

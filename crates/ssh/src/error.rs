@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use fleet_core::error_text::plain;
+use fleet_core::error_text::{is_harmful, plain};
 
 use crate::{Address, BadConfig, InvalidAddress, known_hosts::KnownHostsError, route::Role};
 
@@ -206,7 +206,7 @@ pub enum Cause {
 
 /// What a host said, or what is said about it, fit for a terminal: it may be anybody.
 pub(crate) fn tame(words: &str) -> String {
-    words.chars().filter(|letter| !letter.is_control()).take(1000).collect()
+    words.chars().filter(|letter| !is_harmful(*letter)).take(1000).collect()
 }
 
 impl From<russh::Error> for Cause {

@@ -9,11 +9,13 @@ mod error;
 mod events;
 mod last_resort;
 mod local;
+mod screen;
 
 use std::{
     convert::Infallible, future, io, os::fd::OwnedFd, sync::atomic::Ordering, time::Duration,
 };
 
+use bytes::Bytes;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig, client::Msg};
 use tokio::{
     sync::oneshot,
@@ -24,6 +26,7 @@ pub use error::RunError;
 pub use events::{Event, Events, Stop};
 pub use local::Local;
 use local::{Input, Sink};
+use screen::Screen;
 
 use crate::{
     Connection,
@@ -59,6 +62,9 @@ pub struct Job {
     pub command: Option<String>,
     /// Whether the host may use the agent.
     pub forward_agent: bool,
+    /// Whether it only shows something: then it takes no stdin but a terminal's, which is others' to
+    /// read, and what it writes to a terminal is cleaned.
+    pub shows: bool,
 }
 
 /// How it ended.
@@ -124,7 +130,8 @@ impl Connection {
             prepared = self.prepare(job, terminal, reader, writer) => prepared?,
         };
         let (started, may_send) = oneshot::channel();
-        let input = Input::start(input).map_err(RunError::Input)?;
+        let wanted = terminal.is_some() || !job.shows;
+        let input = wanted.then(|| Input::start(input)).transpose().map_err(RunError::Input)?;
         tokio::select! {
             outcome = receive(job, reader, output, errors, started) => outcome,
             stop = follow(events, terminal, writer) => Ok(Outcome::Stopped(stop)),
@@ -239,6 +246,12 @@ async fn receive(
     let mut started = Some(started);
     let mut status = None;
     let mut signal = None;
+    let screen = |sink: &Sink| (job.shows && sink.is_terminal()).then(Screen::default);
+    let (mut output_screen, mut errors_screen) = (screen(output), screen(errors));
+    let cleaned = |screen: &mut Option<Screen>, data: Bytes| match screen {
+        Some(screen) => screen.clean(&data).into(),
+        None => data,
+    };
     let late = Instant::now() + ANSWER;
     loop {
         let message = match started {
@@ -257,16 +270,18 @@ async fn receive(
         }
         match message {
             ChannelMsg::Failure if started.is_some() => return Err(refused(job)),
-            ChannelMsg::Data { data } => match output.put(data).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    return Ok(Outcome::Unwanted);
+            ChannelMsg::Data { data } => {
+                match output.put(cleaned(&mut output_screen, data)).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                        return Ok(Outcome::Unwanted);
+                    }
+                    Err(error) => return Err(RunError::Output(error)),
                 }
-                Err(error) => return Err(RunError::Output(error)),
-            },
+            }
             ChannelMsg::ExtendedData { data, ext: STDERR } => {
                 // What nobody wants to read keeps nobody from working.
-                let _ = errors.put(data).await;
+                let _ = errors.put(cleaned(&mut errors_screen, data)).await;
             }
             ChannelMsg::ExitStatus { exit_status } => status = Some((exit_status & 0xff) as u8),
             ChannelMsg::ExitSignal { signal_name, .. } => signal = Some(number(&signal_name)),
@@ -304,9 +319,15 @@ pub(crate) fn number(signal: &Sig) -> u8 {
 }
 
 /// Sends the input once the job runs, and then its end.
-async fn send(mut input: Input, writer: &Writer, started: oneshot::Receiver<()>) -> Infallible {
+async fn send(
+    mut input: Option<Input>,
+    writer: &Writer,
+    started: oneshot::Receiver<()>,
+) -> Infallible {
     if started.await.is_ok() {
-        while let Some(chunk) = input.next().await {
+        while let Some(input) = &mut input
+            && let Some(chunk) = input.next().await
+        {
             if writer.data_bytes(chunk).await.is_err() {
                 return future::pending().await;
             }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use fleet_agent::{
-    Agent, Changed, Job, Listed, ManagerError, Outcome, Taken, UnitManager,
+    Agent, Changed, Job, Listed, ManagerError, Outcome, UnitManager,
     fake::FakeManager,
     manager::{Moment, Past, Run},
 };
@@ -28,13 +28,6 @@ struct KnifedManager {
 impl UnitManager for KnifedManager {
     async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
         self.knife.around(self.manager.units()).await
-    }
-
-    async fn taken(
-        &self,
-        others: &BTreeMap<UnitName, BTreeSet<String>>,
-    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError> {
-        self.knife.around(self.manager.taken(others)).await
     }
 
     async fn load(
@@ -91,11 +84,6 @@ impl UnitManager for KnifedManager {
 
     async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError> {
         self.knife.around(self.manager.outcome(unit)).await
-    }
-
-    /// It changes nothing, so there is nothing to cut.
-    async fn ping(&self) -> Result<(), ManagerError> {
-        self.manager.ping().await
     }
 
     async fn changed(&self) -> Changed {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use fleet_agent::{
-    Agent, Config, DumpHandle, Ended, PresenceHandle, StandingHandle, UnitManager,
+    Agent, Config, DumpHandle, Ended, PresenceHandle, UnitManager,
     fake::{Call, FakeManager},
 };
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
@@ -174,22 +174,6 @@ impl Cluster {
         .await;
     }
 
-    /// What `m1` says that keeps a unit off it.
-    pub(crate) async fn obstacle(&self, unit: &str) -> Option<String> {
-        let (machine, unit) = ("m1".parse().unwrap(), name(unit));
-        let found = self.registry.published_obstacles(&machine, None, [&unit]).await.unwrap();
-        found.into_values().next().map(|found| found.reason)
-    }
-
-    /// Waits until `m1` says this of what keeps a unit off it.
-    pub(crate) async fn has_obstacle(&self, unit: &str, reason: Option<&str>) {
-        eventually(&format!("{unit} has the obstacle {reason:?}"), PATIENCE, || async {
-            let found = self.obstacle(unit).await;
-            if found.as_deref() == reason { Ok(()) } else { Err(format!("{found:?}")) }
-        })
-        .await;
-    }
-
     /// Waits until `m1` publishes this of a unit: active state and claim.
     pub(crate) async fn shows(&self, unit: &str, active: &str, claim: JobState) {
         eventually(&format!("{unit} {active} and {claim}"), PATIENCE, || async {
@@ -259,19 +243,10 @@ impl Host {
         cluster: &Cluster,
         configure: impl FnOnce(&mut Config),
     ) -> Agent {
-        self.agent_on(&cluster.registry, configure)
-    }
-
-    /// The same, whose way to the registry is its own.
-    pub(crate) fn agent_on(
-        &self,
-        registry: &Registry,
-        configure: impl FnOnce(&mut Config),
-    ) -> Agent {
         let mut config = self.config();
         configure(&mut config);
         let manager: Arc<dyn UnitManager> = self.manager.clone();
-        Agent::new(registry.clone(), manager, config)
+        Agent::new(cluster.registry.clone(), manager, config)
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -307,7 +282,7 @@ impl Host {
         let mut calls = self.manager.take_calls();
         calls.retain(|call| {
             let asks = matches!(call, Call::Units | Call::States(_) | Call::StopLimit(_));
-            let asks = asks || matches!(call, Call::Outcome(_) | Call::Taken);
+            let asks = asks || matches!(call, Call::Outcome(_));
             !asks && !matches!(call, Call::Runs(_) | Call::Past(_))
         });
         calls
@@ -345,14 +320,12 @@ pub(crate) struct Daemon {
     task: JoinSet<Agent>,
     stop: CancellationToken,
     pub(crate) presence: PresenceHandle,
-    pub(crate) standing: StandingHandle,
     pub(crate) dump: DumpHandle,
 }
 
 impl Daemon {
     pub(crate) fn start(mut agent: Agent) -> Self {
         let (presence, dump) = (agent.presence(), agent.dump());
-        let standing = agent.standing();
         let stop = CancellationToken::new();
         let (mut task, token) = (JoinSet::new(), stop.clone());
         task.spawn(async move {
@@ -363,7 +336,7 @@ impl Daemon {
             }
             agent
         });
-        Self { task, stop, presence, standing, dump }
+        Self { task, stop, presence, dump }
     }
 
     pub(crate) async fn is_present(&self) {

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::values;
-use crate::wait::Block;
+use crate::{legend::SHORTENED, wait::Block};
 
 /// The name of what follows the flags.
 const WORDS: &str = "words";
@@ -81,6 +81,16 @@ pub(crate) fn given_ssh_port(matches: &ArgMatches) -> Option<u16> {
 /// The text of a flag, unless it isn't given or empty.
 pub(crate) fn given<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
     matches.get_one::<String>(name).map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// The beginning of a machine's id that `--machine` gives, as lists show it or without the dots.
+pub(crate) fn machine(matches: &ArgMatches) -> Option<&str> {
+    given(matches, "machine").map(machine_id)
+}
+
+/// The beginning of a machine's id, which lists show with dots behind it.
+pub(crate) fn machine_id(word: &str) -> &str {
+    word.strip_suffix(SHORTENED).unwrap_or(word)
 }
 
 /// Everything that isn't a flag.

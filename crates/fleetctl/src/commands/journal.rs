@@ -59,7 +59,7 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
     let known = known.ok_or_else(|| CliError::Failed(format!("Unit {name} does not exist.")))?;
     let hosts = Hosts::new(session, flags::given_ssh_port(matches));
     let program = journalctl(matches, &name);
-    let wanted = flags::given(matches, "machine");
+    let wanted = flags::machine(matches);
     if unit::is_global(&known) {
         let machines = machines_of(session, &name, wanted).await?;
         if matches.get_flag("follow") && machines.len() > 1 {

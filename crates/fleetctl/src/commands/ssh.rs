@@ -36,7 +36,7 @@ pub(crate) fn describe(command: Command) -> Command {
 
 /// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
-    let (machine, unit) = (flags::given(matches, "machine"), flags::given(matches, "unit"));
+    let (machine, unit) = (flags::machine(matches), flags::given(matches, "unit"));
     let mut words = flags::words(matches);
     let found = match (machine, unit) {
         (Some(_), Some(_)) => {
@@ -66,7 +66,7 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
         agent.map_err(warn).is_ok()
     };
     let is_shell = command.is_none();
-    match session.ssh.run(&connection, &Job { command, forward_agent }).await {
+    match session.ssh.run(&connection, &Job { command, forward_agent, shows: false }).await {
         Ok(end) => CliError::ended(end.status),
         Err(error) if is_shell && !error.started() => {
             Err(CliError::Failed(format!("Failed opening shell over SSH: {error}")))

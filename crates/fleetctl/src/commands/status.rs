@@ -45,7 +45,7 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
     let status = Status {
         session,
         hosts: Hosts::new(session, flags::given_ssh_port(matches)),
-        machine: flags::given(matches, "machine"),
+        machine: flags::machine(matches),
         blocks: Cell::new(0),
         code: Cell::new(0),
     };

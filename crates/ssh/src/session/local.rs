@@ -61,6 +61,11 @@ impl Local {
 pub(super) struct Sink(Arc<OwnedFd>);
 
 impl Sink {
+    /// Whether somebody looks at it.
+    pub(super) fn is_terminal(&self) -> bool {
+        rustix::termios::isatty(&*self.0)
+    }
+
     /// Writes all of `data`. Dropped, it may still write.
     pub(super) async fn put(&self, data: Bytes) -> io::Result<()> {
         let sink = Arc::clone(&self.0);

@@ -24,7 +24,7 @@ pub(crate) async fn connect(server: &Sshd) -> Arc<Connection> {
 }
 
 pub(crate) fn job(command: &str) -> Job {
-    Job { command: Some(command.to_owned()), forward_agent: false }
+    Job { command: Some(command.to_owned()), forward_agent: false, shows: false }
 }
 
 pub(crate) fn pipe() -> (OwnedFd, OwnedFd) {

@@ -57,7 +57,7 @@ async fn the_end_of_the_input_is_passed_on() {
 async fn a_shell_passes_on_its_status() {
     let server = Sshd::start().await;
     let connection = connect(&server).await;
-    let shell = Job { command: None, forward_agent: false };
+    let shell = Job { command: None, forward_agent: false, shows: false };
     let told = run(&connection, &shell, b"echo in a shell\nexit 9\n".to_vec()).await;
     assert_eq!(told.status(), 9);
     assert!(told.output().contains("in a shell"));

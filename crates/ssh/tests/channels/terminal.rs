@@ -82,7 +82,7 @@ async fn a_shell_on_a_terminal_passes_on_its_status() {
     let mut seat = Seat::new(80, 24);
     let _seen = seen(&seat);
     rustix::io::write(seat.far.as_fd(), b"exit 6\n").unwrap();
-    let shell = Job { command: None, forward_agent: false };
+    let shell = Job { command: None, forward_agent: false, shows: false };
     assert_eq!(connection.run(&shell, &mut seat.local).await.unwrap().status, 6);
 }
 

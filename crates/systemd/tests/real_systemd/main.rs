@@ -4,5 +4,4 @@ mod content;
 mod life;
 mod loss;
 mod machine;
-mod own;
 mod types;

@@ -1,7 +1,7 @@
 //! Finding the address that is meant (`ssh.md` 6.2). An empty one: the machine is found, and has
 //! none.
 
-use crate::{api::ApiError, name::UnitArg, session::Session, unit};
+use crate::{api::ApiError, args::flags, name::UnitArg, session::Session, unit};
 
 /// Why there is no address; the text after `Unable to proceed: `.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub(super) async fn either(session: &Session<'_>, word: &str) -> Result<String, 
     if let Err(error) = UnitArg::new(word) {
         return Err(NotFound::Unusable(error.to_string()));
     }
-    let machine = machine(session, word).await;
+    let machine = machine(session, flags::machine_id(word)).await;
     // A unit without a machine that has an address is as good as none here.
     let unit = match unit(session, word).await {
         Ok(address) if address.is_empty() => Err(nothing()),
