@@ -270,7 +270,8 @@ impl Server {
     ) {
         let systemd = UnitState { load: "loaded".into(), active: active.into(), sub: sub.into() };
         let known = self.registry.unit(&unit(name)).await.unwrap();
-        let hash = known.map_or(UnitHash::of(SLEEP.as_bytes()), |unit| unit.record.value.hash);
+        let hash =
+            known.map_or_else(|| UnitHash::of(SLEEP.as_bytes()), |unit| unit.record.value.hash);
         let state = PublishedState::new(systemd, hash, claim);
         let states = BTreeMap::from([(unit(name), Some(state))]);
         self.registry.publish(presence, &states).await.unwrap();
