@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use common::*;
 use fleet_core::JobState::{Launched, Loaded};
-use fleet_registry::{MetadataChange, RegistryError};
+use fleet_registry::{MachineRecord, MetadataChange, RegistryError};
 use fleet_store::{LeaseId, Store, StoreError};
 
 #[tokio::test(start_paused = true)]
@@ -34,9 +34,26 @@ async fn presence_lasts_as_long_as_it_is_renewed() {
 async fn another_machine_with_the_same_id_is_refused_by_address() {
     let world = World::new();
     world.register("m1").await;
-    let twin = world.registry.register(&machine("m1"), &record("other"), TTL).await;
+    let elsewhere = at("198.18.0.2", "other");
+    let twin = world.registry.register(&machine("m1"), &elsewhere, TTL).await;
     let text = twin.unwrap_err().to_string();
     assert!(text.contains("machine m1 is present already, at \"198.18.0.1\""), "{text}");
+}
+
+#[tokio::test]
+async fn an_entry_with_the_machines_own_address_may_be_of_an_earlier_boot() {
+    let world = World::new();
+    world.register("m1").await;
+    for (address, is_earlier) in [("198.18.0.1", true), ("198.18.0.2", false), ("", false)] {
+        let again = world.registry.register(&machine("m1"), &at(address, "other"), TTL).await;
+        let found = matches!(again, Err(RegistryError::EarlierEntry(_)));
+        assert_eq!(found, is_earlier, "{address:?}: {again:?}");
+    }
+}
+
+/// A machine's record with this address and nonce.
+fn at(address: &str, nonce: &str) -> MachineRecord {
+    MachineRecord { public_ip: address.to_owned(), ..record(nonce) }
 }
 
 #[tokio::test]
@@ -211,7 +228,7 @@ async fn registering_leaves_no_lease_behind_that_nobody_uses() {
         world.store.revoke(next).await.unwrap();
         next.0 - first.lease.0
     };
-    let twin = world.registry.register(&machine("m1"), &record("other"), TTL).await;
+    let twin = world.registry.register(&machine("m1"), &at("198.18.0.2", "other"), TTL).await;
     assert!(matches!(twin, Err(RegistryError::DuplicateMachine { .. })), "{twin:?}");
     assert_eq!(leases().await, 1, "a twin is refused before it is given one");
     world.register("m1").await;
