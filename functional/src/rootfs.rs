@@ -86,22 +86,12 @@ SocketMode=0660
 WantedBy=sockets.target
 ";
 
-/// As fleetd.md 10, with readiness (README of the specification, 8) and a short `RestartSec`.
-const FLEET_SERVICE: &str = "[Unit]
-Description=fleet daemon
-Wants=fleet.socket
-After=fleet.socket lab-net.service dbus.socket
-Requires=dbus.socket
-[Service]
-Type=notify
-ExecStart=/opt/fleet/fleetd --config /etc/fleet/fleet.conf
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=200ms
-TimeoutStopSec=2min
-[Install]
-WantedBy=multi-user.target
-";
+/// The unit that is shipped, for where the lab has its binaries and brings up its network.
+fn fleet_service() -> String {
+    include_str!("../../crates/fleetd/dist/fleet.service")
+        .replace("@BINDIR@/fleetd", "/opt/fleet/fleetd --config /etc/fleet/fleet.conf")
+        .replace("network-online.target", "lab-net.service")
+}
 
 /// No rate limit, or the log of a busy moment is lost just when a story fails.
 const JOURNALD: &str = "[Journal]
@@ -194,7 +184,7 @@ fn units(system: &Path, plan: &Plan<'_>) -> Result<()> {
         ("lab-sshd.service", SSHD_UNIT),
         ("lab-ready.service", READY_UNIT),
         ("fleet.socket", FLEET_SOCKET),
-        ("fleet.service", FLEET_SERVICE),
+        ("fleet.service", fleet_service().as_str()),
     ] {
         fs::write(system.join(name), text)?;
     }

@@ -19,6 +19,7 @@ use crate::{
     presence::{Ended, Keeper, PresenceHandle},
     publish::{Publisher, Sources},
     reconciler::Reconciler,
+    standing::{Pulse, StandingHandle},
 };
 
 /// What an agent needs to know.
@@ -47,6 +48,8 @@ pub struct Agent {
     keeper: Keeper,
     reconciler: Reconciler,
     publisher: Publisher,
+    pulse: Pulse,
+    standing: StandingHandle,
 }
 
 impl Agent {
@@ -67,6 +70,9 @@ impl Agent {
         let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir)
             .following(config.address)
             .taking_over(config.presence);
+        let keeper = if config.disable_watches { keeper.polling() } else { keeper };
+        let standing = keeper.standing();
+        let pulse = Pulse::new(Arc::clone(&manager), standing.clone(), ttl);
         let reconciler = reconciler.minding(keeper.handle());
         let sources = Sources {
             standings: reconciler.standings(),
@@ -75,7 +81,13 @@ impl Agent {
             presence: keeper.handle(),
         };
         let publisher = Publisher::new(registry, manager, sources, &runtime_dir, reconnected);
-        Self { keeper, reconciler, publisher }
+        Self { keeper, reconciler, publisher, pulse, standing }
+    }
+
+    /// How the machine stands, for whoever wants to know, or takes it out of the cluster.
+    #[must_use]
+    pub fn standing(&self) -> StandingHandle {
+        self.standing.clone()
     }
 
     /// The machine's presence, for other components and for telling whether there is one.
@@ -97,17 +109,24 @@ impl Agent {
     }
 
     /// Runs the components until told to stop or until presence can't be kept. Ends between
-    /// passes, units untouched.
+    /// passes, units untouched. Presence is kept for as long as a pass takes to end.
     pub async fn run(&mut self, stop: &CancellationToken) -> Ended {
-        let parts = stop.child_token();
+        let (parts, idle) = (stop.child_token(), CancellationToken::new());
         let keep = async {
-            let ended = self.keeper.keep(&parts).await;
+            let ended = self.keeper.keep(&idle).await;
             parts.cancel();
             ended
         };
-        let (ended, (), ()) =
-            tokio::join!(keep, self.reconciler.run(&parts), self.publisher.run(&parts));
-        ended
+        let work = async {
+            tokio::join!(
+                self.reconciler.run(&parts),
+                self.publisher.run(&parts),
+                self.pulse.run(&parts)
+            );
+            idle.cancel();
+        };
+        let (ended, ()) = tokio::join!(keep, work);
+        if stop.is_cancelled() { Ended::Stopped } else { ended }
     }
 
     /// Stops and unloads every unit here and ends the machine's presence, within bounds and
@@ -117,15 +136,17 @@ impl Agent {
         if self.keeper.handle().current.borrow().is_none() {
             return BTreeSet::new();
         }
+        self.standing.leave();
         let parts = CancellationToken::new();
         let purge = async {
             let left = self.reconciler.purge().await;
             parts.cancel();
             left
         };
-        // Presence is kept meanwhile, so that no unit starts elsewhere before it stopped here.
-        let (left, _, ()) =
-            tokio::join!(purge, self.keeper.keep(&parts), self.publisher.run(&parts));
+        // Presence is kept meanwhile, whatever fails, so that no unit starts elsewhere before it
+        // stopped here.
+        let (left, (), ()) =
+            tokio::join!(purge, self.keeper.hold(&parts), self.publisher.run(&parts));
         self.leave().await;
         if left.is_empty() {
             info!("all units are gone");

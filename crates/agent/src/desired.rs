@@ -20,8 +20,9 @@ pub struct Orders {
     pub metadata: BTreeMap<String, String>,
     /// Restarts asked of this machine, each with the revision of the request.
     pub restarts: BTreeMap<UnitName, Revision>,
-    /// Whether this machine has its entry. Nothing that should be here depends on that: when the
-    /// lease is lost the entry is gone, and that must not end the global units here.
+    /// Whether this machine has its entry, and nobody asks whether it is still there. Nothing that
+    /// should be here depends on that: when the lease is lost the entry is gone, and that must not
+    /// end the global units here.
     pub present: bool,
 }
 
@@ -31,7 +32,9 @@ impl Model for Orders {
             Event::Schedule(_, name, order) => put(&mut self.scheduled, name, order),
             Event::Global(name, order) => put(&mut self.globals, name, order),
             Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
-            Event::Machine(_, entry) => self.present = entry.is_some(),
+            Event::Machine(_, entry) => {
+                self.present = entry.is_some_and(|entry| entry.value.asked_by.is_empty());
+            }
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
             Event::Unit(..) | Event::Leaving(..) | Event::Leader(..) | Event::EngineVersion(..) => {
             }

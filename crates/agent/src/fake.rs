@@ -124,9 +124,15 @@ impl FakeManager {
         self.shared.told.notify_one();
     }
 
-    /// Plays a systemd that says nothing of states: each question fails after this time.
+    /// Plays a systemd that says nothing of states, nor that it is there: each question fails after
+    /// this time.
     pub fn be_silent(&self, patience: Duration) {
         self.shared.host().silent = Some(patience);
+    }
+
+    /// Ends what [`be_silent`](Self::be_silent) began. What was asked before still fails.
+    pub fn speak_again(&self) {
+        self.shared.host().silent = None;
     }
 
     /// Plays a daemon-reload that somebody else asked for.
@@ -311,6 +317,18 @@ impl UnitManager for FakeManager {
 
     async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError> {
         Ok(self.called(Call::Outcome(unit.clone()))?.outcome_of(unit))
+    }
+
+    /// No call that is noted: it does nothing.
+    async fn ping(&self) -> Result<(), ManagerError> {
+        let (silent, is_lost) = {
+            let host = self.shared.host();
+            (host.silent, host.unavailable)
+        };
+        if let Some(patience) = silent {
+            time::sleep(patience).await;
+        }
+        if silent.is_some() || is_lost { Err(self::unavailable()) } else { Ok(()) }
     }
 
     async fn changed(&self) -> Changed {

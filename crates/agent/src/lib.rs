@@ -22,8 +22,10 @@ mod publish;
 mod reconciler;
 mod runtime;
 mod settle;
+mod standing;
 
 pub use agent::{Agent, Config};
 pub use dump::DumpHandle;
 pub use manager::{Changed, Exit, Job, JobResult, Listed, ManagerError, Outcome, UnitManager};
 pub use presence::{Ended, PresenceHandle};
+pub use standing::StandingHandle;

@@ -81,6 +81,9 @@ pub trait UnitManager: Send + Sync + 'static {
     /// just been started, or that failed.
     async fn outcome(&self, unit: &UnitName) -> Result<Outcome, ManagerError>;
 
+    /// Asks the service manager for nothing but an answer, which must be its own.
+    async fn ping(&self) -> Result<(), ManagerError>;
+
     /// Waits until the state of some unit may have changed since the last call. Cancel-safe;
     /// for one caller. Bursts of signals are gathered for a few milliseconds.
     async fn changed(&self) -> Changed;

@@ -9,11 +9,12 @@
 //!
 //! Two calls, made one after the other by the one who supervises: [`Keeper::register`] until the
 //! machine is present, then [`Keeper::keep`] until told to stop or until the registry is out of
-//! reach for too long.
+//! reach for too long. A machine that leaves calls [`Keeper::hold`] instead: it gives up nothing until
+//! its last unit is gone.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use fleet_core::MachineId;
+use fleet_core::{MachineId, MachineStanding};
 use fleet_registry::{Contact, Instance, MachineRecord, Presence, Registry, RegistryError};
 use tokio::{
     sync::{Notify, watch},
@@ -22,7 +23,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{complaint::Complaint, runtime::RuntimeFile};
+use crate::{complaint::Complaint, runtime::RuntimeFile, standing::StandingHandle};
+
+mod earlier;
 
 /// The longest pause between attempts to register, in seconds (`fleetd.md` 3).
 const MAX_PAUSE: u64 = 60;
@@ -84,6 +87,12 @@ pub(crate) struct Keeper {
     current: watch::Sender<Option<Presence>>,
     contact: watch::Sender<Option<Contact>>,
     obstacle: watch::Sender<Option<String>>,
+    standing: StandingHandle,
+    /// The nonce of an entry with this machine's id and address that turned out not to be of an
+    /// earlier boot.
+    rival: Option<String>,
+    /// Nothing may be watched.
+    polls: bool,
     /// Whether a fleetd of this boot, this one or another, may have been present before.
     returns: bool,
     handle: PresenceHandle,
@@ -129,6 +138,9 @@ impl Keeper {
             current,
             contact,
             obstacle,
+            standing: StandingHandle::default(),
+            rival: None,
+            polls: false,
             returns,
             handle,
         }
@@ -148,6 +160,16 @@ impl Keeper {
         Self { outdated, ..self }
     }
 
+    /// One that watches nothing.
+    pub(crate) fn polling(self) -> Self {
+        Self { polls: true, ..self }
+    }
+
+    /// What it publishes of how the machine stands.
+    pub(crate) fn standing(&self) -> StandingHandle {
+        self.standing.clone()
+    }
+
     pub(crate) fn handle(&self) -> PresenceHandle {
         self.handle.clone()
     }
@@ -162,6 +184,19 @@ impl Keeper {
                 () = stop.cancelled() => return None,
                 result = self.attempt() => result,
             };
+            let result = match result {
+                Err(RegistryError::EarlierEntry(entry)) => {
+                    self.obstacle
+                        .send_replace(Some(RegistryError::EarlierEntry(entry.clone()).to_string()));
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return None,
+                        result = self.outlive(*entry) => result.transpose(),
+                    }
+                }
+                result => Some(result),
+            };
+            let Some(result) = result else { continue };
             let longest = match result {
                 Ok(how) => {
                     self.obstacle.send_replace(None);
@@ -192,6 +227,7 @@ impl Keeper {
     fn longest_pause(&self, error: &RegistryError) -> u64 {
         match error {
             RegistryError::DuplicateMachine { .. } => MAX_PAUSE,
+            RegistryError::EarlierEntry(_) => MAX_PAUSE_TO_RETURN,
             error if self.returns || error.is_unavailable() => MAX_PAUSE_TO_RETURN,
             _ => MAX_PAUSE,
         }
@@ -199,17 +235,13 @@ impl Keeper {
 
     /// Keeps the machine present until told to stop, or until that fails for too long.
     pub(crate) async fn keep(&mut self, stop: &CancellationToken) -> Ended {
-        let mut address = self.address.clone();
+        let mut news = self.news();
         loop {
             let third = self.granted() / 3;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
-                () = self.handle.check.notified() => {}
-                // The next beat looks at the entry, not at the lease alone.
-                () = self.handle.gone.notified() => self.published = None,
-                () = changed(&mut address) => {}
-                () = time::sleep(third) => {}
+                () = self.beat_is_due(&mut news) => {}
             }
             tokio::select! {
                 biased;
@@ -220,6 +252,59 @@ impl Keeper {
                     }
                 }
             }
+        }
+    }
+
+    /// Keeps the machine present until told to stop, whatever fails: what hangs on its presence is
+    /// still here. An attempt that is under way is ended, so that nobody is left behind by it.
+    pub(crate) async fn hold(&mut self, stop: &CancellationToken) {
+        let mut news = self.news();
+        let mut complaint = Complaint::default();
+        loop {
+            let pause = match self.attempt().await {
+                Ok(how) => {
+                    if how == Present::Registered || complaint.is_over() {
+                        info!("presence is kept while units stop");
+                    }
+                    None
+                }
+                Err(error) => {
+                    if complaint.is_news(&error) {
+                        warn!(%error, "presence not refreshed while units stop, will retry");
+                    }
+                    Some(self.granted() / 12)
+                }
+            };
+            let next = async {
+                match pause {
+                    Some(pause) => time::sleep(pause).await,
+                    None => self.beat_is_due(&mut news).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = next => {}
+            }
+        }
+    }
+
+    /// What may change of what is published.
+    fn news(&self) -> News {
+        News { address: self.address.clone(), standing: self.standing.follow() }
+    }
+
+    /// Waits for the next beat, or for a reason to make it now. Cancel-safe.
+    async fn beat_is_due(&mut self, news: &mut News) {
+        let third = self.granted() / 3;
+        tokio::select! {
+            biased;
+            () = self.handle.check.notified() => {}
+            // The next beat looks at the entry, not at the lease alone.
+            () = self.handle.gone.notified() => self.published = None,
+            () = changed(&mut news.address) => {}
+            Ok(()) = news.standing.changed() => {}
+            () = time::sleep(third) => {}
         }
     }
 
@@ -249,6 +334,7 @@ impl Keeper {
         if let Some(address) = &self.address {
             self.record.public_ip = address.borrow().clone();
         }
+        self.record.standing = self.standing.now();
         let held = self.current.borrow().clone().filter(|_| !self.outdated);
         if let Some(presence) = held {
             match self.beat(&presence).await {
@@ -262,13 +348,26 @@ impl Keeper {
                 Err(error) => return Err(error),
             }
         }
-        let presence = self.registry.register(&self.machine, &self.record, self.ttl).await?;
+        match self.registry.register(&self.machine, &self.record, self.ttl).await {
+            Ok(presence) => Ok(self.registered(presence)),
+            Err(RegistryError::EarlierEntry(entry))
+                if self.rival.as_ref() == Some(&entry.record.nonce) =>
+            {
+                let (id, address) = (self.machine.clone(), entry.record.public_ip);
+                Err(RegistryError::DuplicateMachine { id, address })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn registered(&mut self, presence: Presence) -> Present {
         self.published = Some(self.record.clone());
         self.outdated = false;
         self.returns = true;
+        self.rival = None;
         self.current.send_replace(Some(presence));
         self.note(Present::Registered);
-        Ok(Present::Registered)
+        Present::Registered
     }
 
     /// Renews the lease, and what it carries where that has changed.
@@ -301,6 +400,12 @@ impl Keeper {
     fn granted(&self) -> Duration {
         self.current.borrow().as_ref().map_or(self.ttl, |presence| presence.ttl)
     }
+}
+
+/// What may change of what a machine publishes.
+struct News {
+    address: Option<watch::Receiver<String>>,
+    standing: watch::Receiver<MachineStanding>,
 }
 
 /// Waits for another address; for ever where there is none to come.

@@ -109,6 +109,7 @@ impl From<RegistryError> for ApiError {
             RegistryError::Conflict(_) => Self::conflict(error.to_string()),
             RegistryError::LeadershipLost
             | RegistryError::DuplicateMachine { .. }
+            | RegistryError::EarlierEntry(_)
             | RegistryError::PresenceLost(_)
             | RegistryError::Corrupt { .. }
             | RegistryError::Store(_) => Self::Internal(error),

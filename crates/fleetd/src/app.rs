@@ -188,6 +188,7 @@ impl Base {
             registry: users.clone(),
             engine: self.counts.engine.clone(),
             log: self.log.clone(),
+            standing: agent.standing(),
         };
         let api = Api::new(users.clone(), self.availability.clone(), settings);
         let explainer = Explainer::new(users.clone(), engine.as_ref().map(Engine::handle));
@@ -198,7 +199,10 @@ impl Base {
     fn agent(&self, config: &Config, registry: Registry, presence: Option<Presence>) -> Agent {
         let capabilities =
             Capabilities { disable_engine: config.disable_engine, ..Capabilities::default() };
+        // Who has this answers when it is asked, and without watches it would hear nothing.
+        let boot_id = if config.disable_watches { String::new() } else { identity::boot_id() };
         let record = MachineRecord {
+            boot_id,
             public_ip: config.public_ip.clone().unwrap_or_default(),
             metadata: config.metadata.clone(),
             capabilities,

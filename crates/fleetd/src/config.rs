@@ -283,6 +283,11 @@ fn host(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whether nobody asked for these addresses.
+pub(crate) fn is_default_listen(addresses: &[Listen]) -> bool {
+    matches!(addresses, [address] if listen(API_LISTEN).as_ref() == Ok(address))
+}
+
 fn listen(text: &str) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
         return Ok(Listen::Unix(path.into()));

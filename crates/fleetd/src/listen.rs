@@ -14,7 +14,7 @@ use fleet_core::error_text::plain;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{info, warn};
 
-use crate::config::Listen;
+use crate::config::{self, Listen};
 
 mod inherited;
 
@@ -36,7 +36,12 @@ pub(crate) enum ListenError {
 /// none, and warns of those that are open to others.
 pub(crate) async fn listeners(configured: &[Listen]) -> Result<Vec<Listener>, ListenError> {
     let listeners = match inherited::listeners() {
-        Some(inherited) => inherited,
+        Some(inherited) => {
+            if let Some(warning) = without_effect(configured) {
+                warn!("{warning}");
+            }
+            inherited
+        }
         None => bind(configured).await?,
     };
     for listener in listeners.iter().filter(|listener| is_open(listener)) {
@@ -75,6 +80,13 @@ async fn bind(configured: &[Listen]) -> Result<Vec<Listener>, ListenError> {
         info!("Serving the API on {listener}");
     }
     Ok(bound)
+}
+
+/// What is to be said of addresses that are configured, and not bound as systemd passed sockets.
+fn without_effect(configured: &[Listen]) -> Option<&'static str> {
+    (!config::is_default_listen(configured)).then_some(
+        "api_listen has no effect: systemd passes the sockets to serve (ListenStream= in fleet.socket)",
+    )
 }
 
 /// Binds a unix socket in place of one that nobody serves any more.
@@ -117,6 +129,20 @@ mod tests {
         let error = listeners(&[Listen::Unix(path.clone())]).await.unwrap_err().to_string();
         assert_eq!(error, format!("listen unix {}: address already in use", path.display()));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn addresses_that_somebody_configured_are_not_left_out_silently() {
+        let default = Listen::Unix("/var/run/fleet.sock".into());
+        assert_eq!(without_effect(std::slice::from_ref(&default)), None);
+        for configured in [
+            vec![],
+            vec![Listen::Unix("/run/other.sock".into())],
+            vec![default, Listen::Tcp("127.0.0.1:49153".parse().unwrap())],
+        ] {
+            let said = without_effect(&configured).expect("it is said");
+            assert!(said.starts_with("api_listen has no effect"), "{said}");
+        }
     }
 
     #[tokio::test]

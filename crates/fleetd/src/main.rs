@@ -6,6 +6,7 @@ mod app;
 mod args;
 mod config;
 mod dev;
+mod early;
 mod identity;
 mod listen;
 mod logging;
@@ -23,6 +24,7 @@ use std::{
 use app::App;
 use args::{Args, Invocation};
 use config::Config;
+use early::Starts;
 use fleet_core::error_text::plain;
 use logging::{Queue, Verbosity};
 use signals::{Signal, Signals};
@@ -92,6 +94,30 @@ fn daemon(args: Args) -> ExitCode {
 
 async fn serve(args: Args, verbosity: Verbosity, log: Queue) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
+    let starts = Starts::new(environment);
+    tokio::select! {
+        () = starts.begin() => {}
+        () = signals.terminate() => {
+            info!("Gracefully shutting down");
+            return Ok(());
+        }
+    }
+    let served = tokio::select! {
+        served = serve_from_now(args, verbosity, signals, log) => served,
+        never = starts.last() => match never {},
+    };
+    if served.is_ok() {
+        starts.forget();
+    }
+    served
+}
+
+async fn serve_from_now(
+    args: Args,
+    verbosity: Verbosity,
+    mut signals: Signals,
+    log: Queue,
+) -> Result<(), String> {
     let source = Source::new(args, environment as fn(&str) -> Option<String>);
     let config = source.read().map_err(|error| error.to_string())?;
     let Some(app) = build(&source, config, &mut signals, &verbosity, &log).await? else {

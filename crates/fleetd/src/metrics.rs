@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use fleet_agent::StandingHandle;
 use fleet_api::{Buckets, Family, Label, MetricsSource, Samples};
+use fleet_core::MachineStanding;
 use fleet_engine::{ByAction, SharedMetrics};
 use fleet_registry::{BUCKETS, FileMetrics, Histogram, OperationMetrics, Registry};
 
@@ -16,6 +18,8 @@ pub(crate) struct Metrics {
     /// Nothing with `disable_engine`, unless there was an engine before.
     pub(crate) engine: SharedMetrics,
     pub(crate) log: Queue,
+    /// How this machine stands.
+    pub(crate) standing: StandingHandle,
 }
 
 impl fmt::Debug for Metrics {
@@ -29,6 +33,7 @@ impl MetricsSource for Metrics {
         let mut families = engine_families(&self.engine.read());
         families.extend(registry_families(&self.registry.file_metrics()));
         families.push(log_family(self.log.dropped()));
+        families.push(standing_family(self.standing.now()));
         families.extend(process::families());
         families
     }
@@ -79,6 +84,18 @@ fn log_family(dropped: u64) -> Family {
         name: "fleet_log_lines_dropped_total",
         help: "Counter of log lines that were dropped, since the log did not take them.",
         samples: Samples::Counters(vec![(None, number(dropped))]),
+    }
+}
+
+/// 1 for how the machine stands, 0 for how it doesn't.
+fn standing_family(now: MachineStanding) -> Family {
+    let sample = |standing: MachineStanding| {
+        (label("standing", standing.word()), number(u64::from(standing == now)))
+    };
+    Family {
+        name: "fleet_agent_standing",
+        help: "Whether this machine takes units that it does not have (in-service), or why not.",
+        samples: Samples::Gauges(MachineStanding::ALL.map(sample).to_vec()),
     }
 }
 

@@ -59,9 +59,14 @@ impl Signals {
         }
     }
 
+    /// Waits for TERM or INT: nothing is there yet that could be reloaded or dumped. Cancel-safe.
+    pub(crate) async fn terminate(&mut self) {
+        while self.next().await != Signal::Terminate {}
+    }
+
     /// Waits for a TERM or INT that comes a while after one. Cancel-safe.
     pub(crate) async fn terminate_again(&mut self) {
-        insisted(async || while self.next().await != Signal::Terminate {}).await;
+        insisted(async || self.terminate().await).await;
     }
 }
 

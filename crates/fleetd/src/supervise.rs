@@ -16,7 +16,7 @@ mod standing;
 
 use std::{sync::Arc, time::Duration};
 
-use fleet_agent::{Agent, DumpHandle};
+use fleet_agent::{Agent, DumpHandle, StandingHandle};
 use fleet_api::Switch;
 use fleet_core::error_text::chain;
 use tokio::{
@@ -77,6 +77,7 @@ struct Running {
     tasks: JoinSet<Part>,
     stop: CancellationToken,
     dump: DumpHandle,
+    standing: StandingHandle,
 }
 
 /// What a signal has asked for.
@@ -148,8 +149,9 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
 
     fn start(&self, parts: Parts) -> Running {
         let (dump, stop) = (parts.agent.dump(), CancellationToken::new());
+        let standing = parts.agent.standing();
         let tasks = part::start(parts, &self.base, self.config.agent_ttl, &stop);
-        Running { tasks, stop, dump }
+        Running { tasks, stop, dump, standing }
     }
 
     /// Answers signals until one asks for more than an answer.
@@ -205,6 +207,10 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         self.base.availability.set(false);
         info!("Gracefully shutting down");
         notify::stopping();
+        if self.config.purge_on_shutdown {
+            // At once, while passes end: nothing new is to be placed here.
+            running.standing.leave();
+        }
         tokio::select! {
             done = leave(running, self.config.purge_on_shutdown) => done?,
             () = self.signals.terminate_again() => return Err(Fatal::Aborted),

@@ -3,6 +3,8 @@
 use fleet_core::{MachineId, UnitName};
 use fleet_store::StoreError;
 
+use crate::EarlierEntry;
+
 /// An operation on the registry that failed. Nothing was changed, unless the store became
 /// unavailable in the middle: then it is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum RegistryError {
         /// The address of the one that is present.
         address: String,
     },
+    /// This machine itself may have left the entry, in another boot.
+    #[error("machine {} is still present by an entry of an earlier boot at {:?}", .0.machine, .0.record.public_ip)]
+    EarlierEntry(Box<EarlierEntry>),
     /// The machine's lease is gone: it must register again.
     #[error("presence of machine {0} is lost")]
     PresenceLost(MachineId),

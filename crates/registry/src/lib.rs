@@ -4,6 +4,7 @@
 mod attempts;
 mod contact;
 mod decide;
+mod earlier;
 mod error;
 mod event;
 mod keys;
@@ -26,6 +27,7 @@ pub mod why;
 pub use attempts::Attempts;
 pub use contact::Contact;
 pub use decide::{Decided, Decision, Target};
+pub use earlier::EarlierEntry;
 pub use error::RegistryError;
 pub use event::{Event, Order, Record, Unclear};
 pub use keys::{InvalidPrefix, Keys};

@@ -7,7 +7,8 @@ use fleet_store::{Compare, KeyValue, Lease, LeaseId, Op, Revision, StoreError, T
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    MachineRecord, Registry, RegistryError, Versioned,
+    EarlierEntry, MachineRecord, Registry, RegistryError, Versioned,
+    earlier::may_be_our_own,
     registry::{decode, encode},
 };
 
@@ -31,6 +32,15 @@ pub struct Presence {
     pub created: Revision,
 }
 
+/// An entry as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Its last change.
+    pub(crate) revision: Revision,
+    /// What created it.
+    pub(crate) created: Revision,
+}
+
 /// The lease for an entry that is there.
 enum Found {
     Old(Lease),
@@ -42,7 +52,8 @@ impl Registry {
     /// nonce (keeping its lease, and so the states an earlier fleetd published).
     ///
     /// # Errors
-    /// `DuplicateMachine` when an entry with another nonce is there.
+    /// `EarlierEntry` when an entry with another nonce is there that carries this address, and
+    /// `DuplicateMachine` when one with another address is.
     pub async fn register(
         &self,
         machine: &MachineId,
@@ -56,6 +67,10 @@ impl Registry {
         };
         let found = match decode::<MachineRecord>(&kv) {
             Ok(found) if found.value.nonce == record.nonce => found,
+            Ok(found) if may_be_our_own(&found.value, record) => {
+                let entry = EarlierEntry::of(machine.clone(), found.value, &kv);
+                return Err(RegistryError::EarlierEntry(Box::new(entry)));
+            }
             foreign => {
                 let address = foreign.map(|found| found.value.public_ip).unwrap_or_default();
                 return Err(RegistryError::DuplicateMachine { id: machine.clone(), address });
@@ -71,7 +86,8 @@ impl Registry {
                 Ok(Presence { machine: machine.clone(), lease, ttl, created })
             }
             Found::New(lease) => {
-                let presence = self.enter(Some(&kv), machine, record, lease).await?;
+                let old = Seen { revision: kv.mod_revision, created: kv.create_revision };
+                let presence = self.enter(Some(old), machine, record, lease).await?;
                 // What an earlier fleetd published hangs on its lease; ours is published anew.
                 if let Some(old) = kv.lease {
                     self.store.revoke(old).await?;
@@ -82,16 +98,16 @@ impl Registry {
     }
 
     /// Makes the entry on a new lease, which doesn't stay without it. It takes the place of `old`.
-    async fn enter(
+    pub(crate) async fn enter(
         &self,
-        old: Option<&KeyValue>,
+        old: Option<Seen>,
         machine: &MachineId,
         record: &MachineRecord,
         Lease { id: lease, ttl }: Lease,
     ) -> Result<Presence, RegistryError> {
         let key = self.keys.machine(machine.as_str());
         let compare = match old {
-            Some(old) => Compare::ModRevision(key, old.mod_revision),
+            Some(old) => Compare::ModRevision(key, old.revision),
             None => Compare::Absent(key),
         };
         let entered = self.put_machine(compare, machine, record, lease).await;
@@ -99,7 +115,7 @@ impl Registry {
             // Nothing hangs on it. When this fails it expires.
             let _ = self.store.revoke(lease).await;
         }
-        let created = old.map(|old| old.create_revision);
+        let created = old.map(|old| old.created);
         let machine = machine.clone();
         entered.map(|at| Presence { machine, lease, ttl, created: created.unwrap_or(at) })
     }
@@ -124,7 +140,7 @@ impl Registry {
     }
 
     /// Returns the revision that this made.
-    async fn put_machine(
+    pub(crate) async fn put_machine(
         &self,
         compare: Compare,
         machine: &MachineId,

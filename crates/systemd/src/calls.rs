@@ -28,6 +28,9 @@ const JOB: &str = "org.freedesktop.systemd1.Job";
 /// The interface for reading properties.
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
+/// The interface of everybody on a bus.
+const PEER: &str = "org.freedesktop.DBus.Peer";
+
 /// A change that systemd made to its links: what it did, the link, where that points.
 pub(crate) type LinkChange = (String, String, String);
 
@@ -92,6 +95,11 @@ impl Calls {
     /// Lets systemd forget that a unit failed, and with that the unit.
     pub(crate) async fn reset_failed(&self, unit: &UnitName) -> Result<(), CallError> {
         self.manager("ResetFailedUnit", &unit.as_str()).await
+    }
+
+    /// Asks systemd whether it is there. The bus doesn't answer for it.
+    pub(crate) async fn ping(&self) -> Result<(), CallError> {
+        self.call(MANAGER_PATH, PEER, "Ping", &()).await
     }
 
     /// Lets systemd read all its unit files again.

@@ -235,6 +235,10 @@ impl UnitManager for SystemdManager {
         Ok(outcome::outcome(&self.calls, unit).await?)
     }
 
+    async fn ping(&self) -> Result<(), ManagerError> {
+        Ok(self.calls.ping().await?)
+    }
+
     async fn changed(&self) -> Changed {
         self.signals.changed().await
     }

@@ -61,9 +61,18 @@ pub async fn all(manager: &dyn UnitManager, prefix: &str) {
     a_stop_asked_for_twice_ends_for_both(manager, prefix).await;
     a_unit_says_how_long_its_stop_may_take(manager, prefix).await;
     every_unit_asked_for_has_a_state(manager, prefix).await;
+    whoever_is_there_answers(manager).await;
     changes_are_told(manager, prefix).await;
     each_run_has_an_id_of_its_own(manager, prefix).await;
     what_happened_is_on_record_after_it_is_forgotten(manager, prefix).await;
+}
+
+/// [`UnitManager::ping`] is answered, whatever units there are.
+///
+/// # Panics
+/// A promise isn't kept.
+pub async fn whoever_is_there_answers(manager: &dyn UnitManager) {
+    time::timeout(LIMIT, manager.ping()).await.expect("an answer in time").expect("it is there");
 }
 
 /// [`UnitManager::load`] puts a unit where [`UnitManager::units`] finds it, with its hash;

@@ -86,6 +86,11 @@ impl UnitManager for KnifedManager {
         self.knife.around(self.manager.outcome(unit)).await
     }
 
+    /// It changes nothing, so there is nothing to cut.
+    async fn ping(&self) -> Result<(), ManagerError> {
+        self.manager.ping().await
+    }
+
     async fn changed(&self) -> Changed {
         self.manager.changed().await
     }

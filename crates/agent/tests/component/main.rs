@@ -1,7 +1,9 @@
 //! Whole agents on a store in memory and a fake service manager, under paused time.
 
+mod boot;
 mod bounce;
 mod failure;
+mod gate;
 mod handover;
 mod killed;
 mod knife;
@@ -10,5 +12,6 @@ mod log;
 mod presence;
 mod purge;
 mod restart;
+mod standing;
 mod start;
 mod world;

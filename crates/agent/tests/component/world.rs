@@ -8,7 +8,7 @@ use std::{
 };
 
 use fleet_agent::{
-    Agent, Config, DumpHandle, Ended, PresenceHandle, UnitManager,
+    Agent, Config, DumpHandle, Ended, PresenceHandle, StandingHandle, UnitManager,
     fake::{Call, FakeManager},
 };
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
@@ -243,10 +243,19 @@ impl Host {
         cluster: &Cluster,
         configure: impl FnOnce(&mut Config),
     ) -> Agent {
+        self.agent_on(&cluster.registry, configure)
+    }
+
+    /// The same, whose way to the registry is its own.
+    pub(crate) fn agent_on(
+        &self,
+        registry: &Registry,
+        configure: impl FnOnce(&mut Config),
+    ) -> Agent {
         let mut config = self.config();
         configure(&mut config);
         let manager: Arc<dyn UnitManager> = self.manager.clone();
-        Agent::new(cluster.registry.clone(), manager, config)
+        Agent::new(registry.clone(), manager, config)
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -320,12 +329,14 @@ pub(crate) struct Daemon {
     task: JoinSet<Agent>,
     stop: CancellationToken,
     pub(crate) presence: PresenceHandle,
+    pub(crate) standing: StandingHandle,
     pub(crate) dump: DumpHandle,
 }
 
 impl Daemon {
     pub(crate) fn start(mut agent: Agent) -> Self {
         let (presence, dump) = (agent.presence(), agent.dump());
+        let standing = agent.standing();
         let stop = CancellationToken::new();
         let (mut task, token) = (JoinSet::new(), stop.clone());
         task.spawn(async move {
@@ -336,7 +347,7 @@ impl Daemon {
             }
             agent
         });
-        Self { task, stop, presence, dump }
+        Self { task, stop, presence, standing, dump }
     }
 
     pub(crate) async fn is_present(&self) {

@@ -85,7 +85,9 @@ async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
     let keys = Keys::new("/fleet").unwrap();
     let registry = Registry::new(Arc::new(MemoryStore::new()), keys);
     let log = Queue::start(std::io::sink(), |_| String::new());
-    let metrics = Metrics { registry: registry.clone(), engine: SharedMetrics::default(), log };
+    let standing = StandingHandle::default();
+    let engine = SharedMetrics::default();
+    let metrics = Metrics { registry: registry.clone(), engine, log, standing };
     let fleet = |families: Vec<Family>| {
         let mut shown = shown(&families);
         shown.retain(|(name, ..)| name.starts_with("fleet_"));
@@ -96,6 +98,11 @@ async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
         row("fleet_engine_reconcile_count_total", "counter", &[""]),
         row("fleet_engine_reconcile_duration_second", "histogram", &[""]),
         row("fleet_log_lines_dropped_total", "counter", &[""]),
+        row(
+            "fleet_agent_standing",
+            "gauge",
+            &["standing=in-service", "standing=leaving", "standing=silent"],
+        ),
     ];
     assert_eq!(fleet(metrics.families()), idle);
     registry.units_page(None, 10).await.unwrap();
@@ -105,9 +112,22 @@ async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
         [
             "fleet_registry_operation_count_total",
             "fleet_registry_operation_duration_second",
-            "fleet_log_lines_dropped_total"
+            "fleet_log_lines_dropped_total",
+            "fleet_agent_standing"
         ]
     );
+}
+
+#[test]
+fn a_machine_stands_in_one_way_at_a_time() {
+    let standing = StandingHandle::default();
+    let expected = |values: [f64; 3]| {
+        let words = ["in-service", "leaving", "silent"].map(|word| label("standing", word));
+        Samples::Gauges(words.into_iter().zip(values).collect())
+    };
+    assert_eq!(standing_family(standing.now()).samples, expected([1.0, 0.0, 0.0]));
+    standing.leave();
+    assert_eq!(standing_family(standing.now()).samples, expected([0.0, 1.0, 0.0]));
 }
 
 #[test]
