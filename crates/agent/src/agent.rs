@@ -77,6 +77,8 @@ impl Agent {
         let sources = Sources {
             standings: reconciler.standings(),
             troubles: reconciler.troubles(),
+            obstacles: reconciler.obstacles(),
+            reloaded: reconciler.reloaded(),
             refollowed: reconciler.refollowed(),
             presence: keeper.handle(),
         };

@@ -36,8 +36,11 @@ impl Model for Orders {
                 self.present = entry.is_some_and(|entry| entry.value.asked_by.is_empty());
             }
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
-            Event::Unit(..) | Event::Leaving(..) | Event::Leader(..) | Event::EngineVersion(..) => {
-            }
+            Event::Unit(..)
+            | Event::Leaving(..)
+            | Event::Obstacle(..)
+            | Event::Leader(..)
+            | Event::EngineVersion(..) => {}
         }
     }
 }

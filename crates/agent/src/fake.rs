@@ -7,6 +7,8 @@
 //! again when it failed), `RemainAfterExit=yes`, `ExecStop=/bin/sleep …` (takes as long to stop),
 //! `TimeoutStopSec=` (says so). Time is tokio's, so tests may pause it.
 //!
+//! The host may have units of its own, and masks; a call that would touch one is refused.
+//!
 //! As systemd does, it keeps the content of a unit that is active or failed in memory, and runs
 //! that, until it is told to reload.
 
@@ -22,13 +24,14 @@ use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::{sync::Notify, task::JoinSet, time};
 
 use crate::{
-    Changed, Job, Listed, ManagerError, Outcome, UnitManager,
+    Changed, Job, Listed, ManagerError, Outcome, Taken, UnitManager,
     manager::{Moment, Past, Run},
 };
 
 mod behaviour;
 mod host;
 mod journal;
+mod own;
 
 use host::{Host, Later};
 
@@ -37,6 +40,8 @@ use host::{Host, Later};
 pub enum Call {
     /// [`UnitManager::units`].
     Units,
+    /// [`UnitManager::taken`].
+    Taken,
     /// [`UnitManager::load`].
     Load(BTreeSet<UnitName>),
     /// [`UnitManager::unload`].
@@ -167,6 +172,19 @@ impl FakeManager {
         self.shared.host().journal.lose();
     }
 
+    /// Gives the host a unit of its own, which runs, or (`None`) takes it away again. Fleet's file
+    /// and link stay where there are some: so it is with what an earlier fleet has linked over it.
+    pub fn have_own(&self, unit: &UnitName, active: Option<&str>) {
+        self.shared.host().have_own(unit, active);
+        self.shared.told.notify_one();
+    }
+
+    /// Masks a name, or takes the mask away. What runs goes on.
+    pub fn mask(&self, unit: &UnitName, masked: bool) {
+        self.shared.host().mask(unit, masked);
+        self.shared.told.notify_one();
+    }
+
     /// The calls made since this was asked last, oldest first.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
@@ -237,6 +255,13 @@ fn for_each<'a>(
 impl UnitManager for FakeManager {
     async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
         Ok(self.called(Call::Units)?.listing())
+    }
+
+    async fn taken(
+        &self,
+        others: &BTreeMap<UnitName, BTreeSet<String>>,
+    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError> {
+        Ok(self.called(Call::Taken)?.taken_of(others))
     }
 
     async fn load(
@@ -349,6 +374,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_fake_keeps_the_contract() {
-        contract::all(&FakeManager::new(), "contract").await;
+        let (fake, own) = (FakeManager::new(), "own.service".parse().unwrap());
+        contract::all(&fake, "contract").await;
+        fake.have_own(&own, Some("active"));
+        contract::a_unit_of_the_hosts_is_left_alone(&fake, "contract", &own).await;
     }
 }

@@ -26,6 +26,8 @@ mod standing;
 
 pub use agent::{Agent, Config};
 pub use dump::DumpHandle;
-pub use manager::{Changed, Exit, Job, JobResult, Listed, ManagerError, Outcome, UnitManager};
+pub use manager::{
+    Changed, Exit, Job, JobResult, Listed, ManagerError, Outcome, Taken, UnitManager,
+};
 pub use presence::{Ended, PresenceHandle};
 pub use standing::StandingHandle;

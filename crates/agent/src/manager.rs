@@ -21,11 +21,23 @@ pub use run::{JobKind, Moment, Past, Run, RunId};
 ///
 /// Every method is idempotent and bounded in time. Methods that take many units answer for each:
 /// a failure costs only its own unit.
+///
+/// A host has units of its own, and what is called as one of those isn't fleet's: none of these
+/// methods links over it, starts, stops, restarts, unmasks or resets it, whatever files of fleet's
+/// there are. What would is refused ([`ManagerError::Taken`]), but for unloading, which takes away
+/// what is fleet's.
 #[async_trait]
 pub trait UnitManager: Send + Sync + 'static {
     /// Fleet's unit files on this machine. An error when it can't be told of one of them what it
     /// is: whoever asks would take it for another.
     async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError>;
+
+    /// Which names are not fleet's to use here: of the units with a file of fleet's, and of `others`,
+    /// each with the other names that it would have.
+    async fn taken(
+        &self,
+        others: &BTreeMap<UnitName, BTreeSet<String>>,
+    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError>;
 
     /// Writes the files, links them into systemd, and enables those with `[Install]` options.
     async fn load(
@@ -122,6 +134,19 @@ pub fn runs_once(file: &UnitFile) -> bool {
     }
 }
 
+/// A name that isn't fleet's to use on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Who has it, in words.
+    pub why: String,
+    /// Whether what runs under the unit's name, if anything does, is fleet's all the same: it was
+    /// started before the name was taken, or the name that is taken is only an alias. It may be
+    /// stopped.
+    pub runs_ours: bool,
+    /// The other names that the unit has, to ask again when its file is gone.
+    pub aliases: BTreeSet<String>,
+}
+
 /// Whose state may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -193,6 +218,9 @@ pub enum ManagerError {
     /// It can't be reached, and so was told nothing.
     #[error("systemd is unavailable: {0}")]
     Untold(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The name isn't fleet's to use on this machine; the text says who has it.
+    #[error("{0}")]
+    Taken(String),
     /// It refused; the text is its own.
     #[error("{0}")]
     Refused(String),
@@ -211,7 +239,7 @@ impl ManagerError {
     pub(crate) fn source_text(&self) -> String {
         match self {
             Self::Unavailable(source) | Self::Untold(source) => source.to_string(),
-            Self::Refused(_) | Self::File { .. } => self.to_string(),
+            Self::Taken(_) | Self::Refused(_) | Self::File { .. } => self.to_string(),
         }
     }
 
@@ -220,7 +248,7 @@ impl ManagerError {
     pub fn is_certain(&self) -> bool {
         match self {
             Self::Unavailable(_) => false,
-            Self::Untold(_) | Self::Refused(_) | Self::File { .. } => true,
+            Self::Untold(_) | Self::Taken(_) | Self::Refused(_) | Self::File { .. } => true,
         }
     }
 }

@@ -9,6 +9,10 @@
 //!                    └───────Stop────────┘            Halt … stopped ──Unload──▶ absent (──Load──▶)
 //! ```
 //!
+//! One whose name turns out to be the host's is never loaded, started or restarted. What is fleet's of
+//! it goes: at once where something of the host's may run under that name, else once it isn't wanted
+//! here any more, as the engine sees to.
+//!
 //! One whose file is gone, or which systemd wasn't told of, is loaded once more and stays what it is.
 //! A restart that is asked for takes the place of a start that is due anyway.
 
@@ -24,7 +28,7 @@ use fleet_store::Revision;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::desired::Wanted;
+use crate::{Taken, desired::Wanted};
 
 /// The first pause after a failure, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -42,6 +46,8 @@ pub struct Current {
     pub restarts: BTreeMap<UnitName, Revision>,
     /// Units of which nobody knows what is wanted: nothing is done to them.
     pub unclear: BTreeSet<UnitName>,
+    /// Units whose names aren't fleet's to use here, here or not.
+    pub taken: BTreeMap<UnitName, Taken>,
 }
 
 /// A unit that is here.
@@ -186,6 +192,8 @@ pub enum Reason {
     NotLaunched,
     /// It should be stopped.
     Launched,
+    /// Its name is the host's.
+    NameTaken,
     /// A restart was asked for.
     Requested,
     /// fleetd leaves.
@@ -202,6 +210,7 @@ impl fmt::Display for Reason {
             Self::HashDiffers => "unit loaded but hash differs to expected",
             Self::NotLaunched => "unit currently loaded but desired state is launched",
             Self::Launched => "unit currently launched but desired state is loaded",
+            Self::NameTaken => "unit loaded but its name is that of another here",
             Self::Requested => "restart requested",
             Self::Purge => "purging agent",
             Self::Reload => "always reload unit files",
@@ -324,7 +333,13 @@ fn todo<'a>(
                 Some(_) => (Action::Restart, Reason::Requested),
                 None => (Action::Start, Reason::NotLaunched),
             };
-            (name, todo_for(wanted, current.units.get(name), start))
+            let here = current.units.get(name);
+            match current.taken.get(name) {
+                Some(taken) => {
+                    (name, here.map_or_else(Vec::new, |here| give_way(wanted, here, taken)))
+                }
+                None => (name, todo_for(wanted, here, start)),
+            }
         })
         .filter(|(_, todo)| !todo.is_empty())
 }
@@ -350,6 +365,24 @@ fn todo_for(wanted: Option<&Wanted>, here: Option<&Here>, start: (Action, Reason
             let load = here.unfinished.then_some((Action::Load, Reason::NotLoaded));
             load.into_iter().chain(to_state(wanted.state, here, start)).collect()
         }
+    }
+}
+
+/// What is done with a unit that is here under a name that isn't fleet's. It may run on for as long as
+/// it is wanted here as it is: where it goes is the engine's to say.
+fn give_way(wanted: Option<&Wanted>, here: &Here, taken: &Taken) -> Todo {
+    if here.busy == Some(Busy::Stopping) {
+        return Vec::new();
+    }
+    if !taken.runs_ours {
+        return vec![(Action::Unload, Reason::NameTaken)];
+    }
+    match wanted {
+        Some(wanted) if here.is_loaded(Some(wanted.hash)) => {
+            let stop = (wanted.state, here.claim) == (JobState::Loaded, JobState::Launched);
+            stop.then_some((Action::Stop, Reason::Launched)).into_iter().collect()
+        }
+        _ => unload(here, Reason::NameTaken),
     }
 }
 

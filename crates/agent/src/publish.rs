@@ -8,6 +8,8 @@
 //! Beside states it tells what keeps units from being as they should: that is published for as long
 //! as it goes wrong, so that `pending` of the API can say it.
 //!
+//! What keeps units off this machine is told too, wanted here or not: the engine goes by it.
+//!
 //! Only differences are written, in batches. What is there is looked at again after the registry was
 //! out of sight, and now and then, so that what somebody deleted comes back. What this machine may
 //! have published is remembered in a file: a fleetd that adopts the lease of one that was killed
@@ -21,7 +23,9 @@ use std::{
 };
 
 use fleet_core::{JobState, UnitHash, UnitName, UnitState};
-use fleet_registry::{Presence, PublishedState, Registry, RegistryError, Start, Trouble};
+use fleet_registry::{
+    HostObstacle, Presence, PublishedState, Registry, RegistryError, Start, Trouble,
+};
 use fleet_store::LeaseId;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -67,10 +71,17 @@ pub(crate) type Standings = BTreeMap<UnitName, Standing>;
 /// What keeps units from being as they should here.
 pub(crate) type Troubles = BTreeMap<UnitName, Trouble>;
 
+/// What keeps units off this machine, whether anything is to be here or not.
+pub(crate) type Obstacles = BTreeMap<UnitName, HostObstacle>;
+
 /// Where what is published comes from, besides the service manager.
 pub(crate) struct Sources {
     pub(crate) standings: watch::Receiver<Option<Arc<Standings>>>,
     pub(crate) troubles: watch::Receiver<Arc<Troubles>>,
+    /// `None` until they are known.
+    pub(crate) obstacles: watch::Receiver<Option<Arc<Obstacles>>>,
+    /// To be told when systemd has read its unit files again.
+    pub(crate) reloaded: Arc<Notify>,
     /// Tells that what was published may be lost.
     pub(crate) refollowed: Arc<Notify>,
     pub(crate) presence: PresenceHandle,
@@ -85,6 +96,8 @@ pub(crate) struct Board {
     pub(crate) pending: BTreeMap<UnitName, Option<PublishedState>>,
     /// What was told of troubles, as in `published`.
     pub(crate) troubles: BTreeMap<UnitName, Option<Trouble>>,
+    /// The same of obstacles.
+    pub(crate) obstacles: BTreeMap<UnitName, Option<HostObstacle>>,
 }
 
 /// See the module.
@@ -93,9 +106,11 @@ pub(crate) struct Publisher {
     manager: Arc<dyn UnitManager>,
     standings: watch::Receiver<Option<Arc<Standings>>>,
     troubles: watch::Receiver<Arc<Troubles>>,
+    obstacles: watch::Receiver<Option<Arc<Obstacles>>>,
     presence: PresenceHandle,
     refollowed: Arc<Notify>,
     reconnected: Arc<Notify>,
+    reloaded: Arc<Notify>,
     /// What the standings were when they were looked at last.
     here: Option<Arc<Standings>>,
     /// The same of the troubles.
@@ -124,7 +139,7 @@ impl Publisher {
     pub(crate) fn new(
         registry: Registry,
         manager: Arc<dyn UnitManager>,
-        Sources { standings, troubles, refollowed, presence }: Sources,
+        Sources { standings, troubles, obstacles, reloaded, refollowed, presence }: Sources,
         runtime_dir: &Path,
         reconnected: Arc<Notify>,
     ) -> Self {
@@ -132,6 +147,7 @@ impl Publisher {
         let earlier: BTreeSet<UnitName> = names.read().unwrap_or_default();
         let board = Board {
             troubles: earlier.iter().map(|name| (name.clone(), None)).collect(),
+            obstacles: earlier.iter().map(|name| (name.clone(), None)).collect(),
             published: earlier.into_iter().map(|name| (name, None)).collect(),
             ..Board::default()
         };
@@ -140,9 +156,11 @@ impl Publisher {
             manager,
             standings,
             troubles,
+            obstacles,
             presence,
             refollowed,
             reconnected,
+            reloaded,
             here: None,
             told: Arc::default(),
             states: BTreeMap::new(),
@@ -176,6 +194,7 @@ impl Publisher {
                 () = stop.cancelled() => return,
                 Ok(()) = self.standings.changed() => {}
                 Ok(()) = self.troubles.changed() => {}
+                Ok(()) = self.obstacles.changed() => {}
                 Ok(()) = self.presence.current.changed() => {}
                 changed = self.manager.changed() => self.take_changed(changed),
                 () = self.refollowed.notified() => self.recall_at = Instant::now(),
@@ -209,7 +228,10 @@ impl Publisher {
     fn take_changed(&mut self, changed: Changed) {
         match changed {
             Changed::Units(units) => self.stale.extend(units),
-            Changed::Reloaded => self.all_stale(),
+            Changed::Reloaded => {
+                self.all_stale();
+                self.reloaded.notify_one();
+            }
             Changed::All => {
                 self.all_stale();
                 self.reconnected.notify_one();
@@ -242,7 +264,7 @@ impl Publisher {
     /// Asks systemd about the units that may have changed. Troubles are told before that, and while
     /// it lasts: it may be systemd that they come from, and it may not answer.
     async fn ask(&mut self) -> Result<(), RegistryError> {
-        let mut told = self.publish_troubles().await;
+        let mut told = self.publish_obstacles().await.and(self.publish_troubles().await);
         if self.stale.is_empty() {
             return told;
         }
@@ -252,6 +274,7 @@ impl Publisher {
             tokio::select! {
                 answer = &mut answer => break answer,
                 Ok(()) = self.troubles.changed() => told = self.publish_troubles().await,
+                Ok(()) = self.obstacles.changed() => told = self.publish_obstacles().await,
             }
         };
         match answer {
@@ -284,6 +307,22 @@ impl Publisher {
         self.announce(&pending, |board| &mut board.troubles);
         self.registry.publish_troubles(&presence, &pending).await?;
         self.published(pending, |board| &mut board.troubles);
+        Ok(())
+    }
+
+    /// Before anything else: the engine is to know where a unit can't be.
+    async fn publish_obstacles(&mut self) -> Result<(), RegistryError> {
+        let now = self.obstacles.borrow_and_update().clone();
+        let Some(presence) = self.recalled().await? else { return Ok(()) };
+        let Some(now) = now else { return Ok(()) };
+        let is_there = |name: &UnitName| now.contains_key(name);
+        let pending = differences(&now, is_there, &self.board.borrow().obstacles);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.announce(&pending, |board| &mut board.obstacles);
+        self.registry.publish_obstacles(&presence, &pending).await?;
+        self.published(pending, |board| &mut board.obstacles);
         Ok(())
     }
 
@@ -320,14 +359,17 @@ impl Publisher {
     /// Finds out what is there under the lease. What hung on another is gone, or will be; what the
     /// fleetd before this one has published under this one needn't be again.
     async fn recall(&mut self, presence: &Presence) -> Result<(), RegistryError> {
-        let Board { published, troubles, .. } = self.board.borrow().clone();
+        let Board { published, troubles, obstacles, .. } = self.board.borrow().clone();
         let (machine, lease) = (&presence.machine, Some(presence.lease));
         let states = self.registry.published(machine, lease, published.keys()).await?;
         let troubles = self.registry.published_troubles(machine, lease, troubles.keys()).await?;
         self.failures.recall(&states);
+        let names = obstacles.keys();
+        let obstacles = self.registry.published_obstacles(machine, lease, names).await?;
         self.board.send_modify(|board| {
             found(&mut board.published, states);
             found(&mut board.troubles, troubles);
+            found(&mut board.obstacles, obstacles);
         });
         self.lease = lease;
         self.recall_at = Instant::now() + RECALL;
@@ -368,7 +410,8 @@ impl Publisher {
     fn remember_names(&mut self) {
         let names: BTreeSet<UnitName> = {
             let board = self.board.borrow();
-            board.published.keys().chain(board.troubles.keys()).cloned().collect()
+            let told = board.troubles.keys().chain(board.obstacles.keys());
+            board.published.keys().chain(told).cloned().collect()
         };
         self.names.write(&names);
     }

@@ -31,13 +31,14 @@ use crate::{
     execute::{Done, execute},
     plan::{self, Current, Step, plan},
     presence::PresenceHandle,
-    publish::{Standing, Standings, Troubles},
+    publish::{Obstacles, Standing, Standings, Troubles},
     runtime::RuntimeFile,
 };
 
 mod claims;
 mod contents;
 mod jobs;
+mod names;
 mod purge;
 mod record;
 mod release;
@@ -88,6 +89,8 @@ pub(crate) struct Reconciler {
     refollowed: Arc<Notify>,
     presence: Option<PresenceHandle>,
     complaint: Complaint,
+    /// What the host has of its own, for the engine.
+    names: names::Names,
 }
 
 /// Why a pass could not be made.
@@ -131,6 +134,7 @@ impl Reconciler {
             refollowed: Arc::default(),
             presence: None,
             complaint: Complaint::default(),
+            names: names::Names::new(runtime_dir),
         }
     }
 
@@ -152,6 +156,16 @@ impl Reconciler {
     /// What keeps units from being as they should, for the publisher.
     pub(crate) fn troubles(&self) -> watch::Receiver<Arc<Troubles>> {
         self.troubles.subscribe()
+    }
+
+    /// What keeps units off this machine, for the publisher; `None` until that is known.
+    pub(crate) fn obstacles(&self) -> watch::Receiver<Option<Arc<Obstacles>>> {
+        self.names.obstacles.subscribe()
+    }
+
+    /// Tells when somebody has let systemd read its unit files again.
+    pub(crate) fn reloaded(&self) -> Arc<Notify> {
+        Arc::clone(&self.names.reloaded)
     }
 
     /// Tells that the registry is followed from a new beginning: what it held may be lost.
@@ -184,6 +198,7 @@ impl Reconciler {
                     }
                 }
                 () = self.reconnected.notified() => self.start_over(),
+                () = self.names.reloaded.notified() => self.scan_at = Instant::now(),
                 () = time::sleep_until(next) => {}
             }
             while let Some(ended) = self.jobs.try_next() {
@@ -228,8 +243,11 @@ impl Reconciler {
 
     /// Takes no input: compares what should be here with what is here, and acts.
     async fn pass(&mut self) -> Result<(), PassError> {
-        self.scan().await?;
+        let scanned = self.scan().await?;
         self.decide();
+        if scanned {
+            self.forget_destroyed().await?;
+        }
         let clear_at = self.find_unclear().await?;
         self.fetch().await?;
         let plan = plan(&self.desired.units, &self.current, Instant::now());
@@ -297,7 +315,12 @@ impl Reconciler {
 
     /// Tells the publisher, and the fleetd after this one, what is here.
     fn show(&mut self) {
+        let foreign =
+            |unit: &UnitName| self.current.taken.get(unit).is_some_and(|taken| !taken.runs_ours);
         let claimed = |(unit, here): (&UnitName, &plan::Here)| {
+            if foreign(unit) {
+                return None;
+            }
             let start = here.start.clone().filter(|_| here.claim == JobState::Launched);
             let standing = Standing { hash: here.hash?, claim: here.claim, start };
             (here.claim != JobState::Inactive).then(|| (unit.clone(), standing))
@@ -309,6 +332,7 @@ impl Reconciler {
         if self.standings.borrow().as_deref() != Some(&now) {
             self.standings.send_replace(Some(Arc::new(now)));
         }
+        self.show_taken();
         let now = troubles(&self.desired, &self.current, self.mirror.model(), &self.wrong);
         self.troubles.send_if_modified(|troubles| {
             let changed = **troubles != now;
@@ -356,9 +380,11 @@ fn troubles(
     });
     let plain = |error: String| Trouble { error, ..Trouble::default() };
     let not_started = not_started.map(|(unit, error)| (unit, plain(error)));
+    let taken = current.taken.iter().filter(|(unit, _)| desired.units.contains_key(*unit));
+    let taken = taken.map(|(unit, taken)| (unit, plain(short(&taken.why))));
     let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, plain(short(why))));
     let wrong = wrong.iter().map(|(unit, why)| (unit, plain(short(why))));
-    let all = not_started.chain(failed).chain(wrong).chain(unclear); // the last of a unit counts
+    let all = not_started.chain(failed).chain(wrong).chain(taken).chain(unclear); // the last of a unit counts
     all.map(|(unit, trouble)| (unit.clone(), trouble)).collect()
 }
 

@@ -53,6 +53,9 @@ pub enum Refusal {
     /// A required peer is not here.
     #[error("required peer Unit({0}) is not scheduled locally")]
     PeerAbsent(String),
+    /// The machine has a unit of that name of its own, in its own words.
+    #[error("{0}")]
+    NameTaken(String),
     /// A unit here conflicts.
     #[error("found conflict with locally-scheduled Unit([{0}])")]
     Conflict(UnitName),

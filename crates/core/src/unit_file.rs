@@ -1,12 +1,12 @@
 //! Unit files: ordered options, their serialised text and hash (`units.md` 2, 3).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::lexer::{RawOption, Rules, lex, line_number};
 use crate::reading::{self, Assignment};
-use crate::{FleetOptions, LexError, Quoted, UnitHash};
+use crate::{FleetOptions, LexError, Quoted, UnitHash, UnitName};
 
 /// The section that is fleet's.
 pub(crate) const FLEET_SECTION: &str = "X-Fleet";
@@ -145,6 +145,23 @@ impl UnitFile {
         self.section("Install").next().is_some()
     }
 
+    /// The other names that `[Install]` gives it where it is called `name`. Names with specifiers
+    /// that only its machine can tell (`%H`, say) are left out.
+    #[must_use]
+    pub fn aliases(&self, name: &UnitName) -> BTreeSet<String> {
+        let mut aliases = BTreeSet::new();
+        for option in self.section("Install").filter(|option| option.name == "Alias") {
+            // No unit's name has what quotes words and joins lines.
+            let value = option.value.replace("\\\n", " ").replace(['"', '\''], " ");
+            if value.trim().is_empty() {
+                aliases.clear(); // an empty one takes back those before it
+            }
+            let words = value.split_whitespace().map(|word| with_specifiers(word, name));
+            aliases.extend(words.filter(|alias| !alias.contains('%') && alias != name.as_str()));
+        }
+        aliases
+    }
+
     /// The `[X-Fleet]` options, in order.
     #[must_use]
     pub fn fleet_options(&self) -> FleetOptions {
@@ -181,6 +198,16 @@ impl UnitOption {
             value: String::from_utf8_lossy(&raw.value).into_owned(),
         }
     }
+}
+
+/// A name in `[Install]` with the specifiers that the unit's own name answers.
+fn with_specifiers(word: &str, name: &UnitName) -> String {
+    let (stem, prefix) = (name.stem(), name.prefix());
+    let instance = stem.split_once('@').map_or("", |(_, instance)| instance);
+    let last = prefix.rsplit_once('-').map_or(prefix, |(_, last)| last);
+    let known =
+        [("%n", name.as_str()), ("%N", stem), ("%p", prefix), ("%i", instance), ("%j", last)];
+    known.iter().fold(word.to_owned(), |word, (specifier, value)| word.replace(specifier, value))
 }
 
 /// Groups options by section, sections in order of first appearance (`units.md` 2).

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use crate::lexer::{is_comment, is_continued};
 use crate::unit_file::grouped;
 use crate::{
-    InvalidUnitName, LexError, Misread, Pattern, Quoted, Requirements, UnitFile, UnitName,
-    UnitOption,
+    InvalidUnitName, LexError, Misread, OwnName, Pattern, Quoted, Requirements, UnitFile, UnitName,
+    UnitOption, check_own_names,
 };
 
 /// Why a unit is refused. The texts are the specification's, where it gives one.
@@ -35,6 +35,9 @@ pub enum InvalidUnit {
     /// systemd would read something else than was submitted.
     #[error(transparent)]
     Misread(#[from] Misread),
+    /// It has, or asks for, a name of fleet's own units.
+    #[error(transparent)]
+    OwnName(#[from] OwnName),
     /// A peer is also one that must not be there.
     #[error(
         "unresolvable requirements: peer {} matches conflict {}",
@@ -120,6 +123,7 @@ pub fn validate(name: &UnitName, options: Vec<UnitOption>) -> Result<UnitFile, I
     submitted.options().iter().try_for_each(check_option)?;
     check_read_back(&submitted, &stored)?;
     stored.check_reading()?;
+    check_own_names(name, &stored)?;
     check_requirements(name, &stored)?;
     Ok(stored)
 }

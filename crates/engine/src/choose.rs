@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{MachineId, UnitName, eligibility::judge_global};
+use fleet_core::{MachineId, UnitName};
 use fleet_registry::why::Obstacle;
 
 use crate::{
@@ -25,8 +25,7 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
         let obstacle = if let Err(refusal) = standing.takes_newcomers() {
             Some(Obstacle::Refused(refusal))
         } else if unit.is_global() {
-            let answer = judge_global(unit.candidate(), machine, residents.met_by(unit));
-            answer.err().map(Obstacle::Refused)
+            residents.obstacle_of_global(unit, machine)
         } else {
             residents.obstacle(unit, machine, cluster.rings())
         };

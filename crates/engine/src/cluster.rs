@@ -13,8 +13,8 @@ use fleet_core::{
     eligibility::{Candidate, Refusal},
 };
 use fleet_registry::{
-    Event, Leaving, MachineRecord, Model, Stale, UnitRecord, Versioned, effective_metadata,
-    why::Obstacle,
+    Event, HostObstacle, Leaving, MachineRecord, Model, Stale, UnitRecord, Versioned,
+    effective_metadata, why::Obstacle,
 };
 use fleet_store::Revision;
 use tracing::{debug, info};
@@ -169,6 +169,8 @@ pub struct Cluster {
     hosts: BTreeMap<MachineId, Host>,
     /// Dynamic metadata, of machines that are present and others: it outlives presence.
     dynamic: BTreeMap<MachineId, BTreeMap<String, String>>,
+    /// What machines say that they can't have, where they say so.
+    barred: BTreeMap<MachineId, Arc<BTreeMap<UnitName, HostObstacle>>>,
     is_seen: bool,
 }
 
@@ -191,6 +193,7 @@ impl Model for Cluster {
             }
             Event::Metadata(id, key, value) => self.set_metadata(id, key, value),
             Event::Leaving(name, entry) => self.set_leaving(name, entry),
+            Event::Obstacle(unit, machine, found) => self.set_obstacle(unit, machine, found),
             Event::Schedule(..)
             | Event::Global(..)
             | Event::Restart(..)
@@ -211,6 +214,11 @@ impl Cluster {
     /// on it (`cluster.md` 2).
     pub fn loads(&self) -> impl Iterator<Item = (&Machine, usize)> {
         self.hosts.values().map(|host| (&host.machine, host.residents.len()))
+    }
+
+    /// The units that a machine has said it can't have.
+    pub fn obstacles_of(&self, machine: &MachineId) -> impl Iterator<Item = &UnitName> {
+        self.barred.get(machine).into_iter().flat_map(|barred| barred.keys())
     }
 
     /// Whether anything that decisions rest on has changed since the last call.
@@ -374,6 +382,7 @@ impl Cluster {
                 residents.add(unit, &machine, &Units::new());
             }
         }
+        residents.bar(self.barred.get(&id).cloned().unwrap_or_default());
         residents.settle(&machine, &self.globals);
         let host = Host { machine, created, standing, hands_over, residents, configured };
         self.hosts.insert(id, host);
@@ -396,6 +405,27 @@ impl Cluster {
         {
             host.machine.metadata = metadata;
             host.residents.settle(&host.machine, &self.globals);
+            self.is_seen = false;
+        }
+    }
+
+    fn set_obstacle(&mut self, unit: UnitName, id: MachineId, found: Option<HostObstacle>) {
+        let barred = self.barred.entry(id.clone()).or_default();
+        let before = match found.clone() {
+            Some(found) => Arc::make_mut(barred).insert(unit.clone(), found),
+            None => Arc::make_mut(barred).remove(&unit),
+        };
+        let barred = Arc::clone(barred);
+        if barred.is_empty() {
+            self.barred.remove(&id);
+        }
+        if let Some(host) = self.hosts.get_mut(&id)
+            && before != found
+        {
+            host.residents.bar(barred);
+            if self.globals.contains_key(&unit) {
+                host.residents.refresh(&unit, &host.machine, &self.globals);
+            }
             self.is_seen = false;
         }
     }

@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use fleet_client::Removal;
 use fleet_core::{
-    InvalidUnit, InvalidUnitName, JobState, MachineId, UnitName, error_text::chain, validate,
+    InvalidUnit, InvalidUnitName, JobState, MachineId, OwnName, UnitName, check_own_names_for,
+    error_text::chain, validate,
 };
 use fleet_engine::Explainer;
 use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls, carries_login};
@@ -66,6 +67,8 @@ enum EtcdError {
     Name(#[from] InvalidUnitName),
     #[error(transparent)]
     Invalid(#[from] InvalidUnit),
+    #[error(transparent)]
+    OwnName(#[from] OwnName),
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     #[error("unit does not exist and options field empty")]
@@ -177,11 +180,15 @@ impl Etcd {
         if state != JobState::Inactive && name.is_template() {
             return Err(EtcdError::Template(name));
         }
-        decided(async || match self.registry.unit(&name).await? {
-            None => Err(RegistryError::NoSuchUnit(name.clone())),
-            Some(seen) => self.registry.set_desired_state(&seen, state).await,
-        })
-        .await
+        let mut attempts = Attempts::within(PATIENCE);
+        loop {
+            let seen = self.existing(name.as_str()).await?;
+            check_own_names_for(state, &name, &seen.file)?;
+            match self.registry.set_desired_state(&seen, state).await {
+                Err(RegistryError::Conflict(_)) if attempts.again().await => {}
+                result => return Ok(result?),
+            }
+        }
     }
 }
 

@@ -36,6 +36,8 @@ impl Desk {
             ("tm@.service", HELLO),
             ("twin/hello.service", OTHER),
             ("empty.service", ""),
+            ("fleet.service", HELLO),
+            ("alias.service", "[Service]\nExecStart=/bin/true\n[Install]\nAlias=fleet.socket\n"),
         ] {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -166,6 +168,14 @@ fn what_the_api_refuses_is_refused() {
     assert_snapshot!(desk.run("submit --no-warn large").transcript(), @r"
     rc 1
     err|Error creating units: failed creating unit large.service: unit is too large: its file has more than 262144 bytes
+    ");
+    assert_snapshot!(desk.run("start fleet").transcript(), @r"
+    rc 1
+    err|Error creating units: the name fleet.service is that of a unit of fleet's own
+    ");
+    assert_snapshot!(desk.run("submit alias").transcript(), @r"
+    rc 1
+    err|Error creating units: the alias fleet.socket is the name of a unit of fleet's own
     ");
     assert_snapshot!(desk.run("start nope").transcript(), @r"
     rc 1

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use tracing::error;
 
 use crate::{
-    Assignment, Keys, LeaderRecord, Leaving, MachineRecord, UnitRecord, Versioned, keys::Entry,
-    lead::parse_version, registry::decode,
+    Assignment, HostObstacle, Keys, LeaderRecord, Leaving, MachineRecord, UnitRecord, Versioned,
+    keys::Entry, lead::parse_version, registry::decode,
 };
 
 /// One change, or one entry of a snapshot. `None` means that it is gone.
@@ -27,6 +27,8 @@ pub enum Event {
     Restart(MachineId, UnitName, Option<Revision>),
     /// `leaving/<name>`.
     Leaving(UnitName, Option<Versioned<Leaving>>),
+    /// `obstacle/<name>,<machine>`.
+    Obstacle(UnitName, MachineId, Option<HostObstacle>),
     /// `lease/engine-leader`.
     Leader(Option<Versioned<LeaderRecord>>),
     /// `engine/version`; 0 when absent.
@@ -64,6 +66,7 @@ impl Event {
             Entry::Global(name) => Self::Global(name, kv.map(order)),
             Entry::Restart(id, name) => Self::Restart(id, name, kv.map(|kv| kv.mod_revision)),
             Entry::Leaving(name) => Self::Leaving(name, kv.map(leaving)),
+            Entry::Obstacle(name, machine) => Self::Obstacle(name, machine, kv.map(obstacle)),
             Entry::Leader => Self::Leader(kv.and_then(leader)),
             Entry::EngineVersion => {
                 Self::EngineVersion(kv.map_or(0, |kv| parse_version(&kv.value)))
@@ -96,6 +99,15 @@ fn record(kv: &KeyValue) -> Record {
 
 fn order(kv: &KeyValue) -> Order {
     decode(kv).map(|found| found.value).map_err(|error| Unclear(error.to_string()))
+}
+
+/// One that can't be understood is one all the same: it is there because something is in the way.
+fn obstacle(kv: &KeyValue) -> HostObstacle {
+    let unclear = |error| {
+        error!(%error, "the unit is kept off that machine");
+        HostObstacle { reason: "something that this fleet can't read is in its way".to_owned() }
+    };
+    decode(kv).map_or_else(unclear, |found| found.value)
 }
 
 /// A corrupt record counts as absent, loudly.

@@ -35,6 +35,7 @@ pub(crate) enum Entry {
     Restart(MachineId, UnitName),
     Leaving(UnitName),
     Trouble(UnitName, MachineId),
+    Obstacle(UnitName, MachineId),
     Leader,
     EngineVersion,
 }
@@ -154,6 +155,14 @@ impl Keys {
         self.key(&["trouble/", name, OF_MACHINE, machine])
     }
 
+    pub(crate) fn obstacles(&self) -> Key {
+        self.key(&["obstacle/"])
+    }
+
+    pub(crate) fn obstacle(&self, name: &str, machine: &str) -> Key {
+        self.key(&["obstacle/", name, OF_MACHINE, machine])
+    }
+
     pub(crate) fn leader(&self) -> Key {
         self.key(&["lease/engine-leader"])
     }
@@ -181,6 +190,10 @@ impl Keys {
             "trouble" => {
                 let (name, machine) = rest.split_once(OF_MACHINE)?;
                 Entry::Trouble(name.parse().ok()?, machine.parse().ok()?)
+            }
+            "obstacle" => {
+                let (name, machine) = rest.split_once(OF_MACHINE)?;
+                Entry::Obstacle(name.parse().ok()?, machine.parse().ok()?)
             }
             "machine" => Entry::Machine(rest.parse().ok()?),
             "metadata" => {
@@ -234,6 +247,7 @@ mod tests {
             (keys.restart(&id, &name), Entry::Restart(id.clone(), name.clone())),
             (keys.leaving(name.as_str()), Entry::Leaving(name.clone())),
             (keys.trouble(name.as_str(), id.as_str()), Entry::Trouble(name.clone(), id.clone())),
+            (keys.obstacle(name.as_str(), id.as_str()), Entry::Obstacle(name.clone(), id.clone())),
             (keys.leader(), Entry::Leader),
             (keys.engine_version(), Entry::EngineVersion),
         ] {

@@ -39,8 +39,8 @@ pub use mirror::{Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
 pub use records::{
-    Assignment, Capabilities, Leaving, MachineRecord, PublishedState, Start, Trouble, UnitRecord,
-    Versioned,
+    Assignment, Capabilities, HostObstacle, Leaving, MachineRecord, PublishedState, Start, Trouble,
+    UnitRecord, Versioned,
 };
 pub use registry::Registry;
 pub use restarts::RestartError;

@@ -26,7 +26,8 @@ pub trait Model: Default + Send {
 /// Which part of the registry a mirror follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// What decisions rest on: units, where destroyed ones still are, machines, dynamic metadata.
+    /// What decisions rest on: units, where destroyed ones still are, machines, dynamic metadata, what is
+    /// in the way on machines.
     Cluster,
     /// What one machine obeys: its schedule, global units, restarts asked of it, its own entry
     /// and metadata, and nothing that changes elsewhere.
@@ -38,12 +39,16 @@ pub enum Scope {
 impl Scope {
     fn ranges(&self, keys: &Keys) -> Vec<Range> {
         match self {
-            Self::Cluster => {
-                [keys.machines(), keys.all_metadata(), keys.all_leaving(), keys.units()]
-                    .iter()
-                    .map(Range::prefix)
-                    .collect()
-            }
+            Self::Cluster => [
+                keys.machines(),
+                keys.all_metadata(),
+                keys.all_leaving(),
+                keys.units(),
+                keys.obstacles(),
+            ]
+            .iter()
+            .map(Range::prefix)
+            .collect(),
             Self::Machine(me) => vec![
                 Range::key(keys.machine(me.as_str())),
                 Range::prefix(&keys.metadata_of(me)),

@@ -163,6 +163,15 @@ pub struct Trouble {
     pub refused: Option<UnitHash>,
 }
 
+/// `obstacle/<name>,<machine>`: what keeps a unit off a machine that only that machine can see. It is
+/// there before anything is put there, and stays when what was put there has gone again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostObstacle {
+    /// What it is, in words.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// `machine/<id>`: a machine that is present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use fleet_store::{Compare, Key, KeyValue, LeaseId, MAX_TXN_OPS, Op, Range, Store
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Presence, PublishedState, Registry, RegistryError, Trouble,
+    HostObstacle, Presence, PublishedState, Registry, RegistryError, Trouble,
     keys::Entry,
     registry::{decode, encode, halves},
 };
@@ -40,6 +40,19 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let key = |name: &UnitName| self.keys.trouble(name.as_str(), presence.machine.as_str());
         self.tell(presence, troubles, key).await
+    }
+
+    /// The same for what keeps units off this machine.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub async fn publish_obstacles(
+        &self,
+        presence: &Presence,
+        obstacles: &BTreeMap<UnitName, Option<HostObstacle>>,
+    ) -> Result<(), RegistryError> {
+        let key = |name: &UnitName| self.keys.obstacle(name.as_str(), presence.machine.as_str());
+        self.tell(presence, obstacles, key).await
     }
 
     /// Writes what hangs on a machine's lease, and deletes what is no longer so.
@@ -161,6 +174,20 @@ impl Registry {
         candidates: impl IntoIterator<Item = &'a UnitName> + Send,
     ) -> Result<BTreeMap<UnitName, Trouble>, RegistryError> {
         let key = |name: &UnitName| self.keys.trouble(name.as_str(), machine.as_str());
+        self.told(lease, candidates, key).await
+    }
+
+    /// The same of what keeps units off this machine.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn published_obstacles<'a>(
+        &self,
+        machine: &MachineId,
+        lease: Option<LeaseId>,
+        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
+    ) -> Result<BTreeMap<UnitName, HostObstacle>, RegistryError> {
+        let key = |name: &UnitName| self.keys.obstacle(name.as_str(), machine.as_str());
         self.told(lease, candidates, key).await
     }
 

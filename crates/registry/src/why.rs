@@ -318,6 +318,7 @@ fn answer(machine: &MachineId, obstacle: Option<&Obstacle>) -> Said {
         Some(Obstacle::Refused(Refusal::Conflict(_))) => "conflict",
         Some(Obstacle::Refused(Refusal::Leaving)) => "leaving",
         Some(Obstacle::Refused(Refusal::Silent)) => "silent",
+        Some(Obstacle::Refused(Refusal::NameTaken(_))) => "name-taken",
     };
     let message = obstacle.map(ToString::to_string).unwrap_or_default();
     on(machine, reason, &message)

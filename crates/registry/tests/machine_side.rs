@@ -6,8 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use common::*;
 use fleet_core::JobState::{Launched, Loaded};
-use fleet_registry::{MachineRecord, MetadataChange, RegistryError};
-use fleet_store::{LeaseId, Store, StoreError};
+use fleet_registry::{
+    Event, HostObstacle, MachineRecord, MetadataChange, Mirror, Model, RegistryError, Scope,
+};
+use fleet_store::{LeaseId, Op, Store, StoreError, Txn};
 
 #[tokio::test(start_paused = true)]
 async fn presence_lasts_as_long_as_it_is_renewed() {
@@ -174,6 +176,50 @@ async fn troubles_are_told_by_unit_and_end_with_their_machine() {
     assert!(world.registry.trouble(&name, &machine("m2")).await.unwrap().is_some());
     world.registry.leave(&two).await.unwrap();
     assert!(world.registry.troubles(&name, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn obstacles_are_the_clusters_to_see_and_end_with_their_machine() {
+    #[derive(Debug, Default)]
+    struct Found(BTreeMap<String, Option<String>>);
+    impl Model for Found {
+        fn apply(&mut self, event: Event) {
+            if let Event::Obstacle(unit, machine, found) = event {
+                self.0.insert(format!("{unit} on {machine}"), found.map(|found| found.reason));
+            }
+        }
+    }
+    let world = World::new();
+    let (one, two) = (world.register("m1").await, world.register("m2").await);
+    let taken = HostObstacle { reason: "taken".to_owned() };
+    let news = BTreeMap::from([(unit("a.service"), Some(taken.clone()))]);
+    let mut mirror: Mirror<Found> = Mirror::new(world.registry.clone(), Scope::Cluster);
+    mirror.changed().await.unwrap();
+    world.registry.publish_obstacles(&one, &news).await.unwrap();
+    let text = world.text("/f/obstacle/a.service,m1").await.unwrap();
+    assert_eq!(text, r#"{"reason":"taken"}"#);
+    mirror.changed().await.unwrap();
+    assert_eq!(mirror.model().0, [("a.service on m1".to_owned(), Some("taken".to_owned()))].into());
+    let names = [unit("a.service"), unit("b.service")];
+    let lease = Some(one.lease);
+    let found = world.registry.published_obstacles(&one.machine, lease, &names).await.unwrap();
+    assert_eq!(found, [(unit("a.service"), taken)].into());
+    let of_two = world.registry.published_obstacles(&two.machine, None, &names).await.unwrap();
+    assert_eq!(of_two, BTreeMap::new());
+    // Written by a fleet that knows more, it is an obstacle all the same.
+    for (name, value) in [("b.service", r#"{"why":7}"#), ("c.service", "rubbish")] {
+        let key = format!("/f/obstacle/{name},m2").into();
+        let then = vec![Op::Put { key, value: value.into(), lease: Some(two.lease) }];
+        world.store.commit(Txn { compare: Vec::new(), then }).await.unwrap();
+    }
+    while mirror.model().0.len() < 3 {
+        mirror.changed().await.unwrap();
+    }
+    assert!(mirror.model().0.values().all(Option::is_some));
+    world.registry.leave(&one).await.unwrap();
+    while mirror.model().0["a.service on m1"].is_some() {
+        mirror.changed().await.unwrap();
+    }
 }
 
 #[tokio::test]

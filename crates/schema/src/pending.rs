@@ -18,8 +18,9 @@ entity! {
         pub machine_id: String = "machineID",
         /// The reason in words.
         pub message: String = "message",
-        /// The reason for programs: `eligible`, `leaving`, `silent`, `other-machine`, `metadata`, `peer-absent`,
-        /// `conflict`, `replaced`, `machine-absent`, `not-loaded`, `not-launched` or `failing`. More
+        /// The reason for programs: `eligible`, `leaving`, `silent`, `other-machine`, `metadata`,
+        /// `peer-absent`, `conflict`, `replaced`, `name-taken`, `machine-absent`, `not-loaded`,
+        /// `not-launched` or `failing`. More
         /// may come.
         pub reason: String = "reason",
         /// Whether its service manager refuses the unit as things are: the machine tries again, and

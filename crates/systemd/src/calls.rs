@@ -58,6 +58,28 @@ impl Verb {
     }
 }
 
+/// A unit that systemd has in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct InMemory {
+    pub(crate) load: String,
+    pub(crate) active: String,
+    /// The file it was read from; empty when there was none.
+    pub(crate) fragment: String,
+}
+
+impl InMemory {
+    /// It is only known since something refers to it, or has failed and is gone: nothing of it is
+    /// anybody's.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.load == "not-found" && matches!(&*self.active, "inactive" | "failed")
+    }
+
+    /// It was read from a file, or was masked, and doesn't run: what files say now is what counts.
+    pub(crate) fn is_idle_file(&self) -> bool {
+        self.active == "inactive" && (!self.fragment.is_empty() || self.load == "masked")
+    }
+}
+
 /// Calls systemd over the connection of the moment.
 #[derive(Debug)]
 pub(crate) struct Calls {
@@ -75,16 +97,45 @@ impl Calls {
         Ok(self.session.live()?.version)
     }
 
-    /// Links unit files from outside systemd's folders into its runtime folder.
+    /// Links unit files from outside systemd's folders into its runtime folder, where nothing else is
+    /// in their places.
     pub(crate) async fn link(&self, paths: &[&str]) -> Result<Vec<LinkChange>, CallError> {
-        self.manager("LinkUnitFiles", &(paths, true, true)).await
+        self.manager("LinkUnitFiles", &(paths, true, false)).await
     }
 
-    /// Follows a unit file's `[Install]`; says whether there was anything in it.
-    pub(crate) async fn enable(&self, path: &str) -> Result<bool, CallError> {
-        let answer = self.manager("EnableUnitFiles", &(&[path][..], true, true)).await?;
-        let (carries_install_info, _): (bool, Vec<LinkChange>) = answer;
-        Ok(carries_install_info)
+    /// Follows a unit file's `[Install]`, likewise; says whether there was anything in it, and what
+    /// that has led to.
+    pub(crate) async fn enable(&self, path: &str) -> Result<(bool, Vec<LinkChange>), CallError> {
+        self.manager("EnableUnitFiles", &(&[path][..], true, false)).await
+    }
+
+    /// What systemd has in memory under a name, if anything.
+    pub(crate) async fn in_memory(&self, unit: &str) -> Result<Option<InMemory>, CallError> {
+        let path: OwnedObjectPath = match self.manager("GetUnit", &unit).await {
+            Err(error) if error.is_no_possible_unit() => return Ok(None),
+            path => path?,
+        };
+        let properties: HashMap<String, OwnedVariant> =
+            self.call(path.as_str(), PROPERTIES, "GetAll", &UNIT).await?;
+        let text = |name: &str| {
+            let value = properties.get(name).and_then(|value| <&str>::try_from(value).ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let [load, active, fragment] = ["LoadState", "ActiveState", "FragmentPath"].map(text);
+        Ok(Some(InMemory { load, active, fragment }))
+    }
+
+    /// Where systemd has read a unit from.
+    pub(crate) async fn fragment(&self, unit: &UnitName) -> Result<String, CallError> {
+        let path = object_path::of_unit(unit.as_str());
+        self.property(unit, &path, UNIT, "FragmentPath").await
+    }
+
+    /// Whether a unit has a job to do.
+    pub(crate) async fn has_job(&self, unit: &str) -> Result<bool, CallError> {
+        let names: &[&str] = &[unit];
+        let rows: Vec<Row> = self.manager("ListUnitsByNames", &names).await?;
+        Ok(rows.iter().any(|(.., job, _, _)| *job != 0))
     }
 
     /// Removes all links to these units from systemd's runtime folder.

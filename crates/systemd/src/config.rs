@@ -47,6 +47,8 @@ pub struct Config {
     pub units_directory: PathBuf,
     /// The longest wait for the answer to one call.
     pub call_timeout: Duration,
+    /// What is before the paths of systemd's directories, seen from this process: `/` but in tests.
+    pub root: PathBuf,
     /// What wakes systemd when it sleeps over its work, where there is anything.
     pub bell: Option<Bell>,
     /// Where systemd writes what it does.
@@ -79,8 +81,8 @@ impl Config {
             Bus::System => system_endpoints(is_root, environment),
             Bus::User => user_endpoints(environment)?,
         };
-        let journal = Journal::new(bus);
-        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT, bell, journal })
+        let (root, journal) = (PathBuf::from("/"), Journal::new(bus));
+        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT, root, bell, journal })
     }
 }
 

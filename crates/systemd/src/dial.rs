@@ -1,6 +1,6 @@
 //! Opens a connection to systemd and asks it to tell what happens.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use fleet_core::error_text::plain;
 use tokio::{net::UnixStream, time};
@@ -24,6 +24,8 @@ pub(crate) struct Line {
     pub(crate) messages: MessageStream,
     /// The major version of systemd.
     pub(crate) version: u32,
+    /// The directories that it reads units from.
+    pub(crate) unit_path: Vec<PathBuf>,
     pub(crate) endpoint: Endpoint,
 }
 
@@ -48,11 +50,11 @@ async fn dial_one(endpoint: &Endpoint) -> Result<Line, ConnectError> {
     })?;
     let messages = MessageStream::from(&connection);
     let subscribed = subscribe(&connection, endpoint.private).await;
-    let version = subscribed.map_err(|error| ConnectError::Subscribe {
+    let (version, unit_path) = subscribed.map_err(|error| ConnectError::Subscribe {
         endpoint: endpoint.clone(),
         reason: error.to_string(),
     })?;
-    Ok(Line { connection, messages, version, endpoint: endpoint.clone() })
+    Ok(Line { connection, messages, version, unit_path, endpoint: endpoint.clone() })
 }
 
 async fn connect(endpoint: &Endpoint) -> zbus::Result<Connection> {
@@ -65,8 +67,8 @@ async fn connect(endpoint: &Endpoint) -> zbus::Result<Connection> {
     builder.max_queued(QUEUED).build().await
 }
 
-/// Asks for the signals that `signals` reads, and for the version.
-async fn subscribe(connection: &Connection, private: bool) -> zbus::Result<u32> {
+/// Asks for the signals that `signals` reads, for the version, and for the directories of units.
+async fn subscribe(connection: &Connection, private: bool) -> zbus::Result<(u32, Vec<PathBuf>)> {
     if !private {
         for rule in match_rules() {
             connection.call_method(Some(BUS), "/", Some(BUS), "AddMatch", &rule).await?;
@@ -74,10 +76,18 @@ async fn subscribe(connection: &Connection, private: bool) -> zbus::Result<u32> 
     }
     let manager = (Some(SYSTEMD), MANAGER_PATH);
     connection.call_method(manager.0, manager.1, Some(MANAGER), "Subscribe", &()).await?;
-    let question = (MANAGER, "Version");
-    let reply = connection.call_method(manager.0, manager.1, Some(PROPERTIES), "Get", &question);
-    let version: zbus::OwnedVariant = reply.await?.body().deserialize()?;
-    Ok(parse_version(<&str>::try_from(&version)?))
+    let version = property(connection, "Version").await?;
+    let unit_path = Vec::<String>::try_from(property(connection, "UnitPath").await?)?;
+    let unit_path = unit_path.into_iter().map(PathBuf::from).collect();
+    Ok((parse_version(<&str>::try_from(&version)?), unit_path))
+}
+
+/// A property of the service manager itself.
+async fn property(connection: &Connection, name: &str) -> zbus::Result<zbus::OwnedVariant> {
+    let question = (MANAGER, name);
+    let reply =
+        connection.call_method(Some(SYSTEMD), MANAGER_PATH, Some(PROPERTIES), "Get", &question);
+    reply.await?.body().deserialize()
 }
 
 /// The first argument of `PropertiesChanged` is the interface: active and sub state are
@@ -141,6 +151,7 @@ mod tests {
             endpoints,
             units_directory: "/nonexistent".into(),
             call_timeout: Duration::from_secs(5),
+            root: "/".into(),
             bell: None,
             journal: Journal::new(Bus::System),
         };

@@ -38,6 +38,8 @@ struct State {
     unfinished: BTreeSet<UnitName>,
     /// Entries that were complained about.
     warned: HashSet<OsString>,
+    /// The other names that files give their units, each with the content that does.
+    aliases: BTreeMap<UnitName, (UnitHash, BTreeSet<String>)>,
     /// The time given to the file written last.
     last_write: Option<SystemTime>,
 }
@@ -77,6 +79,38 @@ impl Directory {
 
     fn create(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o755).create(&self.path)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The other names that the listed units have by their files. Reads only what is new.
+    pub(crate) fn aliases(&self) -> BTreeMap<UnitName, BTreeSet<String>> {
+        let mut state = self.lock();
+        let State { known, aliases, .. } = &mut *state;
+        aliases.retain(|unit, _| known.contains_key(unit));
+        let of = |(unit, Known { content, .. }): (&UnitName, &Known)| {
+            let hash = content.map(|content| content.hash);
+            let known = aliases.get(unit).filter(|(of, _)| Some(*of) == hash);
+            let names = match (known, hash) {
+                (Some((_, names)), _) => names.clone(),
+                (None, Some(hash)) => {
+                    let names = read_aliases(&self.path_of(unit), unit);
+                    aliases.insert(unit.clone(), (hash, names.clone()));
+                    names
+                }
+                (None, None) => BTreeSet::new(),
+            };
+            (unit.clone(), names)
+        };
+        known.iter().map(of).collect()
+    }
+
+    /// The other names that a unit has by its file, as it is now.
+    pub(crate) fn aliases_of(&self, unit: &UnitName) -> BTreeSet<String> {
+        read_aliases(&self.path_of(unit), unit)
     }
 
     /// The file of a unit.
@@ -277,6 +311,14 @@ fn read(path: &Path) -> io::Result<Content> {
     Ok(Content { hash: file.hash(), once: runs_once(&file) })
 }
 
+/// The names that a file gives its unit besides its own. One that can't be read gives none.
+fn read_aliases(path: &Path, unit: &UnitName) -> BTreeSet<String> {
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let text = is_file.then(|| fs::read(path).ok()).flatten();
+    let file = text.and_then(|text| UnitFile::parse_stored(&text).ok());
+    file.map(|file| file.aliases(unit)).unwrap_or_default()
+}
+
 /// Says what is wrong with a file itself.
 fn unusable(why: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_string())
@@ -308,7 +350,7 @@ fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)
 }
 
-fn file_error(path: &Path, source: io::Error) -> ManagerError {
+pub(crate) fn file_error(path: &Path, source: io::Error) -> ManagerError {
     ManagerError::File { path: path.display().to_string(), source }
 }
 

@@ -1,25 +1,33 @@
-//! Loading units: write, link, enable (`units.md` 7.3).
+//! Loading units: see whose their names are, write, link, enable (`units.md` 7.3).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
 use fleet_agent::manager::ManagerError;
 use fleet_core::{UnitFile, UnitName};
 use futures::{FutureExt as _, StreamExt as _, stream};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     bus::CallError,
+    calls::LinkChange,
     manager::{AT_ONCE, SystemdManager, blocking},
+    names::{Holder, Places},
+    owned::{Proof, taken},
+    reload::Link,
 };
 
 pub(crate) type Results = BTreeMap<UnitName, Result<(), ManagerError>>;
 
 impl SystemdManager {
     pub(crate) async fn load_units(&self, units: &BTreeMap<UnitName, UnitFile>) -> Results {
-        let mut results = self.write(units).await;
+        let (free, unmet, mut results) = self.sift(units).await;
+        let units = &free;
+        self.lock_reload().loaded(units.keys(), unmet);
+        results.extend(self.write(units).await);
         let written = succeeded(&results);
         results.extend(self.link(&written).await);
         let to_enable: BTreeSet<UnitName> = succeeded(&results)
@@ -27,9 +35,17 @@ impl SystemdManager {
             .filter(|unit| units.get(unit).is_some_and(UnitFile::has_install))
             .collect();
         results.extend(self.enable(&to_enable).await);
+        {
+            let mut owned = self.lock_owned();
+            for unit in succeeded(&results) {
+                owned.entry(unit).or_insert(Proof::Files);
+            }
+        }
         for (unit, result) in &results {
             // What could not be enabled was unloaded again, which says itself how that went.
-            if !(to_enable.contains(unit) && is_refused(result)) {
+            // Nor is anything of what has no name here.
+            let is_undone = to_enable.contains(unit) && is_refused(result);
+            if !is_undone && units.contains_key(unit) {
                 self.directory.set_finished(unit, result.is_ok());
             }
         }
@@ -62,7 +78,6 @@ impl SystemdManager {
             true => Ok(()),
             false => self.calls.link(&paths).await.map(drop),
         };
-        self.lock_reload().loaded(units);
         match together {
             Ok(()) => units.iter().map(|unit| (unit.clone(), Ok(()))).collect(),
             Err(error) if error.is_unavailable() || units.len() == 1 => all_failed(units, &error),
@@ -93,15 +108,28 @@ impl SystemdManager {
         info!("Enabling systemd unit {unit}");
         let failed = |reason: &str| format!("Failed to enable systemd unit {unit}: {reason}");
         match self.calls.enable(&self.link_path(unit)).await {
-            Ok(true) => {
-                self.lock_reload().links_changed();
-                Ok(())
+            Ok((true, changes)) => self.take_links(unit, changes).await,
+            Ok((false, _)) => {
+                Err(ManagerError::Refused(failed("unit has no installation information")))
             }
-            Ok(false) => Err(ManagerError::Refused(failed("unit has no installation information"))),
             // No answer is no reason to unload it again.
             Err(CallError::Unavailable(text)) => Err(CallError::Unavailable(failed(&text)).into()),
             Err(error) => Err(ManagerError::Refused(failed(&error.to_string()))),
         }
+    }
+
+    /// Looks at what enabling a unit has made. Names that only systemd could tell are looked at now, and
+    /// what it has done about other units (`Also=`) is undone where those are the host's.
+    async fn take_links(
+        &self,
+        unit: &UnitName,
+        changes: Vec<LinkChange>,
+    ) -> Result<(), ManagerError> {
+        let (places, name) = (self.places(), unit.clone());
+        let looked = blocking(move || looked_through(&places, &name, &changes)).await?;
+        let mut due = self.lock_reload();
+        looked.links.into_iter().for_each(|link| due.linked(link));
+        looked.holder.map_or(Ok(()), |holder| Err(taken(&holder)))
     }
 
     fn link_path(&self, unit: &UnitName) -> String {
@@ -126,7 +154,43 @@ fn succeeded(results: &Results) -> BTreeSet<UnitName> {
 }
 
 fn is_refused(result: &Result<(), ManagerError>) -> bool {
-    matches!(result, Err(ManagerError::Refused(_)))
+    matches!(result, Err(ManagerError::Refused(_) | ManagerError::Taken(_)))
+}
+
+/// What became of enabling a unit.
+struct Looked {
+    links: Vec<Link>,
+    /// Who has a name that it got.
+    holder: Option<Holder>,
+}
+
+fn looked_through(places: &Places, unit: &UnitName, changes: &[LinkChange]) -> Looked {
+    let mut looked = Looked { links: Vec::new(), holder: None };
+    for (_, link, target) in changes.iter().filter(|(what, ..)| what == "symlink") {
+        let Some(of) = places.of_fleet(Path::new(target)) else {
+            match places.remove(Path::new(link)) {
+                Ok(()) => {
+                    info!(%unit, link, "unit of the host's isn't enabled along with this one")
+                }
+                Err(error) => warn!(%unit, link, %error, "unit of the host's was enabled"),
+            }
+            continue;
+        };
+        let (folder, name) = link.rsplit_once('/').unwrap_or(("", link));
+        let folder = folder.rsplit('/').next().unwrap_or_default();
+        let link = match folder.rsplit_once('.') {
+            Some((by, "wants")) => Link::WantedBy(by.to_owned()),
+            Some((by, "requires" | "upholds")) => Link::NeededBy(by.to_owned()),
+            _ if name == of => continue,
+            _ => Link::Alias(name.to_owned()),
+        };
+        if let (Link::Alias(alias), None) = (&link, &looked.holder) {
+            let holder = places.holder(unit, &BTreeSet::from([alias.clone()]));
+            looked.holder = holder.unwrap_or_else(|_| Some(Holder::Alias(alias.clone())));
+        }
+        looked.links.push(link);
+    }
+    looked
 }
 
 fn all_failed<'a>(units: impl IntoIterator<Item = &'a UnitName>, error: &CallError) -> Results {

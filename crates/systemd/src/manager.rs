@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use fleet_agent::manager::{
-    Changed, Job, Listed, ManagerError, Moment, Outcome, Past, Run, UnitManager,
+    Changed, Job, Listed, ManagerError, Moment, Outcome, Past, Run, Taken, UnitManager,
 };
 use fleet_core::{UnitFile, UnitName, UnitState, error_text::plain};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -26,7 +27,8 @@ use crate::{
     directory::Directory,
     journal::Journal,
     outcome,
-    reload::Due,
+    owned::Owned,
+    reload::{Due, Link},
     session::{self, Session},
     signals::Signals,
     states,
@@ -45,7 +47,10 @@ pub struct SystemdManager {
     pub(crate) directory: Arc<Directory>,
     pub(crate) calls: Calls,
     pub(crate) signals: Arc<Signals>,
-    session: Arc<Session>,
+    pub(crate) session: Arc<Session>,
+    /// What is before the paths of systemd's directories.
+    pub(crate) root: PathBuf,
+    pub(crate) owned: Mutex<Owned>,
     reload: Mutex<Due>,
     journal: Journal,
     _follower: JoinSet<()>,
@@ -68,6 +73,7 @@ impl SystemdManager {
         let (session, signals) = (Arc::new(session), Arc::new(Signals::default()));
         let limits = Limits::new(config.call_timeout, config.bell.clone());
         let journal = config.journal.clone();
+        let root = config.root.clone();
         let mut follower = JoinSet::new();
         follower.spawn(session::follow(
             Arc::clone(&session),
@@ -80,6 +86,8 @@ impl SystemdManager {
             calls: Calls::new(Arc::clone(&session), limits),
             signals,
             session,
+            root,
+            owned: Mutex::default(),
             reload: Mutex::default(),
             journal,
             _follower: follower,
@@ -97,6 +105,18 @@ impl SystemdManager {
     async fn trigger(&self, verb: Verb, unit: &UnitName) -> Result<Job, ManagerError> {
         // What wasn't told for certain is known to be undone.
         self.session.live().map_err(|error| ManagerError::Untold(error.into()))?;
+        self.check_owner(verb, unit).await.map_err(|error| match error {
+            ManagerError::Unavailable(error) => ManagerError::Untold(error),
+            other => other,
+        })?;
+        let job = self.queue(verb, unit).await?;
+        if verb != Verb::Stop {
+            self.check_loaded(unit).await?;
+        }
+        Ok(job)
+    }
+
+    async fn queue(&self, verb: Verb, unit: &UnitName) -> Result<Job, ManagerError> {
         let expected = self.signals.expect_job();
         match self.calls.queue(verb, unit).await {
             Ok(id) => {
@@ -132,12 +152,37 @@ impl SystemdManager {
 
     async fn reload(&self, due: &Due, units: &BTreeSet<UnitName>) -> Result<bool, CallError> {
         let needed = due.certain(self.calls.version()?)
+            || self.any_link_matters(due.links()).await?
             || self.any_needs_reload(&due.doubtful(units)).await?;
         if needed {
             info!("Instructing systemd to reload units");
             self.calls.reload().await?;
         }
         Ok(needed)
+    }
+
+    /// Whether some link that was made changes what systemd has in memory, and that matters before it
+    /// is read anew for another reason.
+    async fn any_link_matters(&self, links: &BTreeSet<Link>) -> Result<bool, CallError> {
+        for link in links {
+            let name = match link {
+                Link::Alias(_) => return Ok(true), // it would be a unit of its own for systemd
+                Link::WantedBy(name) | Link::NeededBy(name) => name,
+            };
+            let Some(found) = self.calls.in_memory(name).await? else { continue };
+            let matters = match link {
+                _ if found.load == "not-found" => false, // it is looked for anew
+                Link::WantedBy(_) if found.active != "inactive" && found.active != "failed" => {
+                    false
+                }
+                Link::WantedBy(_) => !self.calls.has_job(name).await?,
+                _ => true,
+            };
+            if matters {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn lock_reload(&self) -> MutexGuard<'_, Due> {
@@ -153,6 +198,13 @@ impl UnitManager for SystemdManager {
         let units = blocking(move || directory.list()).await??;
         self.signals.follow_only(units.keys());
         Ok(units)
+    }
+
+    async fn taken(
+        &self,
+        others: &BTreeMap<UnitName, BTreeSet<String>>,
+    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError> {
+        self.taken_names(others).await
     }
 
     async fn load(

@@ -2,7 +2,12 @@
 //!
 //! A reload costs a tenth of a second and holds up everything systemd does. A unit systemd hasn't
 //! in memory needs none. But one that it has, because it runs or because another refers to it, is
-//! started with its *old* content after its file was changed or removed, without an error.
+//! started with its *old* content after its file was changed or removed, without an error. And a
+//! reload lets timers with `OnActiveSec=` elapse again.
+//!
+//! So links that `[Install]` makes are no reason by themselves. A unit that isn't in memory finds
+//! them when it is loaded. One that is active has started all that it wants, and learns of the rest
+//! with whatever reload comes next; only what it requires or upholds matters to it at once.
 
 use std::collections::BTreeSet;
 
@@ -11,26 +16,54 @@ use fleet_core::UnitName;
 /// From this version on systemd looks at its folders again for a unit that it doesn't know.
 const LOOKS_AGAIN: u32 = 246;
 
+/// A link that `[Install]` asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Link {
+    /// This one wants a unit.
+    WantedBy(String),
+    /// This one requires or upholds a unit.
+    NeededBy(String),
+    /// A unit is called so as well.
+    Alias(String),
+}
+
 /// What happened since the last reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// Units gained or lost links from others, such as those of `WantedBy=`.
-    links_changed: bool,
+    /// Links that were made to units, by what they are of.
+    links: BTreeSet<Link>,
     loaded: bool,
+    /// Units that weren't in memory before their file was written: what systemd knows of them, if
+    /// anything, is what is there.
+    unmet: BTreeSet<UnitName>,
     /// Units whose file was removed. systemd may still have them in memory.
     unloaded: BTreeSet<UnitName>,
 }
 
 impl Due {
-    pub(crate) fn links_changed(&mut self) {
-        self.links_changed = true;
+    pub(crate) fn linked(&mut self, link: Link) {
+        self.links.insert(link);
     }
 
-    pub(crate) fn loaded(&mut self, units: &BTreeSet<UnitName>) {
-        self.loaded |= !units.is_empty();
+    pub(crate) fn links(&self) -> &BTreeSet<Link> {
+        &self.links
+    }
+
+    /// Units are being loaded, of which systemd hasn't met some.
+    pub(crate) fn loaded<'a>(
+        &mut self,
+        units: impl IntoIterator<Item = &'a UnitName>,
+        unmet: BTreeSet<UnitName>,
+    ) {
+        for unit in units {
+            self.loaded = true;
+            self.unmet.remove(unit);
+        }
+        self.unmet.extend(unmet);
     }
 
     pub(crate) fn unloaded(&mut self, units: &BTreeSet<UnitName>) {
+        self.unmet.retain(|unit| !units.contains(unit));
         self.unloaded.extend(units.iter().cloned());
     }
 
@@ -41,19 +74,20 @@ impl Due {
 
     /// It wasn't done after all.
     pub(crate) fn put_back(&mut self, due: Self) {
-        self.links_changed |= due.links_changed;
+        self.links.extend(due.links);
         self.loaded |= due.loaded;
         self.unloaded.extend(due.unloaded);
     }
 
     /// Whether to reload without asking.
     pub(crate) fn certain(&self, version: u32) -> bool {
-        self.links_changed || (version < LOOKS_AGAIN && self.loaded)
+        version < LOOKS_AGAIN && self.loaded
     }
 
     /// The units to ask systemd about.
     pub(crate) fn doubtful(&self, concerned: &BTreeSet<UnitName>) -> BTreeSet<UnitName> {
-        self.unloaded.union(concerned).cloned().collect()
+        let known = self.unloaded.union(concerned).filter(|unit| !self.unmet.contains(*unit));
+        known.cloned().collect()
     }
 }
 
@@ -69,19 +103,36 @@ mod tests {
     fn old_systemd_reloads_after_every_load() {
         let mut due = Due::default();
         assert!(!due.certain(245) && !due.certain(246));
-        due.loaded(&units(&[]));
+        due.loaded(&units(&[]), units(&[]));
         assert!(!due.certain(245));
-        due.loaded(&units(&["a.service"]));
+        due.loaded(&units(&["a.service"]), units(&["a.service"]));
         assert!(due.certain(245) && !due.certain(246));
     }
 
     #[test]
-    fn new_links_reload_whatever_the_version() {
+    fn links_stay_due_until_they_are_looked_at() {
         let mut due = Due::default();
-        due.links_changed();
-        assert!(due.certain(252));
-        assert_eq!(due.take().take(), Due { links_changed: true, ..Due::default() });
+        due.linked(Link::WantedBy("a.target".to_owned()));
+        let taken = due.take();
         assert_eq!(due, Due::default());
+        assert_eq!(taken.links().len(), 1);
+        due.linked(Link::Alias("b.service".to_owned()));
+        due.put_back(taken);
+        assert_eq!(due.links().len(), 2);
+        assert!(!due.certain(252), "they are no reason by themselves");
+    }
+
+    #[test]
+    fn unit_that_systemd_has_not_met_is_no_doubt_until_it_is_written_again() {
+        let mut due = Due::default();
+        let both = units(&["a.service", "b.service"]);
+        due.loaded(&both, units(&["a.service"]));
+        assert_eq!(due.doubtful(&both), units(&["b.service"]));
+        due.loaded(&units(&["a.service"]), units(&[]));
+        assert_eq!(due.doubtful(&both), both);
+        due.loaded(&both, both.clone());
+        due.unloaded(&units(&["b.service"]));
+        assert_eq!(due.doubtful(&both), units(&["b.service"]));
     }
 
     #[test]

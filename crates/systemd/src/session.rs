@@ -10,6 +10,7 @@
 //! ```
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -34,6 +35,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 #[derive(Debug)]
 pub(crate) struct Session {
     state: Mutex<State>,
+    /// The directories that systemd reads units from, as it said last.
+    unit_path: Mutex<Vec<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,11 @@ impl Session {
     pub(crate) fn new(line: Line) -> (Self, MessageStream) {
         info!(endpoint = %line.endpoint, version = line.version, "connected to systemd");
         let live = Live { connection: line.connection, version: line.version };
-        (Self { state: Mutex::new(State::Connected(live)) }, line.messages)
+        let session = Self {
+            state: Mutex::new(State::Connected(live)),
+            unit_path: Mutex::new(line.unit_path),
+        };
+        (session, line.messages)
     }
 
     /// The connection, if there is one.
@@ -66,6 +73,11 @@ impl Session {
                 Err(CallError::Unavailable("the connection to systemd is lost".to_owned()))
             }
         }
+    }
+
+    /// The directories that systemd reads units from, whether it can be asked now or not.
+    pub(crate) fn unit_path(&self) -> Vec<PathBuf> {
+        self.unit_path.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Since when there has been no connection.
@@ -98,9 +110,10 @@ pub(crate) async fn follow(
         session.set(State::Lost { since: Instant::now() });
         signals.lose();
         warn!("connection to systemd is lost, reconnecting");
-        let (live, line) = redial(&config).await;
-        messages = line;
-        session.set(State::Connected(live));
+        let line = redial(&config).await;
+        messages = line.messages;
+        *session.unit_path.lock().unwrap_or_else(PoisonError::into_inner) = line.unit_path;
+        session.set(State::Connected(Live { connection: line.connection, version: line.version }));
         signals.restored();
     }
 }
@@ -122,16 +135,13 @@ async fn read(mut messages: MessageStream, signals: &Signals) {
     }
 }
 
-async fn redial(config: &Config) -> (Live, MessageStream) {
+async fn redial(config: &Config) -> Line {
     let mut pause = PAUSES.0;
     loop {
         match dial(config).await {
             Ok(line) => {
                 info!(endpoint = %line.endpoint, version = line.version, "reconnected to systemd");
-                return (
-                    Live { connection: line.connection, version: line.version },
-                    line.messages,
-                );
+                return line;
             }
             Err(error) => warn!(%error, ?pause, "systemd can't be reached, will retry"),
         }

@@ -1,6 +1,9 @@
 //! Unloading units: disable, forget, remove (`units.md` 7.3).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fleet_agent::manager::ManagerError;
 use fleet_core::UnitName;
@@ -11,6 +14,7 @@ use crate::{
     calls::LinkChange,
     load::Results,
     manager::{SystemdManager, blocking},
+    names::Holder,
 };
 
 impl SystemdManager {
@@ -19,10 +23,25 @@ impl SystemdManager {
             info!("Removing systemd unit {unit}");
             self.signals.unfollow(unit);
         }
-        self.lock_reload().unloaded(units);
-        let disabled = self.disable(units).await;
-        let mut results = self.each(units, |unit| self.forget(unit, disabled.get(unit))).await;
-        // A file that goes before systemd was told is a link that nobody removes any more.
+        let names = units.iter().map(|unit| (unit.clone(), self.directory.aliases_of(unit)));
+        let holders = match self.holders(names.collect()).await {
+            Ok(holders) => holders,
+            Err(error) => {
+                let text = error.to_string();
+                let failed = |unit: &UnitName| {
+                    (unit.clone(), Err(ManagerError::Unavailable(text.clone().into())))
+                };
+                return units.iter().map(failed).collect();
+            }
+        };
+        let is_ours = |unit: &&UnitName| holders.get(*unit).is_none_or(Holder::is_alias);
+        let (ours, theirs): (BTreeSet<UnitName>, BTreeSet<UnitName>) =
+            units.iter().cloned().partition(|unit| is_ours(&unit));
+        let disabled = self.unlink(units, &holders).await;
+        let mut results = self.each(&ours, |unit| self.forget(unit, disabled.get(unit))).await;
+        // Nothing of what is the host's is forgotten: only fleet's files and links go.
+        results.extend(theirs.into_iter().map(|unit| (unit, Ok(()))));
+        // Without its file a unit is nobody's, so what is left of it would stay.
         let told = |unit: &&UnitName| {
             !matches!(results.get(*unit), Some(Err(ManagerError::Unavailable(_))))
         };
@@ -30,6 +49,7 @@ impl SystemdManager {
         for unit in units.difference(&told) {
             self.directory.set_finished(unit, false);
         }
+        self.lock_owned().retain(|unit, _| !told.contains(unit));
         for (unit, removed) in self.remove_files(told).await {
             // What systemd said first is the better reason.
             results.entry(unit).and_modify(|result| {
@@ -39,6 +59,37 @@ impl SystemdManager {
             });
         }
         results
+    }
+
+    /// Removes fleet's links to these units. What this process may not remove, systemd may; by name,
+    /// so only where that is fleet's. Returns how that went.
+    async fn unlink(
+        &self,
+        units: &BTreeSet<UnitName>,
+        holders: &BTreeMap<UnitName, Holder>,
+    ) -> Results {
+        let (places, to_unlink) = (self.places(), units.clone());
+        let unlinked = blocking(move || places.unlink(&to_unlink)).await;
+        let (aliases, errors) = match unlinked {
+            Ok(unlinked) => unlinked,
+            Err(error) => {
+                warn!(%error, "links of units were not removed");
+                (Vec::new(), Vec::new())
+            }
+        };
+        let mut concerned = units.clone();
+        concerned.extend(aliases.iter().filter_map(|alias| alias.parse().ok()));
+        self.lock_reload().unloaded(&concerned);
+        let mut denied = BTreeSet::new();
+        for error in errors {
+            if error.is_denial() && !holders.contains_key(&error.unit) {
+                denied.insert(error.unit);
+            } else {
+                let (unit, link, error) = (&error.unit, error.link.display(), &error.error);
+                warn!(%unit, %link, %error, "link of a unit was not removed");
+            }
+        }
+        self.disable(&denied).await
     }
 
     /// One call for all; when it is refused, one for each, so that a bad name costs only itself.
@@ -74,9 +125,8 @@ impl SystemdManager {
         Ok(())
     }
 
-    /// Looks at what disabling removed. Links of `WantedBy=` and the like are in systemd's memory
-    /// until it reloads. And disabling a template removes the links of all its instances, those
-    /// that stay too: they get theirs back.
+    /// Looks at what disabling removed: with a template the links of all its instances go, those that
+    /// stay too. They get theirs back.
     async fn links_removed(&self, unloaded: &BTreeSet<UnitName>, changes: Vec<LinkChange>) {
         let mut to_link = BTreeSet::new();
         for (what, link, _) in changes {
@@ -87,7 +137,7 @@ impl SystemdManager {
                 Some(unit) if is_unit_folder(folder) && self.directory.has(&unit) => {
                     to_link.insert(unit);
                 }
-                _ => self.lock_reload().links_changed(),
+                _ => {}
             }
         }
         for (unit, result) in self.each(&to_link, |unit| self.link_one(unit)).await {

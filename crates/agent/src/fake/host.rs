@@ -25,7 +25,7 @@ const MAX_CALLS: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Host {
     /// `None` is a file that can't be read.
-    files: BTreeMap<UnitName, Option<UnitFile>>,
+    pub(super) files: BTreeMap<UnitName, Option<UnitFile>>,
     /// Units that systemd wasn't told of.
     pub(super) unfinished: BTreeSet<UnitName>,
     /// What systemd has in memory: units that are active, failed, or on their way.
@@ -34,6 +34,9 @@ pub(super) struct Host {
     last_job: u32,
     pub(super) starts: BTreeMap<UnitName, usize>,
     pub(super) refusals: BTreeMap<(UnitName, Operation), String>,
+    /// The host's own units, with what systemd says of each.
+    pub(super) own: BTreeMap<UnitName, String>,
+    pub(super) masks: BTreeSet<UnitName>,
     pub(super) unavailable: bool,
     pub(super) silent: Option<Duration>,
     pub(super) calls: VecDeque<Call>,
@@ -108,6 +111,7 @@ impl Host {
 
     pub(super) fn load(&mut self, unit: &UnitName, file: &UnitFile) -> Result<(), ManagerError> {
         self.check(unit, Operation::Load)?;
+        self.check_free(unit, &file.aliases(unit))?;
         if file.has_install() && !carries_install_info(file) {
             self.files.remove(unit);
             return Err(ManagerError::Refused(format!(
@@ -123,6 +127,9 @@ impl Host {
         self.check(unit, Operation::Unload)?;
         self.files.remove(unit);
         self.unfinished.remove(unit);
+        if self.own.contains_key(unit) {
+            return Ok(());
+        }
         if self.memory.get(unit).is_some_and(|known| known.active == "failed") {
             self.memory.remove(unit);
         }
@@ -159,6 +166,9 @@ impl Host {
     }
 
     pub(super) fn state_of(&self, unit: &UnitName) -> UnitState {
+        if let Some(active) = self.own.get(unit) {
+            return UnitState { load: "loaded".into(), active: active.clone(), sub: "own".into() };
+        }
         let load = if self.files.contains_key(unit) || self.memory.contains_key(unit) {
             "loaded"
         } else {
@@ -243,6 +253,7 @@ impl Host {
 
     pub(super) fn start(&mut self, unit: &UnitName) -> Started {
         self.check(unit, Operation::Start)?;
+        self.check_startable(unit)?;
         let file = self.known_file(unit)?;
         let (id, job) = self.queue(unit, JobKind::Start);
         if self.state_of(unit).active == "active" {
@@ -255,6 +266,7 @@ impl Host {
     /// While it stops, a unit that is restarted counts as `activating` here.
     pub(super) fn restart(&mut self, unit: &UnitName) -> Started {
         self.check(unit, Operation::Restart)?;
+        self.check_startable(unit)?;
         let file = self.known_file(unit)?;
         let runs = self.state_of(unit).active == "active";
         let stop_takes = if runs { Behaviour::of(&file).stop_takes } else { Duration::ZERO };
@@ -306,6 +318,7 @@ impl Host {
 
     pub(super) fn stop(&mut self, unit: &UnitName) -> Started {
         self.check(unit, Operation::Stop)?;
+        self.check_stoppable(unit)?;
         let Some(known) = self.memory.get(unit) else { return Ok((Job::done(), None)) };
         let takes = match known.active.as_str() {
             "active" | "deactivating" => Behaviour::of(&known.file).stop_takes,

@@ -37,7 +37,7 @@ pub const STOPS_SLOWLY: &str = "[Service]\nExecStart=/bin/sleep infinity\nExecSt
 /// Has an `[Install]` section that says nothing about installing.
 pub const BAD_INSTALL: &str = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nX-Nothing=1\n";
 
-/// Runs every function of this suite, one after the other.
+/// Runs every function of this suite that needs nothing of the host, one after the other.
 ///
 /// # Panics
 /// A promise isn't kept.
@@ -461,6 +461,45 @@ pub async fn what_happened_is_on_record_after_it_is_forgotten(
     for unit in [&once, &runs] {
         remove(manager, unit).await;
     }
+}
+
+/// What the host has of its own, and what would be called so, is left alone. `own` runs and is the
+/// host's.
+///
+/// # Panics
+/// The promise isn't kept.
+pub async fn a_unit_of_the_hosts_is_left_alone(
+    manager: &dyn UnitManager,
+    prefix: &str,
+    own: &UnitName,
+) {
+    let (plain, called_so) = (name(prefix, "plain"), name(prefix, "called-so"));
+    let alias = format!("{RUNS}[Install]\nAlias={own}\n");
+    let units = [(own.clone(), file(RUNS)), (called_so.clone(), file(&alias))];
+    let units = BTreeMap::from(units).into_iter().chain([(plain.clone(), file(RUNS))]);
+    let answers = manager.load(&units.collect()).await;
+    for refused in [own, &called_so] {
+        assert!(matches!(answers[refused], Err(ManagerError::Taken(_))), "{answers:?}");
+    }
+    assert!(answers[&plain].is_ok(), "{answers:?}");
+    let here: BTreeSet<UnitName> = manager.units().await.unwrap().into_keys().collect();
+    assert!(here.contains(&plain) && !here.contains(own) && !here.contains(&called_so), "{here:?}");
+    let aliases = |aliases: &[&UnitName]| aliases.iter().map(ToString::to_string).collect();
+    let others = BTreeMap::from([
+        (own.clone(), aliases(&[])),
+        (called_so.clone(), aliases(&[own])),
+        (name(prefix, "free"), aliases(&[])),
+    ]);
+    let taken: BTreeSet<UnitName> = manager.taken(&others).await.unwrap().into_keys().collect();
+    assert_eq!(taken, BTreeSet::from([own.clone(), called_so.clone()]));
+    for answer in [manager.start(own).await, manager.restart(own).await, manager.stop(own).await] {
+        assert!(matches!(answer, Err(ManagerError::Taken(_))), "{answer:?}");
+    }
+    for unit in [own, &called_so, &plain] {
+        remove(manager, unit).await;
+    }
+    manager.reload_if_needed(&BTreeSet::new()).await.unwrap();
+    assert_eq!(active(manager, own).await, "active");
 }
 
 fn name(prefix: &str, stem: &str) -> UnitName {

@@ -60,6 +60,7 @@ fn actions(plan: &Plan) -> Vec<(Action, &'static str)> {
         Reason::Launched => "unit currently launched but desired state is loaded",
         Reason::Requested => "restart requested",
         Reason::Purge => "purging agent",
+        Reason::NameTaken => "unit loaded but its name is that of another here",
         Reason::Reload => "always reload unit files",
     };
     for step in &plan.steps {
@@ -80,6 +81,41 @@ async fn what_is_unclear_stays_as_it_is_and_keeps_its_request() {
         assert_eq!(plan(&desired, &current, Instant::now()), Plan::default());
         assert_eq!(open(&desired, &current), BTreeSet::new());
         assert_eq!(settled(&requests, &desired, &current), BTreeMap::new());
+    }
+}
+
+#[tokio::test]
+async fn what_has_a_name_of_the_hosts_is_cleared_away_and_nothing_else_is_done_to_it() {
+    use JobState::{Launched, Loaded};
+    let taken = "unit loaded but its name is that of another here";
+    let launched = "unit currently launched but desired state is loaded";
+    let restart = asked(7);
+    // What is wanted, what is here, what is done where the host's runs, and where fleet's runs.
+    type Case = (Option<Wanted>, Option<Here>, Vec<Action>, Vec<(Action, &'static str)>);
+    let cases: Vec<Case> = vec![
+        (wanted(Launched), None, vec![], vec![]),
+        (wanted(Launched), Some(here(NEW, Launched)), vec![Unload], vec![]),
+        (restart, Some(here(NEW, Launched)), vec![Unload], vec![]),
+        (wanted(Launched), Some(here(NEW, Loaded)), vec![Unload], vec![]),
+        (wanted(Launched), unfinished(Launched), vec![Unload], vec![]),
+        (wanted(Loaded), Some(here(NEW, Launched)), vec![Unload], vec![(Stop, launched)]),
+        (wanted(Launched), Some(here(OLD, Launched)), vec![Unload], vec![(Halt, taken)]),
+        (wanted(Launched), stopped(OLD), vec![Unload], vec![(Unload, taken)]),
+        (None, Some(here(NEW, Launched)), vec![Unload], vec![(Halt, taken)]),
+        (None, stopped(NEW), vec![Unload], vec![(Unload, taken)]),
+        (None, busy(Launched, Busy::Stopping), vec![], vec![]),
+    ];
+    for (wanted, here, of_the_host, of_fleet) in cases {
+        let (desired, mut current) = one(wanted, here);
+        for (runs_ours, expected) in [
+            (false, of_the_host.into_iter().map(|action| (action, taken)).collect()),
+            (true, of_fleet),
+        ] {
+            let why = Taken { why: "taken".into(), runs_ours, aliases: BTreeSet::new() };
+            current.taken = BTreeMap::from([(name("a.service"), why)]);
+            let found = actions(&plan(&desired, &current, Instant::now()));
+            assert_eq!(found, expected, "{desired:?} {current:?}");
+        }
     }
 }
 

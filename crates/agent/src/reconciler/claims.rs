@@ -30,7 +30,7 @@ const MAY_HAVE_RUN: &str =
 pub(super) struct Claims {
     file: RuntimeFile,
     written: Option<Entries>,
-    intents: BTreeMap<UnitName, Intent>,
+    pub(super) intents: BTreeMap<UnitName, Intent>,
     /// Intents of which nothing more can be found out. They stay in the file: what comes after
     /// this fleetd has to say the same.
     unknown: BTreeSet<UnitName>,

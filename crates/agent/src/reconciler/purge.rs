@@ -50,7 +50,7 @@ impl Reconciler {
 
     /// What fails after `tried` is no longer due.
     async fn purge_pass(&mut self, tried: Instant) -> Result<(), ManagerError> {
-        self.scan().await?;
+        let _ = self.scan().await?;
         let plan = plan_purge(&self.current, Instant::now().min(tried));
         self.carry_out(plan).await;
         Ok(())

@@ -31,10 +31,17 @@ impl Reconciler {
                 }
                 self.worked(step, effect);
             }
+            Err(ManagerError::Taken(why)) if !self.current.units.contains_key(&step.unit) => {
+                self.claims.settle(&step.unit);
+                self.is_taken(&step, &why);
+            }
             Err(error) => {
                 if error.is_certain() {
                     self.claims.settle_failed(&step.unit);
                 } // else it is found out: systemd may do it all the same
+                if let ManagerError::Taken(why) = &error {
+                    self.is_taken(&step, why);
+                }
                 let refused = matches!(error, ManagerError::Refused(_));
                 let text = error.to_string();
                 if step.action == Action::Restart && refused {

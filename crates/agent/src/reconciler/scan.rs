@@ -15,14 +15,16 @@ use crate::{
 impl Reconciler {
     /// Lists the unit files if that is due. Asks systemd only about units nobody remembers
     /// anything of, and about those that could not be started, so that it costs no call otherwise.
-    pub(super) async fn scan(&mut self) -> Result<(), ManagerError> {
+    /// Says whether it did.
+    pub(super) async fn scan(&mut self) -> Result<bool, ManagerError> {
         if Instant::now() < self.scan_at {
-            return Ok(());
+            return Ok(false);
         }
         let listing = self.manager.units().await?;
         if !self.scanned {
             self.recall();
         }
+        self.look_at_names().await?;
         let mut found = self.merge(&listing);
         self.hold(&listing, &mut found).await?;
         self.adopt(&mut found).await?;
@@ -33,7 +35,7 @@ impl Reconciler {
         self.missing.clear(); // look once more: a change may have been lost
         self.scanned = true;
         self.scan_at = Instant::now() + SCAN;
-        Ok(())
+        Ok(true)
     }
 
     /// What is listed, with what is known of it. A unit that was launched may run, or has finished,
@@ -59,7 +61,7 @@ impl Reconciler {
 
     /// Gives units without a claim the one that their state speaks for, and forgets that a unit
     /// could not be started when somebody else has started it. What this agent could not load is
-    /// nobody's: its state is of another time.
+    /// nobody's: its state is of another time. What runs under a name of the host's isn't fleet's.
     async fn adopt(&self, found: &mut BTreeMap<UnitName, Here>) -> Result<(), ManagerError> {
         let unclaimed = |here: &Here| {
             here.claim == JobState::Inactive && here.busy.is_none() && !here.unfinished
@@ -67,6 +69,7 @@ impl Reconciler {
         let asked: BTreeSet<UnitName> = found
             .iter()
             .filter(|(_, here)| unclaimed(here) || here.not_started.is_some())
+            .filter(|(unit, _)| self.current.taken.get(*unit).is_none_or(|taken| taken.runs_ours))
             .map(|(name, _)| name.clone())
             .collect();
         if asked.is_empty() {

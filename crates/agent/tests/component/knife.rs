@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use fleet_agent::{
-    Agent, Changed, Job, Listed, ManagerError, Outcome, UnitManager,
+    Agent, Changed, Job, Listed, ManagerError, Outcome, Taken, UnitManager,
     fake::FakeManager,
     manager::{Moment, Past, Run},
 };
@@ -28,6 +28,13 @@ struct KnifedManager {
 impl UnitManager for KnifedManager {
     async fn units(&self) -> Result<BTreeMap<UnitName, Listed>, ManagerError> {
         self.knife.around(self.manager.units()).await
+    }
+
+    async fn taken(
+        &self,
+        others: &BTreeMap<UnitName, BTreeSet<String>>,
+    ) -> Result<BTreeMap<UnitName, Taken>, ManagerError> {
+        self.knife.around(self.manager.taken(others)).await
     }
 
     async fn load(

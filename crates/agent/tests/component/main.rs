@@ -9,6 +9,7 @@ mod killed;
 mod knife;
 mod life;
 mod log;
+mod own;
 mod presence;
 mod purge;
 mod restart;

@@ -174,6 +174,22 @@ impl Cluster {
         .await;
     }
 
+    /// What `m1` says that keeps a unit off it.
+    pub(crate) async fn obstacle(&self, unit: &str) -> Option<String> {
+        let (machine, unit) = ("m1".parse().unwrap(), name(unit));
+        let found = self.registry.published_obstacles(&machine, None, [&unit]).await.unwrap();
+        found.into_values().next().map(|found| found.reason)
+    }
+
+    /// Waits until `m1` says this of what keeps a unit off it.
+    pub(crate) async fn has_obstacle(&self, unit: &str, reason: Option<&str>) {
+        eventually(&format!("{unit} has the obstacle {reason:?}"), PATIENCE, || async {
+            let found = self.obstacle(unit).await;
+            if found.as_deref() == reason { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    }
+
     /// Waits until `m1` publishes this of a unit: active state and claim.
     pub(crate) async fn shows(&self, unit: &str, active: &str, claim: JobState) {
         eventually(&format!("{unit} {active} and {claim}"), PATIENCE, || async {
@@ -291,7 +307,7 @@ impl Host {
         let mut calls = self.manager.take_calls();
         calls.retain(|call| {
             let asks = matches!(call, Call::Units | Call::States(_) | Call::StopLimit(_));
-            let asks = asks || matches!(call, Call::Outcome(_));
+            let asks = asks || matches!(call, Call::Outcome(_) | Call::Taken);
             !asks && !matches!(call, Call::Runs(_) | Call::Past(_))
         });
         calls

@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 use fleet_core::{
-    InvalidUnit, JobState, Quoted, UnitFile, UnitHash, UnitName, UnitOption, validate,
+    InvalidUnit, JobState, Quoted, UnitFile, UnitHash, UnitName, UnitOption, check_own_names_for,
+    validate,
 };
 use fleet_registry::{Attempts, Registry, RegistryError, TooLarge, Unit, check_size};
 use fleet_schema::{self as schema, from_json};
@@ -142,7 +143,11 @@ fn decide(wanted: &Wanted, found: Option<Unit>) -> Result<Decision<'_>, ApiError
         None if wanted.state.is_empty() => {
             Err(ApiError::conflict("must provide DesiredState to update existing unit"))
         }
-        None => Ok(Decision::SetState(Box::new(found), new_state(wanted)?)),
+        None => {
+            let state = new_state(wanted)?;
+            check_own_names_for(state, &found.name, &found.file).map_err(bad_request)?;
+            Ok(Decision::SetState(Box::new(found), state))
+        }
     }
 }
 

@@ -418,6 +418,40 @@ async fn templates_are_never_activated() {
 }
 
 #[tokio::test]
+async fn names_of_fleets_own_units_are_refused_and_stored_ones_can_go() {
+    let server = Server::start();
+    let install = |value: &str| body("launched", &[option("Install", "Alias", value)]);
+    for name in ["fleet.service", "fleet.socket"] {
+        let refused = format!("the name {name} is that of a unit of fleet's own");
+        for state in ["launched", "loaded", "inactive"] {
+            let new = body(state, &[option("Service", "ExecStart", "/bin/true")]);
+            server.put(name, &new).await.assert_error(400, &refused);
+        }
+        let alias = format!("the alias {name} is the name of a unit of fleet's own");
+        server.put("a.service", &install(name)).await.assert_error(400, &alias);
+    }
+    assert_eq!(server.stored().await.len(), 0);
+
+    // Stored by an earlier version: it can be read, stopped and destroyed, and nothing else.
+    let alias = "[Service]\nExecStart=/bin/sleep 100\n[Install]\nAlias=fleet.service\n";
+    server.create("fleet.service", SLEEP, JobState::Launched).await;
+    server.create("a.service", alias, JobState::Inactive).await;
+    assert_eq!(server.get("/fleet/v1/units/fleet.service").await.status, 200);
+    for (name, refused) in [
+        ("fleet.service", "the name fleet.service is that of a unit of fleet's own"),
+        ("a.service", "the alias fleet.service is the name of a unit of fleet's own"),
+    ] {
+        for state in ["launched", "loaded"] {
+            let update = format!(r#"{{"desiredState":"{state}"}}"#);
+            server.put(name, &update).await.assert_error(400, refused);
+        }
+        assert_done(&server.put(name, r#"{"desiredState":"inactive"}"#).await, 204);
+        assert_done(&server.call("DELETE", &format!("/fleet/v1/units/{name}")).await, 204);
+    }
+    assert_eq!(server.stored().await.len(), 0);
+}
+
+#[tokio::test]
 async fn requirements_that_take_too_long_to_compare_are_refused() {
     let server = Server::start();
     let option = |name: &str, word: &str| {

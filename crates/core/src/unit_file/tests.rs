@@ -202,6 +202,30 @@ fn install_counts_only_with_an_option() {
 }
 
 #[test]
+fn aliases_are_the_names_that_install_gives() {
+    for (name, install, expected) in [
+        ("a.service", "WantedBy=b.service\n", &[][..]),
+        ("a.service", "Alias=b.service  c.service\nAlias=d.service\n", &["b", "c", "d"]),
+        ("a.service", "Alias=\"b.service\" 'c.service'\n", &["b", "c"]),
+        ("a.service", "Alias=b.service \\\n c.service\n", &["b", "c"]),
+        ("a.service", "Alias=b.service\nAlias=\nAlias=c.service\n", &["c"]),
+        ("a.service", "Alias=a.service %n %H.service\n", &[]),
+        (
+            "web-front@1.service",
+            "Alias=%p-%i.service %j.service %N.x.service\n",
+            &["front", "web-front-1", "web-front@1.x"],
+        ),
+        ("a.service", "Alias=b\\x2dc.service\n", &["b\\x2dc"]),
+    ] {
+        let text = format!("[Unit]\nAlias=x.service\n[Install]\n{install}");
+        let name: UnitName = name.parse().unwrap();
+        let found = UnitFile::parse(text.as_bytes()).expect(install).aliases(&name);
+        let expected: Vec<String> = expected.iter().map(|stem| format!("{stem}.service")).collect();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{install}");
+    }
+}
+
+#[test]
 fn fleet_options_keep_their_order() {
     let text = "[X-Fleet]\nB=1\n[Unit]\nC=2\n[X-Fleet]\nA=3\nB=4\n[x-fleet]\nD=5\n";
     let options = UnitFile::parse(text.as_bytes()).expect("lexes").fleet_options();

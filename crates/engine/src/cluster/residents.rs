@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fleet_core::{
     Machine, UnitName,
-    eligibility::{Candidate, Verdict, judge, judge_global},
+    eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
 };
-use fleet_registry::why::Obstacle;
+use fleet_registry::{HostObstacle, why::Obstacle};
 
 use super::{Rings, Unit};
 
@@ -20,6 +20,9 @@ pub(crate) struct Residents {
     all: Units,
     /// Those of `all` with patterns: all that a unit without any need be compared with.
     choosy: Units,
+    /// Units that the machine itself has said it can't have, and why. They are never among `all`,
+    /// but for those that are about to leave.
+    barred: Arc<BTreeMap<UnitName, HostObstacle>>,
 }
 
 impl Residents {
@@ -47,11 +50,30 @@ impl Residents {
         machine: &Machine,
         rings: &Rings,
     ) -> Option<Obstacle> {
+        if let Some(refusal) = self.barrier(&unit.name) {
+            return Some(Obstacle::Refused(refusal));
+        }
         match judge(unit.candidate(), machine, self.met_by(unit)) {
             Verdict::Eligible => None,
             Verdict::Refused(refusal) => Some(Obstacle::Refused(refusal)),
             Verdict::Replaces(_) => self.replacer_of(unit, rings).cloned().map(Obstacle::Replaced),
         }
+    }
+
+    /// What keeps a global unit from being on their `machine`, whether it is there already or not.
+    pub(crate) fn obstacle_of_global(&self, unit: &Unit, machine: &Machine) -> Option<Obstacle> {
+        let judged = || judge_global(unit.candidate(), machine, self.met_by(unit)).err();
+        self.barrier(&unit.name).or_else(judged).map(Obstacle::Refused)
+    }
+
+    /// Whether the machine itself has said that it can't have this unit.
+    fn barrier(&self, unit: &UnitName) -> Option<Refusal> {
+        self.barred.get(unit).map(|found| Refusal::NameTaken(found.reason.clone()))
+    }
+
+    /// Takes in what the machine says that it can't have.
+    pub(crate) fn bar(&mut self, barred: Arc<BTreeMap<UnitName, HostObstacle>>) {
+        self.barred = barred;
     }
 
     /// The first resident that pushes `unit` off this machine (`cluster.md` 4).
@@ -98,7 +120,7 @@ impl Residents {
     }
 
     fn welcome(&mut self, global: &Arc<Unit>, machine: &Machine) {
-        if judge_global(global.candidate(), machine, self.met_by(global)).is_ok() {
+        if self.obstacle_of_global(global, machine).is_none() {
             self.insert(global);
         }
     }

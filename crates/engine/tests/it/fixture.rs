@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet_core::{FleetOptions, JobState, MachineId, MachineStanding, UnitHash, UnitName};
 use fleet_engine::{Absent, Action, Cluster, Plan, plan};
 use fleet_registry::{
-    Capabilities, Event, Leaving, MachineRecord, Model, Unclear, UnitRecord, Versioned,
+    Capabilities, Event, HostObstacle, Leaving, MachineRecord, Model, Unclear, UnitRecord,
+    Versioned,
 };
 use fleet_store::Revision;
 
@@ -144,6 +145,13 @@ impl World {
     pub(crate) fn corrupt(&mut self, unit: &str) -> &mut Self {
         let unclear = Unclear("it is cut off".to_owned());
         self.cluster.apply(Event::Unit(name(unit), Some(Err(unclear))));
+        self
+    }
+
+    /// Lets a machine say that it can't have a unit, or that it can.
+    pub(crate) fn obstacle(&mut self, unit: &str, machine: &str, why: Option<&str>) -> &mut Self {
+        let found = why.map(|why| HostObstacle { reason: why.to_owned() });
+        self.cluster.apply(Event::Obstacle(name(unit), id(machine), found));
         self
     }
 

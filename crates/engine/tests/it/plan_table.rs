@@ -496,3 +496,52 @@ fn units_of_a_missing_machine_stay_with_it_and_those_of_a_dead_one_do_not() {
     let away = unschedule("u.service", "gone", "target Machine(gone) went away");
     assert!(tasks(&world).contains(&away));
 }
+
+#[test]
+fn unit_goes_where_the_machine_has_no_unit_of_that_name_of_its_own() {
+    let taken = "this machine has a unit of that name of its own";
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[]).unit("u.service", &[]).unit("v.service", &[]);
+    world.obstacle("u.service", "a", Some(taken));
+    assert_eq!(tasks(&world), [schedule("u.service", "b"), schedule("v.service", "a")]);
+    // Found once it is there: it moves, and isn't sent back.
+    world.unit_on("b", "u.service", &[]).unit_on("a", "v.service", &[]);
+    world.obstacle("u.service", "b", Some(taken)).obstacle("u.service", "a", None);
+    let unable = format!("target Machine(b) unable to run unit: {taken}");
+    let moved = [unschedule("u.service", "b", &unable), schedule("u.service", "a")];
+    assert_eq!(tasks(&world), moved);
+    world.pass();
+    assert_eq!(tasks(&world), [""; 0]);
+    // Where all have it, it waits, and each machine says why.
+    world.obstacle("u.service", "a", Some(taken)).pass();
+    assert_eq!(world.plan().unplaced, [name("u.service")]);
+    let answers = why_not(&world.cluster, &name("u.service")).unwrap();
+    assert!(answers.into_values().all(|why| why.unwrap().to_string() == taken));
+    world.obstacle("u.service", "b", None);
+    assert_eq!(tasks(&world), [schedule("u.service", "b")]);
+}
+
+#[test]
+fn obstacle_is_known_of_a_machine_that_comes_later_and_ends_with_it() {
+    let mut world = World::default();
+    world.unit("u.service", &[]).obstacle("u.service", "a", Some("taken")).machine("a", &[]);
+    assert_eq!(tasks(&world), [""; 0]);
+    world.machine_gone("a").obstacle("u.service", "a", None).machine("a", &[]);
+    assert_eq!(tasks(&world), [schedule("u.service", "a")]);
+}
+
+#[test]
+fn global_unit_keeps_off_the_one_machine_that_has_its_name() {
+    let mut world = World::default();
+    world.machine("a", &[]).machine("b", &[]).global("g.service", &[("Conflicts", "u.*")]);
+    world.unit("u.service", &[]);
+    assert_eq!(world.loads(), [("a".to_owned(), 1), ("b".to_owned(), 1)].into());
+    world.obstacle("g.service", "b", Some("taken"));
+    assert_eq!(world.loads(), [("a".to_owned(), 1), ("b".to_owned(), 0)].into());
+    assert_eq!(tasks(&world), [schedule("u.service", "b")], "it is in nobody's way there");
+    let answers = why_not(&world.cluster, &name("g.service")).unwrap();
+    assert_eq!(answers[&id("a")], None);
+    assert_eq!(answers[&id("b")].as_ref().unwrap().to_string(), "taken");
+    world.obstacle("g.service", "b", None);
+    assert_eq!(world.loads(), [("a".to_owned(), 1), ("b".to_owned(), 1)].into());
+}

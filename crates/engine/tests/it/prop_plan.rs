@@ -8,7 +8,7 @@ use fleet_core::{
 };
 use fleet_engine::{Action, Cluster, Unit, why_not};
 use fleet_registry::UnitRecord;
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{bool::weighted, collection::vec, option, prelude::*, sample::select};
 
 use crate::fixture::{World, name, record};
 
@@ -28,6 +28,9 @@ const MACHINES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 const TARGETS: [&str; 5] = ["m1", "m2", "m3", "m4", "gone"];
 const PATTERNS: [&str; 5] = ["web@*.service", "?.service", "a.service", "z*", "[ab].service"];
 
+/// What a machine says of a unit that it can't have.
+const TAKEN: &str = "this machine has a unit of that name of its own";
+
 /// One change of a cluster.
 #[derive(Clone, Debug)]
 enum Change {
@@ -36,6 +39,7 @@ enum Change {
     Metadata(&'static str, Option<&'static str>),
     Unit(&'static str, UnitRecord),
     UnitGone(&'static str),
+    Obstacle(&'static str, &'static str, bool),
 }
 
 fn pair(option: &str, value: impl Into<String>) -> (String, String) {
@@ -95,6 +99,8 @@ fn any_change() -> impl Strategy<Value = Change> {
             .prop_map(|(machine, value)| Change::Metadata(machine, value)),
         8 => any_unit().prop_map(|(unit, record)| Change::Unit(unit, record)),
         1 => select(&UNITS[..]).prop_map(Change::UnitGone),
+        2 => (select(&UNITS[..]), select(&MACHINES[..]), weighted(0.7))
+            .prop_map(|(unit, machine, is_there)| Change::Obstacle(unit, machine, is_there)),
     ]
 }
 
@@ -135,6 +141,9 @@ fn world(changes: &[Change]) -> World {
             Change::Metadata(machine, value) => world.metadata(machine, "r", *value),
             Change::Unit(unit, record) => world.set(unit, record.clone()),
             Change::UnitGone(unit) => world.remove(unit),
+            Change::Obstacle(unit, machine, there) => {
+                world.obstacle(unit, machine, there.then_some(TAKEN))
+            }
         };
     }
     world
@@ -142,12 +151,13 @@ fn world(changes: &[Change]) -> World {
 
 /// The last word on everything, as a snapshot would bring it: in another order, units first.
 fn snapshot(changes: &[Change]) -> Vec<Change> {
-    let mut last: BTreeMap<(usize, &str), Change> = BTreeMap::new();
+    let mut last: BTreeMap<(usize, &str, &str), Change> = BTreeMap::new();
     for change in changes {
         let at = match change {
-            Change::Unit(unit, _) | Change::UnitGone(unit) => (0, *unit),
-            Change::Metadata(machine, _) => (1, *machine),
-            Change::Machine(machine, _) | Change::MachineGone(machine) => (2, *machine),
+            Change::Unit(unit, _) | Change::UnitGone(unit) => (0, *unit, ""),
+            Change::Metadata(machine, _) => (1, *machine, ""),
+            Change::Machine(machine, _) | Change::MachineGone(machine) => (2, *machine, ""),
+            Change::Obstacle(unit, machine, _) => (3, *unit, *machine),
         };
         last.insert(at, change.clone());
     }
@@ -159,6 +169,11 @@ type Asking = BTreeMap<UnitName, Requirements>;
 
 fn asking<'a>(unit: (&'a UnitName, &'a Requirements)) -> Candidate<'a> {
     Candidate { name: unit.0, requirements: unit.1 }
+}
+
+/// Whether a machine has said that it can't have a unit.
+fn is_barred(cluster: &Cluster, unit: &UnitName, machine: &Machine) -> bool {
+    cluster.obstacles_of(&machine.id).any(|barred| barred == unit)
 }
 
 /// What is on a machine, worked out from scratch by the words of `cluster.md` 2.
@@ -173,6 +188,9 @@ fn on_machine(cluster: &Cluster, machine: &Machine) -> Asking {
         .collect();
     for unit in globals {
         let candidate = asking((&unit.name, &unit.requirements));
+        if is_barred(cluster, &unit.name, machine) {
+            continue;
+        }
         if judge_global(candidate, machine, on_machine.iter().map(asking)).is_ok() {
             on_machine.insert(unit.name.clone(), (*unit.requirements).clone());
         }
@@ -190,6 +208,9 @@ fn misplaced(cluster: &Cluster) -> Vec<(UnitName, Refusal)> {
                 continue;
             }
             let candidate = Candidate { name: unit, requirements };
+            if is_barred(cluster, unit, machine) {
+                misplaced.push((unit.clone(), Refusal::NameTaken(TAKEN.to_owned())));
+            }
             if let Verdict::Refused(why) = judge(candidate, machine, here.iter().map(asking)) {
                 misplaced.push((unit.clone(), why));
             }

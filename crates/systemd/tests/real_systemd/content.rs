@@ -1,8 +1,9 @@
 //! What runs is what was loaded last: reloads happen when they must, and only then.
 
 use fleet_agent::manager::{JobResult, ManagerError, UnitManager};
+use fleet_testkit::eventually;
 
-use crate::machine::{Machine, RUNS, load, reload, start, state, stop, unit, units, unload};
+use crate::machine::{Machine, RUNS, SOON, load, reload, start, state, stop, unit, units, unload};
 
 /// Sleeps for so many seconds, which tells one content from another.
 fn sleeps(seconds: u32) -> String {
@@ -97,19 +98,74 @@ async fn unit_that_was_missed_before_it_came_needs_no_reload() {
 }
 
 #[tokio::test]
-async fn enabled_unit_is_wanted_after_a_reload_and_no_longer_after_the_next() {
+async fn enabled_unit_is_wanted_after_whatever_reload_comes_and_no_longer_after_the_next() {
     let machine = Machine::shared();
     let manager = machine.manager("wanted").await;
     let name = "wanted.service";
     let wants = || machine.show("multi-user.target", "Wants").contains(name);
     load(&manager, &[(name, &format!("{RUNS}[Install]\nWantedBy=multi-user.target\n"))]).await;
-    assert!(reload(&manager, &[name]).await, "links were added");
+    assert!(!reload(&manager, &[name]).await, "what wants it has been started already");
+    machine.run("systemctl daemon-reload");
     assert!(wants());
     assert!(!reload(&manager, &[name]).await);
     unload(&manager, &[name]).await;
-    assert!(reload(&manager, &[]).await, "links were removed");
+    assert!(reload(&manager, &[]).await, "what wants it keeps it in memory");
     assert!(!wants());
     assert_eq!(machine.run("find /run/systemd /etc/systemd -name wanted.service"), "");
+}
+
+#[tokio::test]
+async fn links_to_what_is_in_memory_are_reloaded_where_they_matter_at_once() {
+    let machine = Machine::boot(); // others reload
+    let manager = machine.manager("links").await;
+    let install = |what: &str| format!("{RUNS}[Install]\n{what}\n");
+    let (by, idle) = ("links-by.service", "links-idle.service");
+    load(&manager, &[(by, RUNS), (idle, RUNS)]).await;
+    start(&manager, by).await;
+    for (name, what, needed) in [
+        ("links-a.service", "WantedBy=multi-user.target", false),
+        ("links-b.service", "WantedBy=links-by.service", false),
+        ("links-c.service", "WantedBy=links-idle.service", false),
+        ("links-d.service", "RequiredBy=links-by.service", true),
+        ("links-e.service", "RequiredBy=links-idle.service", false),
+        ("links-f.service", "Alias=links-other.service", true),
+    ] {
+        load(&manager, &[(name, &install(what))]).await;
+        assert_eq!(reload(&manager, &[name]).await, needed, "{what}");
+        assert_eq!(start(&manager, name).await, JobResult::Done, "{what}");
+    }
+    // One that isn't in memory finds its links when it is loaded.
+    let wants = machine.show(idle, "Wants");
+    assert!(wants.contains("links-c.service"), "{wants}");
+    assert!(machine.show(idle, "Requires").contains("links-e.service"));
+}
+
+#[tokio::test]
+async fn timer_that_has_elapsed_does_not_for_another_unit_with_install() {
+    let machine = Machine::boot(); // others reload
+    let manager = machine.manager("timed").await;
+    let (service, timer) = ("timed.service", "timed.timer");
+    let fires = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo fired >> /run/timed.log'\n";
+    let ticks = "[Timer]\nOnActiveSec=200ms\nOnCalendar=yearly\nAccuracySec=1ms\n";
+    load(&manager, &[(service, fires), (timer, ticks)]).await;
+    assert!(!reload(&manager, &[service, timer]).await);
+    start(&manager, timer).await;
+    eventually("it fires", SOON, || async { machine.host().run(&["cat", "/run/timed.log"]) }).await;
+    for number in 0..3 {
+        let name = format!("timed-other{number}.service");
+        load(&manager, &[(&name, &format!("{RUNS}[Install]\nWantedBy=multi-user.target\n"))]).await;
+        assert!(!reload(&manager, &[&name]).await);
+        start(&manager, &name).await;
+        stop(&manager, &name).await;
+        unload(&manager, &[&name]).await;
+        assert!(!reload(&manager, &[]).await);
+    }
+    // A second firing would come as the first did; this comes after it could have.
+    let later =
+        "systemd-run --quiet --on-active=400ms --timer-property=AccuracySec=1ms touch /run/later";
+    machine.run(later);
+    eventually("later", SOON, || async { machine.host().run(&["stat", "/run/later"]) }).await;
+    assert_eq!(machine.run("cat /run/timed.log").trim(), "fired");
 }
 
 #[tokio::test]

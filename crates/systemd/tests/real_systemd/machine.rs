@@ -74,6 +74,7 @@ impl Machine {
             endpoints: vec![self.endpoint("run/dbus/system_bus_socket", false)],
             units_directory: self.units_directory(name),
             call_timeout: SOON,
+            root: PathBuf::from(format!("/proc/{}/root", self.host().init().unwrap().id())),
             bell: None,
             journal: self.journal(),
         }

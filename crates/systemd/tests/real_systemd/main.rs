@@ -4,4 +4,5 @@ mod content;
 mod life;
 mod loss;
 mod machine;
+mod own;
 mod types;
