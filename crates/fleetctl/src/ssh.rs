@@ -5,6 +5,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
+    path::Path,
     rc::Rc,
     sync::Arc,
 };
@@ -22,7 +23,7 @@ pub(crate) use tunnel::Tunnel;
 /// Why a host can't be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreachable {
-    /// `~/.ssh/config` is wrong.
+    /// The SSH configuration is wrong.
     #[error(transparent)]
     Config(#[from] BadConfig),
     /// There is no way there.
@@ -45,7 +46,7 @@ type Machines = BTreeMap<(String, Option<u16>), Reached>;
 /// The connections of one run of fleetctl.
 pub(crate) struct Ssh {
     config: config::Ssh,
-    /// `~/.ssh/config`, once it was read.
+    /// The SSH configuration, once it was read.
     user_config: OnceCell<UserConfig>,
     user: Arc<dyn Ask>,
     tunnel: RefCell<Option<Arc<Tunnel>>>,
@@ -124,7 +125,8 @@ impl Ssh {
         let user_config = match self.user_config.get() {
             Some(known) => known,
             None => {
-                let read = UserConfig::load(settings.home.as_deref())?;
+                let system = Path::new(UserConfig::SYSTEM);
+                let read = UserConfig::load(settings.home.as_deref(), Some(system))?;
                 self.user_config.get_or_init(|| read)
             }
         };

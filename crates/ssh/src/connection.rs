@@ -193,14 +193,15 @@ impl Attempt<'_> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         self.step = Step::Handshake;
-        let Hop { address, checking, known_hosts, identities, .. } = self.hop;
+        let Hop { address, checking, known_hosts, host_keys, identities, .. } = self.hop;
         let user = Arc::clone(&self.user);
-        let check = Arc::new(Check::load(address, &remote, *checking, known_hosts, user).await?);
+        let check = Check::load(address, &remote, *checking, known_hosts, host_keys, user);
+        let check = Arc::new(check.await?);
         let shared = Arc::new(Shared::new(identities.agent.clone()));
         let peer = Peer::new(Arc::clone(&shared), Arc::clone(&check));
         let (wire, lifeline) = Wire::new(stream);
         let config = client::Config {
-            preferred: check.preferred(Preferred::default()),
+            preferred: check.preferred(Preferred::default())?,
             keepalive_interval: Some(QUIET),
             keepalive_max: SIGNS,
             ..client::Config::default()

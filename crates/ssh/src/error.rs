@@ -125,8 +125,39 @@ pub enum Cause {
         /// What the user calls the host.
         host: String,
     },
-    /// A variable that `~/.ssh/config` names and the environment doesn't have.
-    #[error("environment variable {0} of ~/.ssh/config is not set")]
+    /// An option that may be meant for the host, in a `Match` that isn't evaluated.
+    #[error(
+        "{place}: {option} can't be followed: whether it is meant for {host} is known to Match \
+         {criterion} only, which isn't evaluated. An earlier {option} for {host} settles it"
+    )]
+    Undecided {
+        /// File and line.
+        place: String,
+        /// Its name.
+        option: &'static str,
+        /// The criterion that would tell.
+        criterion: String,
+        /// What the user calls the host.
+        host: String,
+    },
+    /// Keys that are revoked could not be read, so that any key might be.
+    #[error("can't read RevokedHostKeys {}: {}", path.display(), plain(error))]
+    RevokedHostKeys {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+    /// All types of keys that the host can be asked for are ruled out.
+    #[error("{place}: HostKeyAlgorithms leaves no type of key that {host} may show here")]
+    HostKeyAlgorithms {
+        /// File and line.
+        place: String,
+        /// The host.
+        host: String,
+    },
+    /// A variable that the SSH configuration names and the environment doesn't have.
+    #[error("environment variable {0} of the SSH configuration is not set")]
     Variable(String),
     /// Neither a tunnel nor a target.
     #[error("no host to connect to")]

@@ -13,14 +13,18 @@ use russh::{
 use crate::{
     Address, Ask, Cause, KnownHosts,
     error::tame,
-    known_hosts::{Found, Kind, Known, KnownHostsError, Names},
+    known_hosts::{Found, Kind, Known, Names},
 };
 
 mod algorithms;
 mod certificate;
+mod revoked;
+mod rules;
 mod text;
 
 pub(crate) use algorithms::Offered;
+use revoked::Revoked;
+pub use rules::{HostKeyAlgorithms, HostKeyRules};
 
 /// What is done about host keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(crate) struct Check {
     checking: Checking,
     files: KnownHosts,
     known: Known,
+    revoked: Revoked,
+    algorithms: Option<HostKeyAlgorithms>,
     names: Names,
     ask: Arc<dyn Ask>,
 }
@@ -53,33 +59,57 @@ impl Check {
     /// to connect to. Reads the known hosts, unless nothing is checked.
     ///
     /// # Errors
-    /// Known hosts that can't be read.
+    /// Known hosts, or lists of revoked keys, that can't be read.
     pub(crate) async fn load(
         typed: &Address,
         remote: &Address,
         checking: Checking,
         files: &KnownHosts,
+        rules: &HostKeyRules,
         ask: Arc<dyn Ask>,
-    ) -> Result<Self, KnownHostsError> {
+    ) -> Result<Self, Cause> {
         let known = match checking {
             Checking::Off => Known::default(),
             Checking::Warn | Checking::Ask | Checking::KnownOnly | Checking::AcceptNew => {
-                files.read().await?
+                let all = [&*files.files, &rules.known_hosts].concat();
+                KnownHosts { files: all }.read().await?
             }
         };
-        Ok(Self { checking, files: files.clone(), known, names: Names::of(typed, remote), ask })
+        let revoked = Revoked::read(&rules.revoked).await?;
+        let (files, algorithms) = (files.clone(), rules.algorithms.clone());
+        let names = Names::of(typed, remote);
+        Ok(Self { checking, files, known, revoked, algorithms, names, ask })
     }
 
     /// Returns the types of host keys to offer.
-    pub(crate) fn offered(&self) -> Offered {
+    ///
+    /// # Errors
+    /// [`Cause::HostKeyAlgorithms`], if the configuration leaves none.
+    pub(crate) fn offered(&self) -> Result<Offered, Cause> {
+        let offered = self.unrestricted();
+        let Some(algorithms) = &self.algorithms else { return Ok(offered) };
+        let left = algorithms.applied(offered);
+        if left.keys.is_empty() && left.certificates.is_empty() {
+            let (place, host) = (algorithms.place.clone(), self.names.stored.clone());
+            return Err(Cause::HostKeyAlgorithms { place, host });
+        }
+        Ok(left)
+    }
+
+    /// The types that would be offered if the configuration didn't restrict them.
+    fn unrestricted(&self) -> Offered {
         let offered = Offered::to(&self.known, &self.names);
         if self.checking == Checking::Warn { offered.or_any() } else { offered }
     }
 
     /// Returns `preferred` with the types of host keys to offer.
-    pub(crate) fn preferred(&self, preferred: Preferred) -> Preferred {
-        let Offered { keys, certificates } = self.offered();
-        Preferred { key: keys.into(), host_key_certificates: certificates.into(), ..preferred }
+    ///
+    /// # Errors
+    /// Those of [`Self::offered`].
+    pub(crate) fn preferred(&self, preferred: Preferred) -> Result<Preferred, Cause> {
+        let Offered { keys, certificates } = self.offered()?;
+        let (key, host_key_certificates) = (keys.into(), certificates.into());
+        Ok(Preferred { key, host_key_certificates, ..preferred })
     }
 
     /// Decides about the key the host showed: asks the user about a new one and adds it, tells
@@ -89,16 +119,22 @@ impl Check {
     /// [`Cause::Mismatch`], [`Cause::Revoked`], [`Cause::Unauthorized`], or what went wrong when
     /// the user was asked.
     pub(crate) async fn decide(&self, shown: &PublicKeyOrCertificate) -> Result<(), Cause> {
+        let key = KeyData::from(shown.public_key());
+        // Whatever is checked otherwise, as with OpenSSH.
+        if let Some(list) = self.revoked.list_of(&key, shown.certificate()) {
+            self.ask.tell(&text::revoked(&self.names.stored, &key, &list.display().to_string()));
+            return Err(Cause::Revoked);
+        }
         if self.checking == Checking::Off {
             return Ok(());
         }
-        let key = KeyData::from(shown.public_key());
         if let Some(found) = self.revoked(&key, shown.certificate()) {
             if self.checking == Checking::Warn {
                 self.ask.tell(&text::revoked_taken(&self.names.stored, &key, found));
                 return Ok(());
             }
-            self.ask.tell(&text::revoked(&self.names.stored, &key, found));
+            let place = format!("{}:{}", found.path.display(), found.number);
+            self.ask.tell(&text::revoked(&self.names.stored, &key, &place));
             return Err(Cause::Revoked);
         }
         if shown.certificate().is_some_and(|certificate| self.vouched_for(certificate)) {
@@ -109,11 +145,16 @@ impl Check {
     }
 
     /// Tells that the host has no key of a type that is known, which is a change of its identity,
-    /// and returns the error: `ours` and `theirs` are what was offered. Without known types it only
-    /// returns the error.
+    /// and returns the error: `ours` and `theirs` are what was offered. Without known types, and
+    /// where the configuration keeps one of them back that the host has, it only returns the error.
     pub(crate) fn no_common_type(&self, ours: &[String], theirs: &[String]) -> Cause {
+        let Offered { keys, certificates } = self.unrestricted();
+        let keys = keys.iter().map(ToString::to_string);
+        let certificates = certificates.iter().map(|one| one.to_certificate_type());
+        let kept_back = keys.chain(certificates).any(|one| theirs.contains(&one));
         let (ours, theirs) = (ours.join(" "), tame(&theirs.join(" ")));
-        if let Some(found) = self.known.about(Kind::Key, &self.names).next() {
+        let mut about = self.known.about(Kind::Key, &self.names);
+        if let Some(found) = about.next().filter(|_| !kept_back) {
             self.ask.tell(&text::no_known_type(&ours, &theirs, &found.path));
         }
         Cause::NoCommonHostKey { ours, theirs }

@@ -138,7 +138,7 @@ impl Known {
 }
 
 /// Warns, unless this process did already: the files are read for each host on the way.
-fn warn_once(text: &str) {
+pub(crate) fn warn_once(text: &str) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned()) {
         tracing::warn!("{text}");

@@ -31,7 +31,7 @@ pub use config::{BadConfig, UserConfig};
 pub use connection::Connection;
 pub use dial::{Far, FarStream};
 pub use error::{Cause, Place, Refusal, SshError, Step};
-pub use host_key::Checking;
+pub use host_key::{Checking, HostKeyAlgorithms, HostKeyRules};
 pub use known_hosts::KnownHosts;
 pub use route::{Hop, Role, Route, Settings};
 pub use session::{End, Event, Events, Job, Local, RunError, Stop};

@@ -4,7 +4,7 @@ mod build;
 
 use std::{fmt, time::Duration};
 
-use crate::{Address, Checking, Identities, KnownHosts, SshError, UserConfig};
+use crate::{Address, Checking, HostKeyRules, Identities, KnownHosts, SshError, UserConfig};
 use build::Builder;
 
 /// What a host is on a way.
@@ -33,6 +33,8 @@ pub struct Hop {
     pub checking: Checking,
     /// Where its host key is known.
     pub known_hosts: KnownHosts,
+    /// What else its host key has to be.
+    pub host_keys: HostKeyRules,
     /// What to log in with.
     pub identities: Identities,
 }
@@ -46,7 +48,7 @@ pub struct Route {
     pub timeout: Duration,
 }
 
-/// What flags and environment say. `None` leaves it to `~/.ssh/config` and the defaults.
+/// What flags and environment say. `None` leaves it to the SSH configuration and the defaults.
 ///
 /// It holds for every host on the way, but for jump hosts, who have a login of their own: there the
 /// user and the identities of `~/.ssh/config` come before those given here.

@@ -22,7 +22,7 @@ pub(super) fn any(patterns: &[String], host: &str) -> bool {
 }
 
 /// Whether `text` is `pattern`, in which `*` is any run and `?` any letter.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where the last star is, and up to where it reaches by now.

@@ -46,6 +46,7 @@ struct Case {
     remote: &'static str,
     checking: Checking,
     answer: Option<&'static str>,
+    rules: HostKeyRules,
 }
 
 impl Case {
@@ -53,7 +54,14 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("kh"), file).unwrap();
         let (typed, remote) = ("core-1", "10.0.0.1");
-        Self { folder, typed, remote, checking: Checking::Ask, answer: None }
+        Self {
+            folder,
+            typed,
+            remote,
+            checking: Checking::Ask,
+            answer: None,
+            rules: HostKeyRules::default(),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -70,8 +78,17 @@ impl Case {
         let files = KnownHosts { files: vec![self.path()] };
         let ask = Arc::<FakeUser>::clone(&user);
         let (typed, remote) = (address(self.typed), address(self.remote));
-        let check = Check::load(&typed, &remote, self.checking, &files, ask).await;
+        let check = Check::load(&typed, &remote, self.checking, &files, &self.rules, ask).await;
         (check.unwrap(), user)
+    }
+
+    /// Why the check can't even be prepared.
+    async fn load_error(&self) -> String {
+        let address = Address::parse("core-1", 22).unwrap();
+        let files = KnownHosts { files: vec![self.path()] };
+        let user = Arc::new(FakeUser { answer: None, heard: Mutex::default() });
+        let check = Check::load(&address, &address, self.checking, &files, &self.rules, user).await;
+        check.err().unwrap().to_string()
     }
 
     /// Decides about `shown`; returns the error, or nothing, and what the user heard.
@@ -91,7 +108,7 @@ impl Case {
     }
 
     async fn offered(&self) -> (String, String) {
-        let Offered { keys, certificates } = self.check().await.0.offered();
+        let Offered { keys, certificates } = self.check().await.0.offered().unwrap();
         let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
         let certificates: Vec<_> =
             certificates.iter().map(|algorithm| algorithm.to_certificate_type()).collect();
@@ -296,8 +313,8 @@ async fn where_any_key_is_taken_one_that_has_changed_or_is_revoked_is_told_of() 
         let path = case.path().display().to_string();
         let warning = warning.map(|what| {
             format!(
-                "Warning: the ssh-ed25519 host key of '10.0.0.1' {}. StrictHostKeyChecking no of \
-                 ~/.ssh/config takes it all the same.\n",
+                "Warning: the ssh-ed25519 host key of '10.0.0.1' {}. StrictHostKeyChecking no \
+                 takes it all the same.\n",
                 what.replace("KH", &path)
             )
         });
@@ -491,4 +508,116 @@ async fn names_of_types_do_nothing_to_the_terminal() {
     let (check, _) = case.check().await;
     let theirs = ["ssh-\x1b[2Jdss".to_owned()];
     assert!(check.no_common_type(&[], &theirs).to_string().ends_with("offered: [ssh-[2Jdss]"));
+}
+
+/// A host with this list of revoked keys.
+fn with_revoked(case: Case, list: &str) -> Case {
+    let path = case.folder.path().join("revoked");
+    fs::write(&path, list).unwrap();
+    let rules = HostKeyRules { revoked: vec![path], ..HostKeyRules::default() };
+    Case { rules, ..case }
+}
+
+#[tokio::test]
+async fn listed_keys_are_refused_whatever_is_checked() {
+    let known = format!("core-1 {ED25519}\n@cert-authority * {CA}\n");
+    for checking in [Checking::Off, Checking::Warn, Checking::Ask, Checking::AcceptNew] {
+        for list in [ED25519, CERT_GOOD, &format!("# one\n\n{RSA} name\n {ED25519} other")] {
+            let case = with_revoked(Case { checking, ..Case::new(&known) }, list);
+            let (error, heard) = case.decide_key(ED25519).await;
+            assert_eq!(error, REVOKED, "{list}");
+            let path = case.folder.path().join("revoked");
+            assert!(heard.contains(&format!("in {}. This", path.display())), "{heard}");
+            assert_eq!(case.decide_certificate(CERT_FOREVER).await.0, REVOKED, "{list}");
+        }
+    }
+    let case = with_revoked(Case::new(&known), CA);
+    assert_eq!(case.decide_certificate(CERT_FOREVER).await.0, REVOKED);
+    assert_eq!(case.decide_key(ED25519).await, silently());
+    let strange = "ssh-new AAAAB3NzaC1uZXcAAAABeA==";
+    let case = with_revoked(Case::new(&known), &format!("{strange}\n{OTHER}"));
+    assert_eq!(case.decide_key(ED25519).await, silently());
+}
+
+#[tokio::test]
+async fn without_its_list_of_revoked_keys_no_host_is_trusted() {
+    for (list, reason) in [
+        ("SSHKRL\n\0\0\0\0\u{1}", "it is a key revocation list (KRL)"),
+        ("\nssh-ed25519 AAAA=BB", "line 2: no public key"),
+        ("ssh-ed25519", "line 1: no public key"),
+    ] {
+        let case = with_revoked(Case::new(""), list);
+        let error = case.load_error().await;
+        let path = case.folder.path().join("revoked");
+        let expected = format!("can't read RevokedHostKeys {}: {reason}", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let case = with_revoked(Case::new(""), "");
+    fs::remove_file(case.folder.path().join("revoked")).unwrap();
+    assert!(case.load_error().await.ends_with("/revoked: no such file or directory"));
+    nix::unistd::mkfifo(&case.folder.path().join("revoked"), nix::sys::stat::Mode::S_IRUSR)
+        .unwrap();
+    assert!(case.load_error().await.ends_with("/revoked: not a regular file"));
+}
+
+#[tokio::test]
+async fn files_for_all_users_are_read_and_never_written() {
+    let mut case = Case { answer: Some("yes"), ..Case::new("") };
+    let global = case.folder.path().join("global");
+    fs::write(&global, format!("core-1 {ED25519}\n")).unwrap();
+    case.rules.known_hosts = vec![global.clone()];
+    assert_eq!(case.decide_key(ED25519).await, silently());
+    assert_eq!(case.decide_key(OTHER).await.0, MISMATCH);
+    fs::write(&global, "").unwrap();
+    assert_eq!(case.decide_key(ED25519).await.0, "");
+    assert_eq!(fs::read_to_string(global).unwrap(), "");
+    assert!(case.file().starts_with("10.0.0.1 ssh-ed25519 "));
+}
+
+#[tokio::test]
+async fn types_that_the_configuration_rules_out_are_not_offered() {
+    let authority = format!("@cert-authority * {CA}\n");
+    let both = format!("core-1 {ED25519}\ncore-1 {ECDSA}\n");
+    let refused = "config: line 1: HostKeyAlgorithms leaves no type of key that 10.0.0.1 may show \
+                   here";
+    for (file, value, expected) in [
+        ("", "ssh-ed25519,ecdsa-sha2-nistp256", "ssh-ed25519 ecdsa-sha2-nistp256"),
+        ("", "rsa-sha2-256,sk-ssh-ed25519@openssh.com", "rsa-sha2-256"),
+        ("", "+ssh-rsa", ALL),
+        ("", "-ecdsa-*,ssh-rsa", "rsa-sha2-512 rsa-sha2-256 ssh-ed25519"),
+        ("", "^ssh-ed25519", &*format!("ssh-ed25519 {}", ALL.replace(" ssh-ed25519", ""))),
+        ("", "ssh-dss", refused),
+        (&both, "ssh-ed25519", "ssh-ed25519"),
+        (&both, "-ssh-ed25519", "ecdsa-sha2-nistp256"),
+        (&both, "^ecdsa-*", "ecdsa-sha2-nistp256 ssh-ed25519"),
+        (&both, "+ssh-rsa", "ssh-ed25519 ecdsa-sha2-nistp256"),
+        (&both, "rsa-sha2-512", refused),
+        (&authority, "ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519-cert-v01@openssh.com"),
+        (&authority, "ssh-ed25519", "ssh-ed25519"),
+    ] {
+        let mut case = Case::new(file);
+        let algorithms = HostKeyAlgorithms::parse(value, "config: line 1").unwrap();
+        case.rules.algorithms = Some(algorithms);
+        let offered = match case.check().await.0.offered() {
+            Ok(Offered { keys, certificates }) => {
+                let certificates = certificates.iter().map(|one| one.to_certificate_type());
+                let keys = keys.iter().map(ToString::to_string);
+                certificates.chain(keys).collect::<Vec<_>>().join(" ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(offered, expected, "{value} for\n{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_whose_known_type_is_ruled_out_has_not_changed() {
+    let mut case = Case::new(&format!("core-1 {ED25519}\ncore-1 {ECDSA}\n"));
+    case.rules.algorithms = Some(HostKeyAlgorithms::parse("ecdsa-*", "config: line 1").unwrap());
+    let (check, user) = case.check().await;
+    let (ours, theirs) = (["ecdsa-sha2-nistp256".to_owned()], ["ssh-ed25519".to_owned()]);
+    check.no_common_type(&ours, &theirs);
+    assert_eq!(*user.heard.lock().unwrap(), "");
+    check.no_common_type(&ours, &["ssh-rsa".to_owned()]);
+    assert!(user.heard.lock().unwrap().contains("HAS CHANGED"));
 }

@@ -10,7 +10,7 @@ use crate::known_hosts::Found;
 pub(super) const FAILED: &str = "Host key verification failed.";
 
 /// Why a key is taken that nobody should have.
-const TAKEN: &str = "StrictHostKeyChecking no of ~/.ssh/config takes it all the same.";
+const TAKEN: &str = "StrictHostKeyChecking no takes it all the same.";
 
 const RULE: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
 
@@ -85,16 +85,15 @@ fn changed(how: &str, path: &Path) -> String {
     )
 }
 
-/// A key, or the authority of a certificate, that is taken from nobody.
-pub(super) fn revoked(name: &str, key: &KeyData, found: &Found) -> String {
+/// A key, or the authority of a certificate, that is taken from nobody: `place` says so.
+pub(super) fn revoked(name: &str, key: &KeyData, place: &str) -> String {
     let (label, md5) = (label(key), md5(key));
-    let (path, line) = (found.path.display(), found.number);
     format!(
         "{RULE}\n\
          @             WARNING: REVOKED HOST KEY DETECTED!         @\n\
          {RULE}\n\
          The {label} host key for '{name}', or the authority that signed it, is marked as revoked\n\
-         in {path}:{line}. This could mean that a stolen key is being used to impersonate this host.\n\
+         in {place}. This could mean that a stolen key is being used to impersonate this host.\n\
          The fingerprint of the key is\n\
          {md5}.\n\
          {FAILED}"

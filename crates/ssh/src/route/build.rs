@@ -1,4 +1,4 @@
-//! The building of a route: flags and environment, then `~/.ssh/config`, then the defaults.
+//! The building of a route: flags and environment, then the SSH configuration, then the defaults.
 
 use std::{env, path::PathBuf};
 
@@ -6,9 +6,9 @@ use nix::unistd::{Uid, User};
 
 use super::{Hop, Role, Route, Settings};
 use crate::{
-    Address, Cause, Checking, Identities, KnownHosts, SshError, Step, UserConfig,
+    Address, Cause, Checking, HostKeyRules, Identities, KnownHosts, SshError, Step, UserConfig,
     address::{PORT, split_user},
-    config::HostConfig,
+    config::{Asked, HostConfig, Undecided, tokens},
     known_hosts::expand,
 };
 
@@ -82,13 +82,14 @@ impl<'a> Builder<'a> {
 
     fn meant(&self, role: Role, text: &str, port: Option<u16>) -> Result<Meant, SshError> {
         let given = Given::parse(role, text)?;
-        let config = self.config.host(&given.host);
-        let (flag, configured) = (self.settings.user.clone(), config.user.clone());
-        let otherwise = match role {
-            Role::Jump => configured.or(flag),
-            Role::Tunnel | Role::Target => flag.or(configured),
+        let flag = self.settings.user.as_deref();
+        let (fixed, otherwise) = match role {
+            Role::Jump => (None, flag),
+            Role::Tunnel | Role::Target => (flag, None),
         };
-        let user = given.user.or(otherwise).unwrap_or_else(|| USER.into());
+        let (fixed, otherwise) = (given.user.as_deref().or(fixed), otherwise.unwrap_or(USER));
+        let config = self.config.host(&Asked::new(&given.host, fixed, otherwise));
+        let user = fixed.or(config.user.as_deref()).unwrap_or(otherwise).to_owned();
         let host = match &config.host_name {
             Some(name) => tokens(name, &[('h', &given.host)]),
             None => given.host.clone(),
@@ -101,12 +102,31 @@ impl<'a> Builder<'a> {
         if let Some(place) = host.config.proxy_command.as_ref().filter(|_| self.hops.is_empty()) {
             return Err(failed(Cause::ProxyCommand { place: place.clone(), host: host.name }));
         }
+        let counts = |option: &&Undecided| !option.is_way || self.hops.is_empty();
+        if let Some(option) = host.config.undecided.iter().find(counts) {
+            let Undecided { place, option, criterion, .. } = option.clone();
+            return Err(failed(Cause::Undecided { place, option, criterion, host: host.name }));
+        }
         let paths = Paths::new(self.settings, &host);
         let checking = self.checking(&host.config);
         let known_hosts = self.known_hosts(&host.config, &paths)?;
+        let host_keys = HostKeyRules {
+            known_hosts: paths.all_expanded(host.config.global_known_hosts.iter().flatten())?,
+            revoked: paths.all_expanded(host.config.revoked.iter().flatten())?,
+            algorithms: host.config.algorithms.clone(),
+        };
         let identities = self.identities(host.role, &host.config, &paths)?;
         let Meant { role, name, address, user, .. } = host;
-        self.hops.push(Hop { role, name, address, user, checking, known_hosts, identities });
+        self.hops.push(Hop {
+            role,
+            name,
+            address,
+            user,
+            checking,
+            known_hosts,
+            host_keys,
+            identities,
+        });
         Ok(())
     }
 
@@ -218,8 +238,11 @@ impl<'a> Paths<'a> {
     }
 
     /// The files of the configuration, but for the word `none`.
-    fn all_expanded(&self, files: &[String]) -> Result<Vec<PathBuf>, SshError> {
-        let files = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
+    fn all_expanded<'f>(
+        &self,
+        files: impl IntoIterator<Item = &'f String>,
+    ) -> Result<Vec<PathBuf>, SshError> {
+        let files = files.into_iter().filter(|file| !file.eq_ignore_ascii_case("none"));
         files.map(|file| self.expanded(file)).collect()
     }
 
@@ -249,27 +272,6 @@ impl<'a> Paths<'a> {
         };
         value.ok_or_else(|| failed(Cause::Variable(name.to_owned())))
     }
-}
-
-/// Replaces `%` and a letter, `%%` by `%`. Tokens that aren't known stay.
-fn tokens(text: &str, known: &[(char, &str)]) -> String {
-    let mut replaced = String::new();
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            replaced.push(letter);
-            continue;
-        }
-        match letters.next() {
-            Some('%') => replaced.push('%'),
-            Some(token) => match known.iter().find(|(known, _)| *known == token) {
-                Some((_, value)) => replaced.push_str(value),
-                None => replaced.extend(['%', token]),
-            },
-            None => replaced.push('%'),
-        }
-    }
-    replaced
 }
 
 fn failed(cause: Cause) -> SshError {

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use fleet_ssh::{Ask, Checking, Connection, Hop, KnownHosts, SshError};
+use fleet_ssh::{Ask, Checking, Connection, Hop, HostKeyAlgorithms, KnownHosts, SshError};
 use support::{Script, Sshd, generate, route};
 use tokio::process::Command;
 
@@ -165,4 +165,56 @@ async fn a_certificate_for_another_host_is_asked_about_as_a_key() {
         heard.starts_with("Certificate invalid: name is not a listed principal\nThe authenticity"),
         "{heard}"
     );
+}
+
+#[tokio::test]
+async fn a_key_on_the_list_of_revoked_keys_is_refused() {
+    let sshd = Sshd::start().await;
+    let (folder, known) = (sshd.folder.path().to_owned(), sshd.known("ed25519"));
+    let mut case = Case::new(sshd, &known).await;
+    let list = folder.join("revoked");
+    case.hop.host_keys.revoked = vec![list.clone()];
+    fs::write(&list, public(&folder.join("host_ecdsa"))).unwrap();
+    assert!(case.connect(&[]).await.0.is_ok());
+
+    fs::write(&list, public(&folder.join("host_ed25519"))).unwrap();
+    for checking in [Checking::Ask, Checking::Off] {
+        case.hop.checking = checking;
+        case.hop.host_keys.algorithms =
+            Some(HostKeyAlgorithms::parse("ssh-ed25519", "config: line 1").unwrap());
+        let (result, heard) = case.connect(&["yes"]).await;
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with("ssh: handshake failed: host key revoked"), "{error}");
+        assert!(heard.contains(list.to_str().unwrap()), "{heard}");
+    }
+
+    let krl = folder.join("krl");
+    let key = folder.join("host_ed25519.pub");
+    keygen(&["-q", "-k", "-f", krl.to_str().unwrap(), key.to_str().unwrap()]).await;
+    case.hop.host_keys.revoked = vec![krl.clone()];
+    let error = case.connect(&["yes"]).await.0.unwrap_err().to_string();
+    let expected = format!("can't read RevokedHostKeys {}: it is a key revocation", krl.display());
+    assert!(error.starts_with(&expected), "{error}");
+}
+
+#[tokio::test]
+async fn the_server_is_asked_for_the_types_that_the_configuration_lists() {
+    let mut case = Case::new(Sshd::with_keys(&["ed25519", "ecdsa"], &[]).await, "").await;
+    for (value, label) in [
+        ("ssh-ed25519", "ssh-ed25519 key fingerprint"),
+        ("^ssh-ed25519", "ssh-ed25519 key fingerprint"),
+        ("-ssh-ed25519", "ECDSA key fingerprint"),
+    ] {
+        let algorithms = HostKeyAlgorithms::parse(value, "config: line 1").unwrap();
+        case.hop.host_keys.algorithms = Some(algorithms);
+        let (result, heard) = case.connect(&["no"]).await;
+        assert!(result.is_err());
+        assert!(heard.contains(label), "{value}: {heard}");
+    }
+    case.hop.host_keys.algorithms =
+        Some(HostKeyAlgorithms::parse("rsa-sha2-512", "config: line 1").unwrap());
+    let (result, heard) = case.connect(&["yes"]).await;
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("client offered: [rsa-sha2-512], server offered"), "{error}");
+    assert_eq!(heard, "");
 }

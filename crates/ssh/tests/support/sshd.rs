@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use fleet_ssh::{Address, Checking, Hop, Identities, KnownHosts, Role};
+use fleet_ssh::{Address, Checking, Hop, HostKeyRules, Identities, KnownHosts, Role};
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
@@ -93,6 +93,7 @@ impl Sshd {
             user: user(),
             checking: Checking::Off,
             known_hosts: KnownHosts { files: Vec::new() },
+            host_keys: HostKeyRules::default(),
             identities: Identities::default(),
         }
     }

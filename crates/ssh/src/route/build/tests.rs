@@ -20,7 +20,7 @@ fn config(text: &str) -> UserConfig {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join(".ssh")).unwrap();
     fs::write(home.path().join(".ssh/config"), text).unwrap();
-    UserConfig::load(home.path().to_str()).unwrap()
+    UserConfig::load(home.path().to_str(), None).unwrap()
 }
 
 /// The hops as `role user@host:port`, or the error.
@@ -156,7 +156,7 @@ fn variables_in_paths_are_those_of_the_environment() {
         assert_eq!(hop.known_hosts.files, [expected]);
     }
     let error = route("/a/${NOT_SET_HERE}/b").unwrap_err();
-    assert_eq!(error, "environment variable NOT_SET_HERE of ~/.ssh/config is not set");
+    assert_eq!(error, "environment variable NOT_SET_HERE of the SSH configuration is not set");
 }
 
 #[test]
@@ -176,4 +176,43 @@ fn agents_and_key_files_can_be_switched_off() {
     let config = config("Host *\n IdentityAgent none\n IdentityFile none\n");
     let route = settings().route(&config, Some("t"), None).unwrap();
     assert_eq!(route.hops[0].identities, Identities::default());
+}
+
+#[test]
+fn what_may_be_meant_for_a_host_is_refused_by_name() {
+    let text = "Host a\n ProxyJump none\nMatch exec \"at work\"\n ProxyCommand nc %h %p\n User u";
+    let target = Some(("10.0.0.2", None));
+    let error = way(text, None, target);
+    let expected = "line 4: ProxyCommand can't be followed: whether it is meant for 10.0.0.2 is \
+                    known to Match exec only, which isn't evaluated. An earlier ProxyCommand for \
+                    10.0.0.2 settles it";
+    assert!(error.ends_with(expected), "{error}");
+    // It isn't for a host that something else leads to.
+    assert_eq!(way(text, Some("a"), target), "tunnel core@a:22 > target core@10.0.0.2:22");
+    let text = "Match exec x\n StrictHostKeyChecking yes";
+    let error = way(text, None, target);
+    assert!(error.contains("line 2: StrictHostKeyChecking can't be followed"), "{error}");
+    let error = way("Match host 10.0.0.*\n ProxyCommand x", None, target);
+    assert!(error.contains("line 2: ProxyCommand of 10.0.0.2 isn't supported"), "{error}");
+}
+
+#[test]
+fn match_goes_by_who_logs_in() {
+    let text = "Match user core\n Port 1\nMatch user me\n Port 2";
+    assert_eq!(way(text, Some("t"), None), "tunnel core@t:1");
+    assert_eq!(way(text, Some("me@t"), None), "tunnel me@t:2");
+}
+
+#[test]
+fn what_host_keys_have_to_be_comes_from_the_configuration() {
+    let text = "Match host t\n RevokedHostKeys ~/revoked-%h\n GlobalKnownHostsFile /g none\n \
+                StrictHostKeyChecking yes\n HostKeyAlgorithms ssh-ed25519\n\
+                Host *\n RevokedHostKeys none";
+    let route = settings().route(&config(text), Some("t"), Some(("10.0.0.2", None))).unwrap();
+    let [tunnel, target] = &*route.hops else { panic!("{route:?}") };
+    assert_eq!(tunnel.checking, Checking::KnownOnly);
+    assert_eq!(tunnel.host_keys.revoked, [Path::new("/home/me/revoked-t")]);
+    assert_eq!(tunnel.host_keys.known_hosts, [Path::new("/g")]);
+    assert!(tunnel.host_keys.algorithms.is_some());
+    assert_eq!(target.host_keys, HostKeyRules::default());
 }
