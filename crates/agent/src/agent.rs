@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use fleet_core::{Machine, MachineId, UnitName};
-use fleet_registry::{MachineRecord, Presence, Registry};
+use fleet_registry::{Contact, MachineRecord, Presence, Registry};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -34,6 +34,8 @@ pub struct Config {
     /// The presence that an agent before this one held in the same process, to be taken over
     /// by a beat, or by a registration where it has another ttl.
     pub presence: Option<Presence>,
+    /// What touch with the registry that agent had: a reload is no gap.
+    pub contact: Option<Contact>,
     /// How long it may be silent before it counts as gone (`agent_ttl`).
     pub ttl: Duration,
     /// Where it keeps what outlives a fleetd but not a boot, such as `/run/fleet`. Made when
@@ -69,7 +71,7 @@ impl Agent {
         let reconciler = if config.disable_watches { reconciler.polling() } else { reconciler };
         let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir)
             .following(config.address)
-            .taking_over(config.presence);
+            .taking_over(config.presence, config.contact);
         let keeper = if config.disable_watches { keeper.polling() } else { keeper };
         let standing = keeper.standing();
         let pulse = Pulse::new(Arc::clone(&manager), standing.clone(), ttl);

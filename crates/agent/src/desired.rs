@@ -32,8 +32,9 @@ impl Model for Orders {
             Event::Schedule(_, name, order) => put(&mut self.scheduled, name, order),
             Event::Global(name, order) => put(&mut self.globals, name, order),
             Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
+            // One that can't be read is written anew, as if it were gone.
             Event::Machine(_, entry) => {
-                self.present = entry.is_some_and(|entry| entry.value.asked_by.is_empty());
+                self.present = matches!(entry, Some(Ok(entry)) if entry.value.asked_by.is_empty());
             }
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
             Event::Unit(..)

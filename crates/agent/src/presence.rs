@@ -12,7 +12,7 @@
 //! reach for too long. A machine that leaves calls [`Keeper::hold`] instead: it gives up nothing until
 //! its last unit is gone.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{mem, path::Path, sync::Arc, time::Duration};
 
 use fleet_core::{MachineId, MachineStanding};
 use fleet_registry::{Contact, Instance, MachineRecord, Presence, Registry, RegistryError};
@@ -153,10 +153,12 @@ impl Keeper {
 
     /// One that goes on with the `presence` of a predecessor in this process, if there was one.
     /// Where that has another ttl the machine is registered anew, by its nonce; until then it is
-    /// present by what it had.
-    pub(crate) fn taking_over(self, presence: Option<Presence>) -> Self {
+    /// present by what it had. The predecessor's `contact` with the registry goes on as well: a
+    /// reload is no gap.
+    pub(crate) fn taking_over(self, presence: Option<Presence>, contact: Option<Contact>) -> Self {
         let outdated = presence.as_ref().is_some_and(|held| held.ttl != self.ttl);
         self.current.send_replace(presence);
+        self.contact.send_replace(contact);
         Self { outdated, ..self }
     }
 
@@ -362,11 +364,13 @@ impl Keeper {
 
     fn registered(&mut self, presence: Presence) -> Present {
         self.published = Some(self.record.clone());
-        self.outdated = false;
+        // Another lease in the place of one that lives leaves no gap.
+        let kept = mem::take(&mut self.outdated)
+            && self.current.borrow().as_ref().is_some_and(|held| held.created == presence.created);
         self.returns = true;
         self.rival = None;
         self.current.send_replace(Some(presence));
-        self.note(Present::Registered);
+        self.note(if kept { Present::Beaten } else { Present::Registered });
         Present::Registered
     }
 
@@ -385,9 +389,11 @@ impl Keeper {
         let now = Instant::now();
         let until = now + self.granted() * 2 / 3;
         self.contact.send_modify(|contact| {
-            let unbroken = contact.filter(|held| how == Present::Beaten && now < held.until);
-            let since = unbroken.map_or(now, |held| held.since);
-            *contact = Some(Contact { since, until });
+            let unbroken = contact.filter(|held| how == Present::Beaten && held.lasts(now));
+            *contact = Some(match unbroken {
+                Some(held) => Contact { until, ..held },
+                None => Contact { since: now, until, after_gap: contact.is_some() },
+            });
         });
     }
 

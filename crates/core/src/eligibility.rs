@@ -1,6 +1,6 @@
 //! May this machine take this unit? (`cluster.md` 2, `units.md` 5.8)
 
-use crate::{Machine, Pattern, Quoted, Requirements, UnitName};
+use crate::{Machine, Pattern, Quoted, Requirements, UnitName, requirements::Excess};
 
 /// A unit with its requirements, as one of those on a machine or asking for one.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,9 @@ pub enum Refusal {
     /// The machine has a unit of that name of its own, in its own words.
     #[error("{0}")]
     NameTaken(String),
+    /// It asks for more than can be judged. Where it is already it stays.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// A unit here conflicts.
     #[error("found conflict with locally-scheduled Unit([{0}])")]
     Conflict(UnitName),
@@ -74,7 +77,8 @@ pub fn judge<'a>(
     machine: &Machine,
     residents: impl Iterator<Item = Candidate<'a>> + Clone,
 ) -> Verdict {
-    let refusal = check_machine(unit, machine)
+    let refusal = check_excess(unit)
+        .and_then(|()| check_machine(unit, machine))
         .and_then(|()| check_metadata(unit, machine))
         .and_then(|()| check_peers(unit, residents.clone()))
         .and_then(|()| check_conflicts(unit, residents.clone()));
@@ -84,7 +88,7 @@ pub fn judge<'a>(
     }
 }
 
-/// Judges a global unit: metadata and conflicts only.
+/// Judges a global unit: metadata and conflicts only, and of too many patterns those that count.
 ///
 /// # Errors
 /// The reason why the machine may not take it.
@@ -95,6 +99,11 @@ pub fn judge_global<'a>(
 ) -> Result<(), Refusal> {
     check_metadata(unit, machine)?;
     check_conflicts(unit, residents)
+}
+
+/// It asks for no more than can be judged.
+fn check_excess(unit: Candidate<'_>) -> Result<(), Refusal> {
+    unit.requirements.excess.clone().map_or(Ok(()), |excess| Err(excess.into()))
 }
 
 /// The required machine is this one.

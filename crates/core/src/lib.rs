@@ -23,7 +23,9 @@ pub use lexer::{ByteList, LexError};
 pub use machine::{InvalidMachineId, Machine, MachineId};
 pub use own_units::{OWN_UNITS, OwnName, check_own_names, check_own_names_for};
 pub use quote::{Quoted, QuotedChar};
-pub use requirements::{FleetOptions, Requirements, Warning};
+pub use requirements::{
+    Excess, FleetOptions, MAX_PATTERN_BYTES, MAX_PATTERNS, Requirements, Warning,
+};
 pub use standing::MachineStanding;
 pub use state::{InvalidJobState, JobState, UnitState};
 pub use unit_file::{Misread, UnitFile, UnitOption};

@@ -9,7 +9,7 @@ mod warnings;
 
 pub use warnings::Warning;
 
-use crate::{Pattern, UnitName};
+use crate::{Pattern, Quoted, UnitName};
 use values::{elements, expand, words};
 
 const MACHINE: &str = "MachineID";
@@ -62,13 +62,16 @@ impl FleetOptions {
         let split = |legacy, option| -> Vec<String> {
             all(legacy).chain(all(option)).flat_map(|element| words(&element)).collect()
         };
-        let patterns = |words: Vec<String>| words.into_iter().map(Pattern::new).collect();
+        let (conflicts, conflicts_excess) = bounded(CONFLICTS, split(CONFLICTS_LEGACY, CONFLICTS));
+        let replaces = all(REPLACES).flat_map(|element| words(&element)).collect();
+        let (replaces, replaces_excess) = bounded(REPLACES, replaces);
         let machine = [MACHINE, MACHINE_LEGACY, MACHINE_BOOT_LEGACY].into_iter();
         Requirements {
             machine: machine.flat_map(all).find(|element| !element.is_empty()),
             peers: split(PEERS_LEGACY, PEERS),
-            conflicts: patterns(split(CONFLICTS_LEGACY, CONFLICTS)),
-            replaces: patterns(all(REPLACES).flat_map(|element| words(&element)).collect()),
+            conflicts,
+            replaces,
+            excess: conflicts_excess.or(replaces_excess),
             metadata: metadata(all(METADATA_LEGACY).chain(all(METADATA))),
             global: all(GLOBAL).last().is_some_and(|element| is_true(&element)),
         }
@@ -78,6 +81,28 @@ impl FleetOptions {
     fn elements(&self, name: &str) -> impl Iterator<Item = String> {
         self.0.iter().filter(move |(n, _)| n == name).flat_map(|(_, value)| elements(value))
     }
+}
+
+/// The most patterns that `Conflicts` may have, and `Replaces`: every pass compares each with the
+/// units of every machine.
+pub const MAX_PATTERNS: usize = 256;
+
+/// The most bytes that the patterns of `Conflicts` may have together, and those of `Replaces`.
+pub const MAX_PATTERN_BYTES: usize = 8 * 1024;
+
+/// More patterns than an option may have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "option {} has {patterns} patterns of {bytes} bytes together, and {MAX_PATTERNS} of {MAX_PATTERN_BYTES} bytes are the most",
+    Quoted(.option)
+)]
+pub struct Excess {
+    /// The option.
+    pub option: &'static str,
+    /// How many patterns it has.
+    pub patterns: usize,
+    /// Their length together.
+    pub bytes: usize,
 }
 
 /// Evaluated requirements (`units.md` 5.4). The default asks for nothing.
@@ -95,6 +120,24 @@ pub struct Requirements {
     pub metadata: BTreeMap<String, BTreeSet<String>>,
     /// `Global`.
     pub global: bool,
+    /// Set where `conflicts` or `replaces` doesn't hold all patterns, as they are too many.
+    pub excess: Option<Excess>,
+}
+
+/// The patterns of an option, as far as they may go.
+fn bounded(option: &'static str, words: Vec<String>) -> (Vec<Pattern>, Option<Excess>) {
+    let (patterns, bytes) = (words.len(), words.iter().map(String::len).sum());
+    let is_excess = patterns > MAX_PATTERNS || bytes > MAX_PATTERN_BYTES;
+    let mut room = MAX_PATTERN_BYTES;
+    let fits = |word: &String| match room.checked_sub(word.len()) {
+        Some(rest) => {
+            room = rest;
+            true
+        }
+        None => false,
+    };
+    let kept = words.into_iter().take(MAX_PATTERNS).take_while(fits).map(Pattern::new).collect();
+    (kept, is_excess.then_some(Excess { option, patterns, bytes }))
 }
 
 /// Whether a value of `Global` means yes (`units.md` 5.5).

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::lexer::{is_comment, is_continued};
+use crate::requirements::Excess;
 use crate::unit_file::grouped;
 use crate::{
     InvalidUnitName, LexError, Misread, OwnName, Pattern, Quoted, Requirements, UnitFile, UnitName,
@@ -58,6 +59,9 @@ pub enum InvalidUnit {
         /// The pattern of `Replaces`.
         pattern: String,
     },
+    /// There are more patterns than an option may have.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// Comparing each peer with each pattern would take too long.
     #[error(
         "too many requirements: {peers} bytes of peers are to be compared with {patterns} bytes of patterns, and the product may be {MAX_COMPARED} at most"
@@ -202,8 +206,11 @@ fn value_read_back(value: &str) -> String {
 /// is asked for the unit's name, as everywhere (`units.md` 5.3).
 fn check_requirements(name: &UnitName, file: &UnitFile) -> Result<(), InvalidUnit> {
     let options = file.fleet_options();
-    let global = options.requirements(name).global;
+    let Requirements { global, excess, .. } = options.requirements(name);
     let asked = options.requirements_as_written();
+    if let Some(excess) = asked.excess.clone().or(excess) {
+        return Err(excess.into());
+    }
     check_peers(&asked)?;
     let machine = ("MachineID", asked.machine.is_some());
     let peers = ("Peers", !asked.peers.is_empty());

@@ -75,7 +75,7 @@ fn build(
             nonce: String::new(),
             ..MachineRecord::default()
         };
-        cluster.apply(Event::Machine(id, Some(versioned(1, record))));
+        cluster.apply(Event::Machine(id, Some(Ok(versioned(1, record)))));
     }
     for unit in 0..units {
         let name: UnitName =

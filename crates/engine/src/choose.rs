@@ -10,7 +10,7 @@ use crate::{
     picture::{Picture, Place},
 };
 
-/// The present machines with what keeps each from taking a unit; `None` is nothing.
+/// The machines that are there with what keeps each from taking a unit; `None` is nothing.
 pub type WhyNot = BTreeMap<MachineId, Option<Obstacle>>;
 
 /// Tells for every present machine what keeps it from taking `unit`, as things are now.
@@ -31,7 +31,8 @@ pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
         };
         (id.clone(), obstacle)
     });
-    Some(answers.collect())
+    let unclear = cluster.unclear_machines().keys();
+    Some(answers.chain(unclear.map(|id| (id.clone(), Some(Obstacle::Unclear)))).collect())
 }
 
 /// The machine that had `unit` when its content was replaced, if it takes it still; else the least

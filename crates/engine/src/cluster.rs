@@ -13,11 +13,11 @@ use fleet_core::{
     eligibility::{Candidate, Refusal},
 };
 use fleet_registry::{
-    Event, HostObstacle, Leaving, MachineRecord, Model, Stale, UnitRecord, Versioned,
+    Event, HostObstacle, Leaving, MachineRecord, Model, Stale, Unclear, UnitRecord, Versioned,
     effective_metadata, why::Obstacle,
 };
 use fleet_store::Revision;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 mod residents;
 mod rings;
@@ -44,7 +44,7 @@ impl Unit {
             }
             _ => {
                 let requirements = record.value.x_fleet.requirements(&name);
-                report_malformed(&name, &requirements);
+                report_patterns(&name, &requirements);
                 Arc::new(requirements)
             }
         };
@@ -125,12 +125,16 @@ impl Unit {
     }
 }
 
-/// Says which patterns of a unit match nothing, as people know it (`units.md` 5.7): once, not at
-/// every match.
-fn report_malformed(unit: &UnitName, Requirements { conflicts, replaces, .. }: &Requirements) {
+/// Says which patterns of a unit match nothing, as people know it (`units.md` 5.7), and whether they
+/// are too many: once, not at every match.
+fn report_patterns(unit: &UnitName, requirements: &Requirements) {
+    let Requirements { conflicts, replaces, excess, .. } = requirements;
     for pattern in conflicts.iter().chain(replaces).filter(|pattern| pattern.is_malformed()) {
         let pattern = pattern.as_str();
         debug!(%unit, "Received error while matching pattern '{pattern}': syntax error in pattern");
+    }
+    if let Some(excess) = excess {
+        warn!(%unit, %excess, "unit stays where it is, and goes nowhere");
     }
 }
 
@@ -167,6 +171,11 @@ pub struct Cluster {
     /// Worked out when they are asked for.
     rings: OnceLock<Rings>,
     hosts: BTreeMap<MachineId, Host>,
+    /// Machines whose entry can't be understood, and why: nothing new goes there, and what is there
+    /// stays (`docs/decisions/0009`).
+    unclear_machines: BTreeMap<MachineId, Unclear>,
+    /// How many units each machine is the target of, present or not.
+    targets: BTreeMap<MachineId, usize>,
     /// Dynamic metadata, of machines that are present and others: it outlives presence.
     dynamic: BTreeMap<MachineId, BTreeMap<String, String>>,
     /// What machines say that they can't have, where they say so.
@@ -185,11 +194,17 @@ impl Model for Cluster {
                 self.is_seen &= !self.unclear.insert(name);
             }
             Event::Unit(name, None) => self.remove_unit(&name),
-            Event::Machine(id, Some(record)) => self.set_machine(id, record),
+            Event::Machine(id, Some(Ok(record))) => {
+                self.is_seen &= self.unclear_machines.remove(&id).is_none();
+                self.set_machine(id, record);
+            }
+            Event::Machine(id, Some(Err(unclear))) => {
+                self.hosts.remove(&id);
+                self.is_seen &= self.unclear_machines.insert(id, unclear).is_some();
+            }
             Event::Machine(id, None) => {
-                if self.hosts.remove(&id).is_some() {
-                    self.is_seen = false;
-                }
+                let was_unclear = self.unclear_machines.remove(&id).is_some();
+                self.is_seen &= self.hosts.remove(&id).is_none() && !was_unclear;
             }
             Event::Metadata(id, key, value) => self.set_metadata(id, key, value),
             Event::Leaving(name, entry) => self.set_leaving(name, entry),
@@ -226,6 +241,11 @@ impl Cluster {
         !std::mem::replace(&mut self.is_seen, true)
     }
 
+    /// Whether [`has_news`](Self::has_news) would say so.
+    pub(crate) fn has_unseen(&self) -> bool {
+        !self.is_seen
+    }
+
     pub(crate) fn scheduled(&self) -> &Units {
         &self.scheduled
     }
@@ -238,12 +258,14 @@ impl Cluster {
         &self.globals
     }
 
-    /// Whether an obstacle may be none, as it rests on a unit of which nothing is known: a peer that
-    /// isn't seen anywhere may well be where it was.
+    /// Whether an obstacle is no reason to leave a machine. It may be none, as it rests on a unit of
+    /// which nothing is known: a peer that isn't seen anywhere may well be where it was. Or the unit
+    /// asks for more than anybody judges, and was put there when that was another matter.
     pub(crate) fn is_doubtful(&self, obstacle: &Obstacle) -> bool {
         match obstacle {
             Obstacle::Refused(Refusal::PeerAbsent(peer)) => self.unclear.contains(peer.as_str()),
-            Obstacle::Refused(_) | Obstacle::Replaced(_) => false,
+            Obstacle::Refused(Refusal::Excess(_)) => true,
+            Obstacle::Refused(_) | Obstacle::Replaced(_) | Obstacle::Unclear => false,
         }
     }
 
@@ -260,9 +282,30 @@ impl Cluster {
         match (target, self.hosts.get(machine)) {
             (Some(target), _) if target == machine => Some(Stale::Settled),
             (Some(_), _) => Some(Stale::Elsewhere),
+            (None, None) if self.is_unclear(machine) => None,
             (None, None) => Some(Stale::Absent),
             (None, Some(host)) => (!host.hands_over).then_some(Stale::Silent(host.created)),
         }
+    }
+
+    /// The machines that are there, whether their entries can be understood or not.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &MachineId> {
+        self.hosts.keys().chain(self.unclear_machines.keys())
+    }
+
+    /// The machines that units are placed on, and those that may still have destroyed ones.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &MachineId> {
+        let leaving = self.leaving.values().filter_map(|entry| entry.value.machine.as_ref());
+        self.targets.keys().chain(leaving)
+    }
+
+    /// Whether a machine is there, but its entry can't be understood.
+    pub(crate) fn is_unclear(&self, id: &MachineId) -> bool {
+        self.unclear_machines.contains_key(id)
+    }
+
+    pub(crate) fn unclear_machines(&self) -> &BTreeMap<MachineId, Unclear> {
+        &self.unclear_machines
     }
 
     pub(crate) fn rings(&self) -> &Rings {
@@ -330,6 +373,7 @@ impl Cluster {
             self.refresh_global(&unit.name);
         } else if let Some(target) = unit.target() {
             self.scheduled.insert(name, shared);
+            *self.targets.entry(target.clone()).or_default() += 1;
             if let Some(host) = self.hosts.get_mut(target)
                 && unit.stays()
             {
@@ -342,13 +386,25 @@ impl Cluster {
 
     /// Takes a unit out of every index it is in.
     fn unlink(&mut self, unit: &Arc<Unit>) {
-        self.scheduled.remove(&unit.name);
+        if self.scheduled.remove(&unit.name).is_some() {
+            self.drop_target(unit);
+        }
         self.waiting.remove(&unit.name);
         if self.globals.remove(&unit.name).is_some() {
             self.refresh_global(&unit.name);
         }
         if let Some(host) = unit.target().and_then(|target| self.hosts.get_mut(target)) {
             host.residents.remove(unit, &host.machine, &self.globals);
+        }
+    }
+
+    fn drop_target(&mut self, unit: &Unit) {
+        let Some(target) = unit.target() else { return };
+        if let Some(count) = self.targets.get_mut(target) {
+            *count -= 1;
+            if *count == 0 {
+                self.targets.remove(target);
+            }
         }
     }
 

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use fleet_core::MachineId;
 use fleet_registry::{Contact, LeaderRecord, Registry};
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     EngineHandle, SharedMetrics,
     backoff::Backoff,
-    contact::{self, Sight},
+    contact::Touch,
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
-    reconciler::Reconciler,
+    reconciler::{Reconciler, Sight},
+    roll::Roll,
     status::Status,
 };
 
@@ -38,6 +42,8 @@ pub struct Config {
     pub machine: MachineId,
     /// `engine_reconcile_interval`: the leader reconciles at least that often.
     pub interval: Duration,
+    /// `agent_ttl`: for how long machines may be silent.
+    pub agent_ttl: Duration,
     /// This machine's touch with the store; absent machines count as dead only while it has
     /// lasted for a while, and only the engine of a machine that is present takes the lease.
     /// `None` before the machine is present.
@@ -55,7 +61,8 @@ pub struct Engine {
     interval: Duration,
     /// The time between looks at the registry, where nothing is watched.
     period: Option<Duration>,
-    contact: watch::Receiver<Option<Contact>>,
+    agent_ttl: Duration,
+    touch: Touch,
     follower: Follower,
     status: watch::Sender<Status>,
 }
@@ -65,6 +72,8 @@ enum End {
     Stopped,
     Outdated,
     Lost(String),
+    /// This engine can't tell who is dead for too long.
+    OutOfTouch,
 }
 
 impl Engine {
@@ -76,8 +85,9 @@ impl Engine {
         let period = config.disable_watches.then_some(interval);
         let follower = Follower::new(&registry, me.clone(), interval, period);
         let status = Status { metrics: config.metrics, ..Status::default() };
-        let (contact, status) = (config.contact, watch::Sender::new(status));
-        Self { registry, me, interval, period, contact, follower, status }
+        let touch = Touch::new(config.contact, TTL_IN_INTERVALS * interval);
+        let (agent_ttl, status) = (config.agent_ttl, watch::Sender::new(status));
+        Self { registry, me, interval, period, agent_ttl, touch, follower, status }
     }
 
     /// A view of the engine, for before and while it runs.
@@ -96,30 +106,25 @@ impl Engine {
     /// Follows the leader until this engine has taken the lease; `None` when told to stop.
     async fn await_turn(&mut self, stop: &CancellationToken) -> Option<Term> {
         let mut backoff = Backoff::up_to(self.interval);
+        let (mut free_since, mut not_before) = (None::<Instant>, Instant::now());
         loop {
             let stance = self.follower.stance();
-            if stance == Stance::Follow {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return None,
-                    () = self.follower.news(&self.status) => continue,
-                }
+            let is_free = stance != Stance::Follow;
+            if is_free || self.follower.is_current() {
+                free_since = is_free.then(|| free_since.unwrap_or_else(Instant::now));
             }
-            if !contact::is_present(&self.contact) {
-                // A machine that isn't (yet) may be the twin of the one that leads, and would take
-                // its lease for one of an earlier life (`fleetd.md` 3).
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return None,
-                    () = self.follower.news(&self.status) => continue,
-                    () = contact::news(&mut self.contact) => continue,
-                }
-            }
+            let turn = free_since.filter(|_| is_free).and_then(|since| self.touch.turn(since));
+            let jitter = JITTER.mul_f64(fastrand::f64());
+            let at = turn.map(|turn| turn.max(not_before).max(Instant::now()) + jitter);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = self.follower.news(&self.status) => continue,
-                () = time::sleep(JITTER.mul_f64(fastrand::f64())) => {}
+                () = self.follower.news(&self.status) => {
+                    not_before = Instant::now();
+                    continue;
+                }
+                () = self.touch.news() => continue,
+                () = sleep_until(at) => {}
             }
             // Not to be cut short: a lease that was granted has to be known, to be released.
             let taken =
@@ -133,12 +138,7 @@ impl Engine {
                     backoff.pause()
                 }
             };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return None,
-                () = self.follower.news(&self.status) => {}
-                () = time::sleep(pause) => {}
-            }
+            not_before = Instant::now() + pause;
         }
     }
 
@@ -148,33 +148,35 @@ impl Engine {
         let since = unix_now();
         self.status.borrow().metrics.change(|metrics| metrics.leader_start_time = since);
         let end = self.govern(&term, stop).await;
-        match end {
-            End::Stopped | End::Outdated => {
-                if let Err(error) = self.registry.release_lead(term.lead).await {
-                    warn!(%error, "engine lease not released, it will expire");
-                }
+        if let End::Lost(reason) = &end {
+            error!("Engine leadership lost, renewal failed: {reason}");
+        } else {
+            if let End::OutOfTouch = end {
+                warn!("no steady contact with etcd, the engine lease is given up");
             }
-            End::Lost(reason) => {
-                error!("Engine leadership lost, renewal failed: {reason}");
-                // Let a healthier engine have it.
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = time::sleep(self.interval) => {}
-                }
+            if let Err(error) = self.registry.release_lead(term.lead).await {
+                warn!(%error, "engine lease not released, it will expire");
+            }
+        }
+        if let End::Lost(_) | End::OutOfTouch = end {
+            // Let a healthier engine have it.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = time::sleep(self.interval) => {}
             }
         }
     }
 
     async fn govern(&mut self, term: &Term, stop: &CancellationToken) -> End {
-        let Self { registry, interval, period, contact, follower, status, .. } = self;
+        let Self { registry, interval, period, agent_ttl, touch, follower, status, .. } = self;
         let reconcile = async {
             if !term.wait.is_zero() {
                 let wait = term.wait;
                 info!("Waiting {wait:?} for previous lease to expire before continuing");
                 time::sleep(wait).await;
             }
-            let grace = TTL_IN_INTERVALS * *interval;
-            let sight = Sight::new(contact.clone(), grace);
+            let sight = Sight { touch: touch.clone(), roll: Roll::new(*agent_ttl) };
             let (lead, interval) = (&term.lead, *interval);
             Reconciler::new(registry, lead, interval, *period, sight, status).run().await;
         };
@@ -182,12 +184,21 @@ impl Engine {
             biased;
             () = stop.cancelled() => End::Stopped,
             reason = lead::keep(registry, term) => End::Lost(reason),
+            () = touch.clone().lost() => End::OutOfTouch,
             deposed = follower.deposed(status) => match deposed {
                 Deposed::Outdated => End::Outdated,
                 Deposed::LeaseGone => End::Lost("the lease is gone".to_owned()),
             },
             () = reconcile => End::Lost("a decision was refused: the lease is gone".to_owned()),
         }
+    }
+}
+
+/// For ever, where there is no such time. Cancel-safe.
+pub(crate) async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -187,6 +187,11 @@ impl Follower {
         if self.mirror.is_current() { self.mirror.model().stance(&self.me) } else { Stance::Follow }
     }
 
+    /// Whether what is known is so now.
+    pub(crate) fn is_current(&self) -> bool {
+        self.mirror.is_current()
+    }
+
     /// Waits until something may have changed. Cancel-safe.
     pub(crate) async fn news(&mut self, status: &watch::Sender<Status>) {
         match self.mirror.changed().await {

@@ -28,6 +28,26 @@ pub struct Metrics {
     pub unplaced: u64,
     /// `fleet_engine_reconcile_duration_second`.
     pub durations: Histogram,
+    /// `fleet_engine_machines_missing`: machines that are gone and not taken for dead, while this
+    /// engine leads.
+    pub missing_machines: u64,
+    /// `fleet_engine_brake`: whether nobody is taken for dead, as many are gone at once.
+    pub is_braked: bool,
+    /// `fleet_engine_brake_count_total`: how often that began.
+    pub brakes: u64,
+    /// `fleet_engine_reconcile_long_seconds`: the pass that takes long now.
+    pub long_pass: Option<LongPass>,
+    /// `fleet_engine_reconcile_unfinished_count_total`: passes that went on in the next one.
+    pub unfinished_passes: u64,
+}
+
+/// A pass that takes long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongPass {
+    /// The unit it is at.
+    pub unit: String,
+    /// For how long it has been thinking.
+    pub time: Duration,
 }
 
 /// The metrics of one engine after the other: with a reload the next goes on counting. Clones are
@@ -77,6 +97,11 @@ impl Metrics {
         self.durations.observe(duration);
     }
 
+    /// Forgets what only a leader knows.
+    pub(crate) fn forget_sight(&mut self) {
+        (self.missing_machines, self.is_braked, self.long_pass) = (0, false, None);
+    }
+
     /// Counts what became of tasks.
     pub(crate) fn count_tasks(&mut self, done: ByAction, failed: ByAction) {
         self.tasks.unschedule += done.unschedule + failed.unschedule;
@@ -88,6 +113,7 @@ impl Metrics {
     /// Counts what a plan found amiss.
     pub(crate) fn count_plan(&mut self, plan: &Plan) {
         self.unplaced += plan.unplaced.len() as u64;
+        self.unfinished_passes += u64::from(!plan.rest.is_empty());
         for task in &plan.tasks {
             match task.reason {
                 Reason::MachineAway(_) => self.machines_away += 1,

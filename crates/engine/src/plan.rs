@@ -69,6 +69,59 @@ pub struct Task {
     pub reason: Reason,
 }
 
+/// One of the two ways through the units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// Who has to leave its machine.
+    Leaving,
+    /// Where those without a machine go.
+    Placing,
+}
+
+/// Asked before each unit that is judged, so that a plan comes to an end in time.
+pub trait Pace {
+    /// Whether there is time to judge `unit` in this sweep.
+    fn has_time(&mut self, sweep: Sweep, unit: &UnitName) -> bool;
+}
+
+/// For plans that may take as long as they do.
+struct Leisure;
+
+impl Pace for Leisure {
+    fn has_time(&mut self, _: Sweep, _: &UnitName) -> bool {
+        true
+    }
+}
+
+/// Where a plan gave up for lack of time in each sweep, and the next goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    leaving: Option<Left>,
+    placing: Option<Left>,
+}
+
+/// What is left of a sweep: so many units in turn, from this one on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Left {
+    first: UnitName,
+    units: usize,
+}
+
+impl Rest {
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes in that something has changed: all units have to be judged again, those that had to
+    /// wait first.
+    pub fn begin_anew(&mut self) {
+        let left = self.leaving.iter_mut().chain(&mut self.placing);
+        left.for_each(|left| left.units = usize::MAX);
+    }
+}
+
 /// What a pass decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -80,6 +133,8 @@ pub struct Plan {
     /// What is said of machines that still have destroyed units, and isn't so any more: to be
     /// forgotten before any task.
     pub moot: Vec<Moot>,
+    /// Where it gave up, if it did; what has been decided by then holds.
+    pub rest: Rest,
 }
 
 impl fmt::Display for Action {
@@ -114,12 +169,24 @@ impl fmt::Display for Task {
 }
 
 /// What a machine that isn't present is taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// Dead: its units run elsewhere.
     Dead,
     /// Perhaps about to come back: its units stay with it.
     Missing,
+    /// Missing if it is one of these, and dead if not.
+    Awaited(BTreeSet<MachineId>),
+}
+
+impl Absent {
+    fn is_missing(&self, machine: &MachineId) -> bool {
+        match self {
+            Self::Dead => false,
+            Self::Missing => true,
+            Self::Awaited(missing) => missing.contains(machine),
+        }
+    }
 }
 
 /// Returns the tasks that bring the cluster to where every wanted unit that can run has a
@@ -127,13 +194,25 @@ pub enum Absent {
 /// are `resting` stay on a machine that refuses them.
 #[must_use]
 pub fn plan(cluster: &Cluster, absent: Absent, resting: &BTreeSet<UnitName>) -> Plan {
-    let picture = Picture::of(cluster);
-    let mut pass = Pass { cluster, absent, resting, picture, tasks: Vec::new() };
+    plan_within(cluster, absent, resting, &Rest::default(), &mut Leisure)
+}
+
+/// The same as [`plan`], for as long as `pace` has time, and from where an earlier one gave up.
+#[must_use]
+pub fn plan_within(
+    cluster: &Cluster,
+    absent: Absent,
+    resting: &BTreeSet<UnitName>,
+    from: &Rest,
+    pace: &mut dyn Pace,
+) -> Plan {
+    let (picture, tasks, rest) = (Picture::of(cluster), Vec::new(), Rest::default());
+    let mut pass = Pass { cluster, absent, resting, from, pace, picture, tasks, rest };
     let moot = pass.moot();
     let mut waiting = pass.unschedule();
     waiting.extend(cluster.waiting());
     let unplaced = pass.schedule(waiting);
-    Plan { tasks: pass.tasks, unplaced, moot }
+    Plan { tasks: pass.tasks, unplaced, moot, rest: pass.rest }
 }
 
 /// Returns what is said of destroyed units that may be true no more: all of it, for a leader that is
@@ -150,21 +229,33 @@ fn moot(unit: &UnitName, seen: &Versioned<Leaving>, why: Stale) -> Moot {
 }
 
 /// Units that a sweep looks at, in name order.
-type Sweep<'a> = BTreeMap<&'a UnitName, &'a Arc<Unit>>;
+type Named<'a> = BTreeMap<&'a UnitName, &'a Arc<Unit>>;
+
+/// What is left of them: all where nothing is said.
+fn in_turn<'a>(units: &Named<'a>, left: Option<&Left>) -> Vec<(&'a UnitName, &'a Arc<Unit>)> {
+    let all = units.iter().map(|(name, unit)| (*name, *unit));
+    let Some(Left { first, units }) = left else { return all.collect() };
+    let (before, after): (Vec<_>, Vec<_>) = all.partition(|(name, _)| *name < first);
+    after.into_iter().chain(before).take(*units).collect()
+}
 
 struct Pass<'a> {
     cluster: &'a Cluster,
     absent: Absent,
     resting: &'a BTreeSet<UnitName>,
+    from: &'a Rest,
+    pace: &'a mut dyn Pace,
     picture: Picture<'a>,
     tasks: Vec<Task>,
+    rest: Rest,
 }
 
 impl<'a> Pass<'a> {
     /// Why nothing has to wait for the machine that an entry of a destroyed unit names, if so.
     fn stale(&self, unit: &UnitName, entry: &Leaving) -> Option<Stale> {
         let why = self.cluster.stale(unit, entry)?;
-        (why != Stale::Absent || self.absent == Absent::Dead).then_some(why)
+        let is_missing = entry.machine.as_ref().is_some_and(|id| self.absent.is_missing(id));
+        (why != Stale::Absent || !is_missing).then_some(why)
     }
 
     fn moot(&self) -> Vec<Moot> {
@@ -182,19 +273,23 @@ impl<'a> Pass<'a> {
     }
 
     /// The first sweep. Returns the units it took off their machines that are still wanted.
-    fn unschedule(&mut self) -> Sweep<'a> {
-        let mut staying: Sweep<'a> = self.cluster.scheduled().iter().collect();
-        let mut wanted = Sweep::new();
+    fn unschedule(&mut self) -> Named<'a> {
+        let mut staying: Named<'a> = self.cluster.scheduled().iter().collect();
+        let mut wanted = Named::new();
         loop {
             let mut leaving = Vec::new();
-            for (name, unit) in &staying {
+            let units = in_turn(&staying, self.from.leaving.as_ref());
+            for (judged, (name, unit)) in units.iter().enumerate() {
+                if !self.pace.has_time(Sweep::Leaving, name) {
+                    let (first, units) = ((*name).clone(), units.len() - judged);
+                    self.rest.leaving = Some(Left { first, units });
+                    break;
+                }
                 if self.unschedule_unit(unit) {
                     leaving.push((*name, *unit));
                 }
             }
-            if leaving.is_empty() {
-                return wanted;
-            }
+            let is_over = leaving.is_empty() || self.rest.leaving.is_some();
             // Somebody left: that can only hurt those who must not be alone.
             staying.retain(|_, unit| unit.has_peers());
             for (name, unit) in leaving {
@@ -203,6 +298,9 @@ impl<'a> Pass<'a> {
                     wanted.insert(name, unit);
                 }
             }
+            if is_over {
+                return wanted;
+            }
         }
     }
 
@@ -210,7 +308,8 @@ impl<'a> Pass<'a> {
     fn unschedule_unit(&mut self, unit: &Unit) -> bool {
         let Some(target) = unit.target() else { return false };
         let (action, reason) = match self.picture.place(target) {
-            None if self.absent == Absent::Missing => return false,
+            None if self.cluster.is_unclear(target) => return false,
+            None if self.absent.is_missing(target) => return false,
             None if !unit.is_wanted() => (Action::Unschedule, Reason::Inactive),
             None => (Action::Unschedule, Reason::MachineAway(target.clone())),
             // Its agent will say when it is gone.
@@ -233,26 +332,42 @@ impl<'a> Pass<'a> {
     }
 
     /// The second sweep. Returns the units that no machine takes.
-    fn schedule(&mut self, waiting: Sweep<'a>) -> Vec<UnitName> {
+    fn schedule(&mut self, waiting: Named<'a>) -> Vec<UnitName> {
         let mut unplaced = Vec::new();
         let mut candidates = waiting;
-        loop {
-            let before = candidates.len();
-            candidates.retain(|_, unit| !self.schedule_unit(unit));
-            let is_stuck = candidates.len() == before;
+        let mut judged_ones = BTreeSet::new();
+        while !candidates.is_empty() && self.rest.placing.is_none() {
+            let mut refused = Named::new();
+            let units = in_turn(&candidates, self.from.placing.as_ref());
+            for (judged, (name, unit)) in units.iter().enumerate() {
+                if !self.pace.has_time(Sweep::Placing, name) {
+                    let (first, units) = ((*name).clone(), units.len() - judged);
+                    self.rest.placing = Some(Left { first, units });
+                    break;
+                }
+                judged_ones.insert((*name).clone());
+                if !self.schedule_unit(unit) {
+                    refused.insert(name, unit);
+                }
+            }
+            let is_stuck = refused.len() == candidates.len();
             // Somebody came: that can only help those who must not be alone.
-            candidates.retain(|name, unit| {
+            refused.retain(|name, unit| {
                 let may_follow = !is_stuck && unit.has_peers();
                 if !may_follow && !self.is_handed_over(unit) {
                     unplaced.push((*name).clone());
                 }
                 may_follow
             });
-            if candidates.is_empty() {
-                unplaced.sort();
-                return unplaced;
-            }
+            candidates = refused;
         }
+        if self.from.placing.is_some() || self.rest.placing.is_some() {
+            // Who wasn't looked at again stays: what drives it off may be about to leave as well.
+            let is_judged = |task: &Task| judged_ones.contains(&task.unit);
+            self.tasks.retain(|task| !matches!(task.reason, Reason::Unable(..)) || is_judged(task));
+        }
+        unplaced.sort();
+        unplaced
     }
 
     /// Gives `unit` a machine if there is one that takes it.

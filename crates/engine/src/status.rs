@@ -23,6 +23,10 @@ pub(crate) struct Query {
 }
 
 impl Query {
+    pub(crate) fn new(unit: UnitName, reply: oneshot::Sender<Option<WhyNot>>) -> Self {
+        Self { unit, reply }
+    }
+
     pub(crate) fn answer(self, cluster: &Cluster) {
         // Whoever asked may have gone away meanwhile; then nobody misses the answer.
         drop(self.reply.send(why_not(cluster, &self.unit)));
@@ -74,7 +78,7 @@ impl EngineHandle {
     pub async fn why_not(&self, unit: UnitName) -> Result<Option<WhyNot>, NotLeading> {
         let queries = self.0.borrow().queries.clone().ok_or(NotLeading)?;
         let (reply, answer) = oneshot::channel();
-        queries.send(Query { unit, reply }).await.map_err(|_| NotLeading)?;
+        queries.send(Query::new(unit, reply)).await.map_err(|_| NotLeading)?;
         answer.await.map_err(|_| NotLeading)
     }
 }

@@ -7,7 +7,7 @@ use fleet_api::{Api, Availability, Limits, Listener, Settings};
 use fleet_core::{MachineId, error_text::chain};
 use fleet_engine::{Engine, Explainer, SharedMetrics};
 use fleet_etcd::{EtcdConfig, EtcdStore};
-use fleet_registry::{Capabilities, FileCounters, MachineRecord, Presence, Registry};
+use fleet_registry::{Capabilities, Contact, FileCounters, MachineRecord, Presence, Registry};
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
 use tokio::{sync::watch, time::Instant};
@@ -103,6 +103,21 @@ pub(crate) struct Lanes {
     pub(crate) users: Registry,
 }
 
+/// What the agent of a reload takes over from the one before it.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    presence: Option<Presence>,
+    contact: Option<Contact>,
+}
+
+impl Held {
+    /// What `agent` has.
+    pub(crate) fn by(agent: &Agent) -> Self {
+        let handle = agent.presence();
+        Self { presence: handle.current.borrow().clone(), contact: *handle.contact.borrow() }
+    }
+}
+
 /// Everything, built and not yet running.
 pub(crate) struct App {
     pub(crate) base: Base,
@@ -159,19 +174,16 @@ impl Base {
         })
     }
 
-    /// Builds the parts that `config` describes. An agent of them goes on with `presence`.
-    pub(crate) fn parts(
-        &self,
-        config: &Config,
-        lanes: &Lanes,
-        presence: Option<Presence>,
-    ) -> Parts {
+    /// Builds the parts that `config` describes. An agent of them goes on with what one before it
+    /// `held`.
+    pub(crate) fn parts(&self, config: &Config, lanes: &Lanes, held: Held) -> Parts {
         let Lanes { orders, users } = lanes;
-        let agent = self.agent(config, orders.clone(), presence);
+        let agent = self.agent(config, orders.clone(), held);
         let engine = (!config.disable_engine).then(|| {
             let settings = fleet_engine::Config {
                 machine: self.machine.clone(),
                 interval: config.engine_reconcile_interval,
+                agent_ttl: config.agent_ttl,
                 contact: agent.presence().contact,
                 disable_watches: config.disable_watches,
                 metrics: self.counts.engine.clone(),
@@ -196,7 +208,7 @@ impl Base {
         Parts { agent, engine, api: Arc::new(api) }
     }
 
-    fn agent(&self, config: &Config, registry: Registry, presence: Option<Presence>) -> Agent {
+    fn agent(&self, config: &Config, registry: Registry, held: Held) -> Agent {
         let capabilities =
             Capabilities { disable_engine: config.disable_engine, ..Capabilities::default() };
         // Who has this answers when it is asked, and without watches it would hear nothing.
@@ -215,7 +227,8 @@ impl Base {
             machine: self.machine.clone(),
             record,
             address: config.public_ip.is_none().then(detected),
-            presence,
+            presence: held.presence,
+            contact: held.contact,
             ttl: lease(config.agent_ttl),
             runtime_dir: config.runtime_directory.clone(),
             disable_watches: config.disable_watches,

@@ -45,11 +45,27 @@ fn engine_families(engine: &fleet_engine::Metrics) -> Vec<Family> {
         ("run", engine.unable_to_run),
         ("schedule", engine.unplaced),
     ];
+    let long = engine.long_pass.iter();
     vec![
+        Family {
+            name: "fleet_engine_brake",
+            help: "Whether nobody is taken for dead, as many machines are gone at once.",
+            samples: Samples::Gauges(vec![(None, f64::from(engine.is_braked))]),
+        },
+        Family {
+            name: "fleet_engine_brake_count_total",
+            help: "Counter of times that many machines were gone at once.",
+            samples: Samples::Counters(vec![(None, number(engine.brakes))]),
+        },
         Family {
             name: "fleet_engine_leader_start_time",
             help: "Start time of becoming an engine leader since epoch in seconds.",
             samples: Samples::Gauges(vec![(None, number(engine.leader_start_time))]),
+        },
+        Family {
+            name: "fleet_engine_machines_missing",
+            help: "Machines that are gone and not taken for dead (yet).",
+            samples: Samples::Gauges(vec![(None, number(engine.missing_machines))]),
         },
         Family {
             name: "fleet_engine_reconcile_count_total",
@@ -65,6 +81,18 @@ fn engine_families(engine: &fleet_engine::Metrics) -> Vec<Family> {
             name: "fleet_engine_reconcile_failure_count_total",
             help: "Counter of units that a reconciliation round found amiss, by what is.",
             samples: used("type", failures),
+        },
+        Family {
+            name: "fleet_engine_reconcile_long_seconds",
+            help: "How long the reconciliation round that takes long has taken, by the unit it is at.",
+            samples: Samples::Gauges(
+                long.map(|pass| (label("unit", &pass.unit), pass.time.as_secs_f64())).collect(),
+            ),
+        },
+        Family {
+            name: "fleet_engine_reconcile_unfinished_count_total",
+            help: "Counter of reconciliation rounds that went on in the next one.",
+            samples: Samples::Counters(vec![(None, number(engine.unfinished_passes))]),
         },
         Family {
             name: "fleet_engine_task_count_total",

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::{
-    app::{App, Base, Keeping, Lanes, Parts},
+    app::{App, Base, Held, Keeping, Lanes, Parts},
     config::Config,
     kept,
     logging::{Queue, Verbosity},
@@ -96,7 +96,7 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         signals: Signals,
     ) -> (Self, Parts) {
         let App { base, config, lanes, listeners } = app;
-        let parts = base.parts(&config, &lanes, None);
+        let parts = base.parts(&config, &lanes, Held::default());
         let switch = Switch::from(Arc::clone(&parts.api));
         let stop_standing = CancellationToken::new();
         let standing = standing::start(&base, listeners, &switch, &stop_standing);
@@ -124,10 +124,9 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
                 Ok(Next::Reload(config, lanes)) => {
                     info!("Restarting server components");
                     let agent = running.stopped().await?;
-                    let presence =
-                        agent.and_then(|agent| agent.presence().current.borrow().clone());
+                    let held = agent.as_ref().map(Held::by).unwrap_or_default();
                     (self.config, self.lanes) = (*config, lanes);
-                    parts = self.base.parts(&self.config, &self.lanes, presence);
+                    parts = self.base.parts(&self.config, &self.lanes, held);
                     self.switch.set(Arc::clone(&parts.api));
                     notify::ready();
                 }

@@ -12,6 +12,8 @@ pub struct Contact {
     pub since: Instant,
     /// When it counts as broken, unless another beat succeeds before.
     pub until: Instant,
+    /// Whether another stretch came before it, in this process: then there was a gap.
+    pub after_gap: bool,
 }
 
 impl Contact {
@@ -19,5 +21,11 @@ impl Contact {
     #[must_use]
     pub fn has_lasted(&self, time: Duration) -> bool {
         self.since.elapsed() >= time && Instant::now() < self.until
+    }
+
+    /// Whether it lasts at `now`.
+    #[must_use]
+    pub fn lasts(&self, now: Instant) -> bool {
+        now < self.until
     }
 }

@@ -2,7 +2,6 @@
 
 use fleet_core::{MachineId, UnitName};
 use fleet_store::{Change, KeyValue, Revision};
-use serde::de::DeserializeOwned;
 use tracing::error;
 
 use crate::{
@@ -16,7 +15,7 @@ pub enum Event {
     /// `unit/<name>`.
     Unit(UnitName, Option<Record>),
     /// `machine/<id>`.
-    Machine(MachineId, Option<Versioned<MachineRecord>>),
+    Machine(MachineId, Option<MachineEntry>),
     /// `metadata/<id>/<key>`; an empty value hides the machine's own.
     Metadata(MachineId, String, Option<String>),
     /// `schedule/<machine>/<name>`.
@@ -39,6 +38,10 @@ pub enum Event {
 /// (`docs/decisions/0009`).
 pub type Record = Result<Versioned<UnitRecord>, Unclear>;
 
+/// A machine that is present. An entry that can't be understood isn't an absent machine
+/// (`docs/decisions/0017`).
+pub type MachineEntry = Result<Versioned<MachineRecord>, Unclear>;
+
 /// What a machine must do with a unit. One that can't be understood isn't one to stop the unit
 /// (`docs/decisions/0009`).
 pub type Order = Result<Assignment, Unclear>;
@@ -57,7 +60,7 @@ impl Event {
         };
         Some(match keys.parse(change.key())? {
             Entry::Unit(name) => Self::Unit(name, kv.map(record)),
-            Entry::Machine(id) => Self::Machine(id, kv.and_then(understood)),
+            Entry::Machine(id) => Self::Machine(id, kv.map(machine)),
             Entry::Metadata(id, key) => {
                 let value = kv.map(|kv| String::from_utf8_lossy(&kv.value).into_owned());
                 Self::Metadata(id, key, value)
@@ -110,7 +113,9 @@ fn obstacle(kv: &KeyValue) -> HostObstacle {
     decode(kv).map_or_else(unclear, |found| found.value)
 }
 
-/// A corrupt record counts as absent, loudly.
-fn understood<T: DeserializeOwned>(kv: &KeyValue) -> Option<Versioned<T>> {
-    decode(kv).map_err(|error| error!(%error, "treated as absent")).ok()
+fn machine(kv: &KeyValue) -> MachineEntry {
+    decode(kv).map_err(|error| {
+        error!(%error, "nothing new goes to this machine, and what is there stays");
+        Unclear(error.to_string())
+    })
 }

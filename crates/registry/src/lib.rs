@@ -29,7 +29,7 @@ pub use contact::Contact;
 pub use decide::{Decided, Decision, Target};
 pub use earlier::EarlierEntry;
 pub use error::RegistryError;
-pub use event::{Event, Order, Record, Unclear};
+pub use event::{Event, MachineEntry, Order, Record, Unclear};
 pub use keys::{InvalidPrefix, Keys};
 pub use lead::{LeaderRecord, Leadership};
 pub use leaving::{Gone, Moot, Stale};

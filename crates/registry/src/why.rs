@@ -15,6 +15,8 @@ use crate::{PublishedState, Registry, RegistryError, Trouble, Unit};
 const FAILED: &str = "failed";
 /// How the sub state of a service begins that systemd is about to start again.
 const AUTO_RESTART: &str = "auto-restart";
+/// What is said of a machine whose entry is unclear.
+const UNCLEAR: &str = "is there, but its entry in etcd can't be read";
 /// Machines that are named at most: an answer stays small in any cluster.
 const NAMED: usize = 100;
 
@@ -33,7 +35,7 @@ pub type Explaining<'a> = Pin<Box<dyn Future<Output = Option<Explanation>> + Sen
 pub struct Explanation {
     /// Who decides.
     pub engine: Engine,
-    /// Every present machine with what keeps it from taking the unit; `None` is nothing.
+    /// Every machine that is there with what keeps it from taking the unit; `None` is nothing.
     pub machines: BTreeMap<MachineId, Option<Obstacle>>,
 }
 
@@ -53,6 +55,8 @@ pub enum Obstacle {
     Refused(Refusal),
     /// This unit there pushes it off (`cluster.md` 4).
     Replaced(UnitName),
+    /// It is there, but its entry can't be understood: nothing new goes there.
+    Unclear,
 }
 
 impl fmt::Display for Obstacle {
@@ -60,6 +64,7 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Replaced(by) => write!(f, "found replace with locally-scheduled Unit({by})"),
+            Self::Unclear => f.write_str(UNCLEAR),
         }
     }
 }
@@ -216,9 +221,11 @@ async fn of_placed(
             return of_launched(registry, unit, machine).await;
         }
         (JobState::Launched, JobState::Loaded) => ("not-launched", "has not started it yet"),
-        (_, JobState::Inactive) => match registry.machine(machine).await? {
-            None => ("machine-absent", "is not present"),
-            Some(entry) => not_loaded_by(entry.value.standing),
+        (_, JobState::Inactive) => match registry.machine(machine).await {
+            Ok(Some(entry)) => not_loaded_by(entry.value.standing),
+            Ok(None) => ("machine-absent", "is not present"),
+            Err(RegistryError::Corrupt { .. }) => ("machine-unclear", UNCLEAR),
+            Err(error) => return Err(error),
         },
         _ => return Ok(None),
     };
@@ -312,6 +319,7 @@ fn answer(machine: &MachineId, obstacle: Option<&Obstacle>) -> Said {
     let reason = match obstacle {
         None => return on(machine, "eligible", "takes it"),
         Some(Obstacle::Replaced(_)) => "replaced",
+        Some(Obstacle::Unclear) => "machine-unclear",
         Some(Obstacle::Refused(Refusal::OtherMachine { .. })) => "other-machine",
         Some(Obstacle::Refused(Refusal::Metadata)) => "metadata",
         Some(Obstacle::Refused(Refusal::PeerAbsent(_))) => "peer-absent",
@@ -319,6 +327,7 @@ fn answer(machine: &MachineId, obstacle: Option<&Obstacle>) -> Said {
         Some(Obstacle::Refused(Refusal::Leaving)) => "leaving",
         Some(Obstacle::Refused(Refusal::Silent)) => "silent",
         Some(Obstacle::Refused(Refusal::NameTaken(_))) => "name-taken",
+        Some(Obstacle::Refused(Refusal::Excess(_))) => "excess",
     };
     let message = obstacle.map(ToString::to_string).unwrap_or_default();
     on(machine, reason, &message)

@@ -118,7 +118,7 @@ impl Model for Orders {
             Event::Schedule(_, name, None) | Event::Global(name, None) => {
                 self.units.remove(&name);
             }
-            Event::Machine(id, record) => self.present = record.map(|_| id),
+            Event::Machine(id, entry) => self.present = entry.map(|_| id),
             Event::Metadata(..) => {}
             other => panic!("not in scope: {other:?}"),
         }

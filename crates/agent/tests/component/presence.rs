@@ -140,6 +140,31 @@ async fn a_successor_in_the_same_process_gets_a_lease_of_its_own_ttl() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_is_no_gap_in_contact_and_what_follows_one_is_told() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let stop = CancellationToken::new();
+    let mut agent = host.agent(&cluster);
+    for ttl in [TTL, TTL, TTL * 2] {
+        agent.register(&stop).await.unwrap();
+        let handle = agent.presence();
+        let (held, before) = (handle.current.borrow().clone(), *handle.contact.borrow());
+        assert!(before.is_some_and(|contact| !contact.after_gap));
+        time::sleep(TTL / 4).await;
+        agent = host.agent_with(&cluster, |config| {
+            (config.presence, config.contact, config.ttl) = (held, before, ttl);
+        });
+        agent.register(&stop).await.unwrap();
+        let now = agent.presence().contact.borrow().unwrap();
+        assert_eq!(Some(now.since), before.map(|contact| contact.since), "{ttl:?}");
+        assert!(now.until >= Instant::now() + ttl / 2);
+    }
+    time::sleep(TTL * 3).await;
+    agent.register(&stop).await.unwrap();
+    let contact = agent.presence().contact.borrow().unwrap();
+    assert!(contact.since == Instant::now() && contact.after_gap, "the lease had ended");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_outage_ends_nothing() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let mut daemon = host.boot(&cluster).await;

@@ -289,6 +289,7 @@ impl Host {
             record,
             address: None,
             presence: None,
+            contact: None,
             ttl: TTL,
             runtime_dir: self.runtime_dir.clone(),
             disable_watches: false,

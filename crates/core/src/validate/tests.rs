@@ -1,6 +1,7 @@
 //! The vectors of `units.md` 2 and 5.9, and the bugs listed in `api.md` 4.4.
 
 use super::*;
+use crate::{MAX_PATTERN_BYTES, MAX_PATTERNS};
 
 fn validated(options: &[(&str, &str, &str)]) -> Result<UnitFile, InvalidUnit> {
     let options = options.iter().map(|&(s, n, v)| UnitOption::new(s, n, v)).collect();
@@ -237,12 +238,12 @@ fn many(name: &str, count: usize, word: impl Fn(usize) -> String) -> String {
 fn names_are_not_tried_one_by_one() {
     let peers = many("MachineOf", 3000, |n| format!("p{n:04}"));
     assert_eq!(
-        requirements(&format!("{peers}{}", many("Conflicts", 3000, |n| format!("c{n:04}")))),
+        requirements(&format!("{peers}{}", many("Conflicts", 256, |n| format!("c{n:015}")))),
         ""
     );
     // What can't match is not tried either.
     assert_eq!(
-        requirements(&format!("{peers}{}", many("Conflicts", 3000, |n| format!("[{n:04}")))),
+        requirements(&format!("{peers}{}", many("Conflicts", 256, |n| format!("[{n:015}")))),
         ""
     );
 }
@@ -255,15 +256,15 @@ fn more_than_can_be_compared_at_once_is_refused() {
     for option in ["Conflicts", "Replaces"] {
         assert_eq!(lines(peers(256), patterns(option, 256)), "");
         assert_eq!(
-            lines(peers(256), patterns(option, 257)),
-            "too many requirements: 2048 bytes of peers are to be compared with 2056 bytes of \
+            lines(peers(257), patterns(option, 256)),
+            "too many requirements: 2056 bytes of peers are to be compared with 2048 bytes of \
              patterns, and the product may be 4194304 at most"
         );
     }
     // The same again is compared once, and what has nothing to be compared with doesn't count.
-    assert_eq!(lines(peers(256).repeat(3), patterns("Conflicts", 256).repeat(3)), "");
+    assert_eq!(lines(peers(256).repeat(3), patterns("Conflicts", 128).repeat(2)), "");
     assert_eq!(lines(peers(4000), String::new()), "");
-    assert_eq!(lines(String::new(), patterns("Conflicts", 4000)), "");
+    assert_eq!(lines(String::new(), patterns("Conflicts", 256)), "");
 }
 
 #[test]
@@ -302,4 +303,31 @@ fn global_is_asked_for_the_name_of_the_unit() {
     let lines = "Global=%p\nMachineOf=a";
     assert_eq!(requirements_of("true@1.service", lines), "Global cannot be used with Peers");
     assert_eq!(requirements_of("foo@1.service", lines), "");
+}
+
+#[test]
+fn patterns_are_bounded_in_number_and_bytes_by_option() {
+    let many = |option: &str, count: usize, pattern: &str| {
+        (0..count).map(|_| format!("{option}={pattern}\n")).collect::<String>()
+    };
+    for option in ["Conflicts", "Replaces", "X-Conflicts"] {
+        let named = option.trim_start_matches("X-");
+        let bound = format!("and {MAX_PATTERNS} of {MAX_PATTERN_BYTES} bytes are the most");
+        for (count, pattern, said) in [
+            (MAX_PATTERNS, "a*", None),
+            (MAX_PATTERNS + 1, "a*", Some("257 patterns of 514 bytes together")),
+            (8, &*"*".repeat(MAX_PATTERN_BYTES / 8), None),
+            (8, &*"a".repeat(1 + MAX_PATTERN_BYTES / 8), Some("8 patterns of 8200 bytes together")),
+            // As long as the name of a unit, when it is expanded.
+            (100, "%n%n%n%n%n%n%n%n%n%n", Some("100 patterns of 11000 bytes together")),
+        ] {
+            let text = requirements(&many(option, count, pattern));
+            let expected = said
+                .map(|said| format!("option {named:?} has {said}, {bound}"))
+                .unwrap_or_default();
+            assert_eq!(text, expected);
+        }
+    }
+    let both = many("Conflicts", 200, "a") + &many("X-Conflicts", 200, "a");
+    assert!(requirements(&both).contains("400 patterns"));
 }

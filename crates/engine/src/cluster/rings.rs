@@ -59,11 +59,11 @@ fn nodes<'a>(replacers: &'a Units, units: &'a Units) -> BTreeMap<&'a str, Option
 fn edges(nodes: &BTreeMap<&str, Option<&Unit>>) -> Vec<Vec<usize>> {
     let index: BTreeMap<&str, usize> = nodes.keys().copied().zip(0..).collect();
     let mut edges = vec![Vec::new(); nodes.len()];
-    let mut patterns: BTreeMap<&Pattern, usize> = BTreeMap::new();
+    let mut patterns: BTreeMap<&str, usize> = BTreeMap::new();
     for (node, unit) in nodes.values().enumerate() {
         let Some(unit) = unit else { continue };
         for pattern in &unit.requirements.replaces {
-            let pattern = *patterns.entry(pattern).or_insert_with(|| {
+            let pattern = *patterns.entry(pattern.as_str()).or_insert_with(|| {
                 edges.push(matching(pattern, &index));
                 edges.len() - 1
             });

@@ -61,7 +61,7 @@ impl World {
 
     pub(crate) fn machine(&mut self, machine: &str, metadata: &[(&str, &str)]) -> &mut Self {
         let record = self.versioned(machine_record(metadata));
-        self.cluster.apply(Event::Machine(id(machine), Some(record)));
+        self.cluster.apply(Event::Machine(id(machine), Some(Ok(record))));
         self
     }
 
@@ -74,7 +74,7 @@ impl World {
     ) -> &mut Self {
         let record = MachineRecord { standing, ..machine_record(metadata) };
         let record = self.versioned(record);
-        self.cluster.apply(Event::Machine(id(machine), Some(record)));
+        self.cluster.apply(Event::Machine(id(machine), Some(Ok(record))));
         self
     }
 
@@ -82,7 +82,7 @@ impl World {
     pub(crate) fn host(&mut self, machine: &str, metadata: &[(&str, &str)]) -> &mut Self {
         let capabilities = Capabilities { handover: true, ..Capabilities::default() };
         let record = self.versioned(MachineRecord { capabilities, ..machine_record(metadata) });
-        self.cluster.apply(Event::Machine(id(machine), Some(record)));
+        self.cluster.apply(Event::Machine(id(machine), Some(Ok(record))));
         self
     }
 

@@ -29,6 +29,7 @@ use crate::fixture::{id, machine_record, name};
 /// `engine_reconcile_interval` of all engines here; the lease lives five times as long.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const TTL: Duration = Duration::from_secs(10);
+pub(crate) const AGENT_TTL: Duration = Duration::from_secs(30);
 
 /// How a line treats what goes over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +229,7 @@ impl Lab {
     /// Starts the engine of a machine.
     pub(crate) fn engine(&mut self, machine: &str) -> Running {
         let until = Instant::now() + Duration::from_secs(24 * 60 * 60);
-        let contact = Contact { since: self.in_touch_since, until };
+        let contact = Contact { since: self.in_touch_since, until, after_gap: false };
         self.engine_in(machine, watch::channel(Some(contact)).1)
     }
 
@@ -242,12 +243,17 @@ impl Lab {
         let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
         let disable_watches = self.disable_watches;
         let metrics = self.metrics.clone().unwrap_or_default();
-        let config =
-            Config { machine: id(machine), interval: INTERVAL, contact, disable_watches, metrics };
+        let (machine, interval, agent_ttl) = (id(machine), INTERVAL, AGENT_TTL);
+        let config = Config { machine, interval, agent_ttl, contact, disable_watches, metrics };
         let engine = Engine::new(registry(line.clone()), config);
         let (handle, stop) = (engine.handle(), CancellationToken::new());
         let abort = self.tasks.spawn(engine.run(stop.clone()));
         Running { handle, line, stop, abort }
+    }
+
+    /// Runs something for as long as the lab lasts.
+    pub(crate) fn alongside(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Creates a launched unit with `[X-Fleet]` options.

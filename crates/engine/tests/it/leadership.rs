@@ -86,7 +86,7 @@ async fn engine_of_a_machine_that_is_not_present_takes_no_lease() {
         assert!(first.handle.is_leading() && !twin.handle.is_leading());
     }
     // The first has gone, and so the second gets in, is lost for a while, and comes back.
-    let gone = Contact { since: Instant::now(), until: Instant::now() };
+    let gone = Contact { since: Instant::now(), until: Instant::now(), after_gap: false };
     contact.send_replace(Some(gone));
     first.stop();
     pass(TTL).await;

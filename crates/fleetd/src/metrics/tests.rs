@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fleet_engine::LongPass;
 use fleet_registry::Keys;
 use fleet_store::MemoryStore;
 
@@ -36,7 +37,7 @@ fn row(
 }
 
 #[test]
-fn all_nine_are_there_once_everything_has_happened() {
+fn all_are_there_once_everything_has_happened() {
     let both = ByAction { unschedule: 1, schedule: 2 };
     let engine = fleet_engine::Metrics {
         tasks: both,
@@ -44,6 +45,7 @@ fn all_nine_are_there_once_everything_has_happened() {
         machines_away: 1,
         unable_to_run: 2,
         unplaced: 3,
+        long_pass: Some(LongPass { unit: "a.service".to_owned(), time: Duration::from_secs(1) }),
         ..fleet_engine::Metrics::default()
     };
     let operation = OperationMetrics { count: 2, failed: 1, ..OperationMetrics::default() };
@@ -56,10 +58,15 @@ fn all_nine_are_there_once_everything_has_happened() {
     assert_eq!(
         shown(&families),
         [
+            row("fleet_engine_brake", "gauge", &[""]),
+            row("fleet_engine_brake_count_total", "counter", &[""]),
             row("fleet_engine_leader_start_time", "gauge", &[""]),
+            row("fleet_engine_machines_missing", "gauge", &[""]),
             row("fleet_engine_reconcile_count_total", "counter", &[""]),
             row("fleet_engine_reconcile_duration_second", "histogram", &[""]),
             row("fleet_engine_reconcile_failure_count_total", "counter", &failures),
+            row("fleet_engine_reconcile_long_seconds", "gauge", &["unit=a.service"]),
+            row("fleet_engine_reconcile_unfinished_count_total", "counter", &[""]),
             row("fleet_engine_task_count_total", "counter", &tasks),
             row("fleet_engine_task_failure_count_total", "counter", &tasks),
             row("fleet_registry_operation_count_total", "counter", &operations),
@@ -72,7 +79,7 @@ fn all_nine_are_there_once_everything_has_happened() {
         ]
     );
     assert_eq!(
-        families[4].samples,
+        families[9].samples,
         Samples::Counters(vec![
             (label("type", "attemptscheduleunit"), 2.0),
             (label("type", "unscheduleunit"), 1.0)
@@ -94,9 +101,13 @@ async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
         shown
     };
     let idle = [
+        row("fleet_engine_brake", "gauge", &[""]),
+        row("fleet_engine_brake_count_total", "counter", &[""]),
         row("fleet_engine_leader_start_time", "gauge", &[""]),
+        row("fleet_engine_machines_missing", "gauge", &[""]),
         row("fleet_engine_reconcile_count_total", "counter", &[""]),
         row("fleet_engine_reconcile_duration_second", "histogram", &[""]),
+        row("fleet_engine_reconcile_unfinished_count_total", "counter", &[""]),
         row("fleet_log_lines_dropped_total", "counter", &[""]),
         row(
             "fleet_agent_standing",
@@ -106,7 +117,7 @@ async fn what_never_happened_has_no_labels_and_what_did_is_counted() {
     ];
     assert_eq!(fleet(metrics.families()), idle);
     registry.units_page(None, 10).await.unwrap();
-    let names: Vec<&str> = fleet(metrics.families()).iter().skip(3).map(|row| row.0).collect();
+    let names: Vec<&str> = fleet(metrics.families()).iter().skip(7).map(|row| row.0).collect();
     assert_eq!(
         names,
         [
