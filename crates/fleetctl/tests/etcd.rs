@@ -171,7 +171,7 @@ fn what_the_api_refuses_is_refused() {
     ");
     assert_snapshot!(desk.run("start fleet").transcript(), @r"
     rc 1
-    err|Error creating units: the name fleet.service is that of a unit of fleet's own
+    err|Error creating units: the name fleet.service is that of a unit of fleet's own (fleet.service)
     ");
     assert_snapshot!(desk.run("submit alias").transcript(), @r"
     rc 1

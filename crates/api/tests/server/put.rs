@@ -458,12 +458,13 @@ async fn requirements_that_take_too_long_to_compare_are_refused() {
         let words: Vec<String> = (0..200).map(|n| format!("{word}{n:07}")).collect();
         format!(r#"{{"section":"X-Fleet","name":"{name}","value":"{}"}}"#, words.join(" "))
     };
-    let unit = |peers, patterns| {
+    // So many options that name the same peers, and patterns that are that much longer.
+    let unit = |peers, length| {
         let peers = vec![option("MachineOf", "p"); peers];
-        let patterns = (0..patterns).map(|n| option("Conflicts", &format!("{n}*")));
-        let options: Vec<String> = peers.into_iter().chain(patterns).collect();
+        let patterns = option("Conflicts", &format!("{}*", "c".repeat(length)));
+        let options: Vec<String> = peers.into_iter().chain([patterns]).collect();
         format!(r#"{{"options":[{}]}}"#, options.join(","))
     };
     assert_eq!(server.put("a.service", &unit(10, 1)).await.status, 201);
-    server.put("b.service", &unit(1, 2)).await.assert_refused("too many requirements: ");
+    server.put("b.service", &unit(1, 12)).await.assert_refused("too many requirements: ");
 }
