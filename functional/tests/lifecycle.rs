@@ -86,9 +86,11 @@ fn an_exit_code_says_how_a_start_went(lab: &Lab) -> Result<()> {
     start(lab, "loop.service", &service(looping), 1, &[said])?;
     let (_, why) = fleetctl(lab, &["start", "loop.service"])?;
     ensure!(why.contains(said), "{why}");
+    let limit = "ExecStart=/bin/sh -c 'exit 1'\nRestart=always\nRestartSec=100ms";
+    start(lab, "limit.service", &service(limit), 1, &["start-limit-hit", "status 1"])?;
     let needs = format!("[Unit]\nRequires=there-is-none.service\n{}", units::SLEEPER);
     start(lab, "needs.service", &needs, 1, &["there-is-none.service not found"])?;
-    start(lab, "bad.service", &service("ExecStart=relative"), 1, &["bad unit file setting"])?;
+    start(lab, "bad.service", &service("ExecStart=bin/relative"), 1, &["bad unit file setting"])?;
 
     let crash = service("ExecStart=/bin/sh -c 'sleep 1; exit 3'");
     start(lab, "crash.service", &crash, 0, &[])?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fleet_core::UnitName;
 use tokio::time::{self, Instant};
+use tracing::debug;
 
 use crate::{JobResult, Outcome, UnitManager};
 
@@ -31,6 +32,7 @@ pub(crate) async fn settle(
             // What systemd said of the job is all there is.
             return why_not_started(job).map(str::to_owned);
         };
+        debug!(%unit, ?job, ?run, "looked at how a start went");
         match watch.judge(job, run) {
             Verdict::Started => return None,
             Verdict::Failed(why) => return Some(why),
@@ -66,6 +68,8 @@ enum Verdict {
 struct Watch {
     /// How often it had been restarted when it was active last.
     active_after: Option<u32>,
+    /// The same when it was at rest last, which it is for a moment before it is started again.
+    inactive_after: Option<u32>,
     /// How it went wrong last, where systemd starts it again.
     failed: Option<Outcome>,
 }
@@ -77,14 +81,20 @@ impl Watch {
                 let what = format!("systemd reports {} ({})", run.state.active, run.state.sub);
                 Verdict::Failed(worded(&what, &run))
             }
-            // One that was restarted has to last from one look to the next.
+            // One that was restarted has to last from one look to the next, also at rest.
             "active" | "reloading" | "refreshing" => {
                 let before = self.active_after.replace(run.restarts);
                 let lasts = run.restarts == 0 || before == Some(run.restarts);
                 if lasts { Verdict::Started } else { Verdict::Open }
             }
-            "inactive" => why_not_started(job)
-                .map_or(Verdict::Started, |why| Verdict::Failed(worded(why, &run))),
+            "inactive" => {
+                let before = self.inactive_after.replace(run.restarts);
+                if run.restarts > 0 && before != Some(run.restarts) {
+                    return Verdict::Open;
+                }
+                why_not_started(job)
+                    .map_or(Verdict::Started, |why| Verdict::Failed(worded(why, &run)))
+            }
             // It has run to its end, and is started anew by its own rule.
             _ if run.restarts_soon() && !run.went_wrong() => Verdict::Started,
             _ => {
@@ -100,7 +110,9 @@ impl Watch {
     fn at_its_end(self, job: JobResult) -> Option<String> {
         match self.failed {
             Some(run) => Some(worded("it is in a restart loop", &run)),
-            None if self.active_after.is_some() => Some("it is in a restart loop".to_owned()),
+            None if self.active_after.or(self.inactive_after).is_some() => {
+                Some("it is in a restart loop".to_owned())
+            }
             None => why_not_started(job).map(str::to_owned),
         }
     }
@@ -165,6 +177,14 @@ mod tests {
                 &[("active", "running", "", 4), ("active", "running", "", 9)],
                 "it is in a restart loop",
             ),
+            // At rest between two runs, at every look.
+            (
+                Done,
+                &[("inactive", "dead", "", 1), ("inactive", "dead", "", 2), AGAIN],
+                "it is in a restart loop: exit-code, status 3, restarted once",
+            ),
+            // It failed, and then ran to its end.
+            (Done, &[AGAIN, ("inactive", "dead", "", 1), ("inactive", "dead", "", 1)], "started"),
             // What ends well may be started anew for ever.
             (Done, &[("activating", "auto-restart", "success", 1)], "started"),
             (Failed, &[("activating", "start", "success", 0)], "its start failed"),

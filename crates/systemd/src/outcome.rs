@@ -20,18 +20,42 @@ type Command = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
 const EXITED: i32 = 1;
 const KILLED: [i32; 2] = [2, 3];
 
-/// Asks systemd how the run of `unit` goes. One call for its state, one for a service that is active,
-/// some more for what went wrong.
+/// How often it is asked while what it says goes on changing.
+const ATTEMPTS: usize = 5;
+
+/// Asks systemd how the run of `unit` goes: its state, and what belongs to that. systemd tells of one
+/// thing at a time, and may start the unit again in between: the result of that run would be taken for
+/// that of the one before. So what isn't simply active has to be told twice alike.
 pub(crate) async fn outcome(calls: &Calls, unit: &UnitName) -> Result<Outcome, CallError> {
+    let mut run = look(calls, unit).await?;
+    for _ in 1..ATTEMPTS {
+        if run.state.active == "active" {
+            break;
+        }
+        let before = std::mem::replace(&mut run, look(calls, unit).await?);
+        if run == before {
+            break;
+        }
+    }
+    Ok(run)
+}
+
+/// One look. One call for the state, one for a service that is active, some more for what went wrong.
+async fn look(calls: &Calls, unit: &UnitName) -> Result<Outcome, CallError> {
     let mut states = states::states(calls, &BTreeSet::from([unit.clone()])).await?;
     let mut run = Outcome { state: states.remove(unit).unwrap_or_default(), ..Outcome::default() };
-    // systemd may have forgotten one that is at rest.
-    let Some(kind) = kind(unit).filter(|_| run.state.active != "inactive") else {
-        return Ok(run);
-    };
+    let Some(kind) = kind(unit) else { return Ok(run) };
     let path = object_path::of_unit(unit.as_str());
     let interface = format!("{SYSTEMD}.{kind}");
     let is_service = kind == "Service";
+    if run.state.active == "inactive" {
+        // Between two runs of a service that systemd starts again it is at rest, for a moment. systemd
+        // may have forgotten one that is at rest for good.
+        if is_service {
+            run.restarts = calls.value(&path, &interface, "NRestarts").await.unwrap_or_default();
+        }
+        return Ok(run);
+    }
     if is_service {
         run.restarts = calls.value(&path, &interface, "NRestarts").await?;
     }
