@@ -175,7 +175,7 @@ fn what_the_api_refuses_is_refused() {
     ");
     assert_snapshot!(desk.run("submit alias").transcript(), @r"
     rc 1
-    err|Error creating units: the alias fleet.socket is the name of a unit of fleet's own
+    err|Error creating units: the alias fleet.socket is the name of a unit of fleet's own (alias.service)
     ");
     assert_snapshot!(desk.run("start nope").transcript(), @r"
     rc 1

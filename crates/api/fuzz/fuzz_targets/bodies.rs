@@ -54,6 +54,7 @@ impl Server {
             version: "fuzz".to_owned(),
             token_limit: NonZeroU16::MIN,
             limits: Limits::default(),
+            hosts: Vec::new(),
         };
         let api = Arc::new(Api::new(registry, availability, settings));
         let mut tasks = JoinSet::new();
