@@ -92,6 +92,11 @@ impl Machine {
         Endpoint { address: format!("unix:path=/proc/{init}/root/{socket}"), private }
     }
 
+    /// The folder of unit files called `name`, by its path in the host.
+    pub(crate) fn folder(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
     fn units_directory(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         if !path.exists() {

@@ -5,4 +5,5 @@ mod life;
 mod loss;
 mod machine;
 mod own;
+mod reading;
 mod types;
