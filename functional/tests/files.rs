@@ -24,7 +24,7 @@ fn started(host: &Host, unit: &str, text: &str, wrote: &str) -> Result<String> {
         .run(&["journalctl", "--sync"])
         .and_then(|_| host.run(&["journalctl", "--output=cat", &format!("--unit={unit}")]))?;
     ensure!(log.contains(wrote), "{unit} wrote {log}");
-    host.fleetctl(&["cat", unit])
+    host.fleetctl(&["cat", "--", unit])
 }
 
 fn what_systemd_takes_is_taken(host: &Host) -> Result<()> {
