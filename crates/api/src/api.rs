@@ -1,9 +1,12 @@
 //! Answers requests: finds the resource, checks the method, calls its handler.
 
-use std::{num::NonZeroU16, sync::Arc};
+use std::{fmt, num::NonZeroU16, sync::Arc};
 
 use bytes::Bytes;
-use fleet_registry::{Registry, RegistryError, why::Explain};
+use fleet_registry::{
+    Registry, RegistryError,
+    why::{Explain, Room},
+};
 use hyper::{
     Method, Request, StatusCode,
     body::Body,
@@ -17,7 +20,7 @@ use crate::{
     Availability, Limits,
     body::{BodyReader, RequestBody},
     error::ApiError,
-    explain::Explainer,
+    explain::{Explainer, PATIENCE},
     gzip,
     handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
@@ -44,7 +47,6 @@ pub struct Settings {
 }
 
 /// The API of one fleetd.
-#[derive(Debug)]
 pub struct Api {
     pub(crate) registry: Registry,
     pub(crate) bodies: BodyReader,
@@ -52,11 +54,18 @@ pub struct Api {
     availability: Availability,
     metrics: Option<Arc<dyn MetricsSource>>,
     pub(crate) explainer: Option<Explainer>,
+    room: Option<Arc<dyn Room>>,
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
     hosts: Vec<String>,
     outage: Outage,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 /// What a resource supports.
@@ -81,6 +90,7 @@ impl Api {
             availability,
             metrics: None,
             explainer: None,
+            room: None,
             token_limit,
             server,
             limits,
@@ -95,6 +105,12 @@ impl Api {
         Self { explainer: Some(Explainer::new(explain)), ..self }
     }
 
+    /// The same, telling of units that wait when `room` says that nothing can be written.
+    #[must_use]
+    pub fn with_room(self, room: Arc<dyn Room>) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
     /// The same with something to show under `/metrics`, which is an empty page otherwise.
     #[must_use]
     pub fn with_metrics(self, source: Arc<dyn MetricsSource>) -> Self {
@@ -104,6 +120,12 @@ impl Api {
     /// What clients may take.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Whether it is known soon that the store takes nothing new.
+    pub(crate) async fn is_out_of_space(&self) -> bool {
+        let Some(room) = &self.room else { return false };
+        time::timeout(PATIENCE, room.is_out()).await.unwrap_or(false)
     }
 
     /// The number of items on a page.

@@ -9,7 +9,7 @@ use tokio::{sync::Semaphore, time};
 /// How many explanations are sought at a time. Whoever comes beyond that gets none.
 const AT_ONCE: usize = 4;
 /// The longest an answer waits for an explanation.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An [`Explain`] within bounds.
 pub(crate) struct Explainer {

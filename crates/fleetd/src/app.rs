@@ -1,13 +1,15 @@
 //! Joins the parts of fleetd: the only place where traits meet their adapters.
 
-use std::{num::NonZeroU16, path::Path, sync::Arc, time::Duration};
+use std::{num::NonZeroU16, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use fleet_agent::{Agent, UnitManager};
 use fleet_api::{Api, Availability, Limits, Listener, Settings};
 use fleet_core::{MachineId, error_text::chain};
 use fleet_engine::{Engine, Explainer, SharedMetrics};
 use fleet_etcd::{EtcdConfig, EtcdStore};
-use fleet_registry::{Capabilities, Contact, FileCounters, MachineRecord, Presence, Registry};
+use fleet_registry::{
+    Capabilities, Contact, FileCounters, MachineRecord, Presence, Registry, why::Room,
+};
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
 use tokio::{sync::watch, time::Instant};
@@ -92,6 +94,8 @@ pub(crate) struct Parts {
     /// `None` with `disable_engine`.
     pub(crate) engine: Option<Engine>,
     pub(crate) api: Arc<Api>,
+    /// The etcd to look after, and the size in bytes that its database shouldn't exceed.
+    pub(crate) upkeep: Option<(EtcdStore, u64)>,
 }
 
 /// The registry, by two ways that don't get into each other's (`design.md` 6.9).
@@ -101,6 +105,17 @@ pub(crate) struct Lanes {
     pub(crate) orders: Registry,
     /// For what users read and write.
     pub(crate) users: Registry,
+    /// What both lead to, over the lane for users, unless that is this process.
+    pub(crate) etcd: Option<EtcdStore>,
+}
+
+/// Asks etcd whether it has room.
+struct Rooms(EtcdStore);
+
+impl Room for Rooms {
+    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(async { self.0.status().await.is_ok_and(|status| status.is_out_of_space) })
+    }
 }
 
 /// What the agent of a reload takes over from the one before it.
@@ -164,12 +179,16 @@ impl Base {
         Ok(match self.keeping {
             Keeping::Memory => {
                 let both = registry(Arc::new(MemoryStore::new()) as Arc<dyn Store>);
-                Lanes { orders: both.clone(), users: both }
+                Lanes { orders: both.clone(), users: both, etcd: None }
             }
             Keeping::Etcd => {
                 let etcd = etcd(&config.etcd)?;
                 let users = etcd.lane(USERS_IDLE);
-                Lanes { orders: registry(Arc::new(etcd)), users: registry(Arc::new(users)) }
+                Lanes {
+                    orders: registry(Arc::new(etcd)),
+                    users: registry(Arc::new(users.clone())),
+                    etcd: Some(users),
+                }
             }
         })
     }
@@ -177,7 +196,7 @@ impl Base {
     /// Builds the parts that `config` describes. An agent of them goes on with what one before it
     /// `held`.
     pub(crate) fn parts(&self, config: &Config, lanes: &Lanes, held: Held) -> Parts {
-        let Lanes { orders, users } = lanes;
+        let Lanes { orders, users, etcd } = lanes;
         let agent = self.agent(config, orders.clone(), held);
         let engine = (!config.disable_engine).then(|| {
             let settings = fleet_engine::Config {
@@ -205,7 +224,13 @@ impl Base {
         let api = Api::new(users.clone(), self.availability.clone(), settings);
         let explainer = Explainer::new(users.clone(), engine.as_ref().map(Engine::handle));
         let api = api.with_metrics(Arc::new(metrics)).with_explain(Arc::new(explainer));
-        Parts { agent, engine, api: Arc::new(api) }
+        let api = match etcd {
+            Some(etcd) => api.with_room(Arc::new(Rooms(etcd.clone()))),
+            None => api,
+        };
+        let upkeep = etcd.clone().filter(|_| config.etcd_checks);
+        let upkeep = upkeep.map(|etcd| (etcd, config.etcd_size_warning));
+        Parts { agent, engine, api: Arc::new(api), upkeep }
     }
 
     fn agent(&self, config: &Config, registry: Registry, held: Held) -> Agent {

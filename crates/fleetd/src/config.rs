@@ -20,7 +20,7 @@ pub(crate) use source::{ConfigError, Layers, load};
 pub(crate) use value::parse_bool;
 
 /// The name of every option, as in the file; the environment has `FLEET_` + upper case.
-pub(crate) const OPTIONS: [&str; 25] = [
+pub(crate) const OPTIONS: [&str; 27] = [
     "agent_ttl",
     "api_hosts",
     "api_listen",
@@ -31,11 +31,13 @@ pub(crate) const OPTIONS: [&str; 25] = [
     "engine_reconcile_interval",
     "etcd_cafile",
     "etcd_certfile",
+    "etcd_checks",
     "etcd_key_prefix",
     "etcd_keyfile",
     "etcd_password",
     "etcd_request_timeout",
     "etcd_servers",
+    "etcd_size_warning",
     "etcd_username",
     "metadata",
     "public_ip",
@@ -64,6 +66,10 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     pub(crate) etcd: Etcd,
     pub(crate) keys: Keys,
+    /// Whether the leader looks after etcd.
+    pub(crate) etcd_checks: bool,
+    /// The size of its database in bytes that the leader warns of; 0 is none.
+    pub(crate) etcd_size_warning: u64,
     /// The engine's period; its lease lives five times as long.
     pub(crate) engine_reconcile_interval: Duration,
     pub(crate) disable_engine: bool,
@@ -140,6 +146,13 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
         etcd: etcd(layers)?,
         keys: layers.with("etcd_key_prefix", KEY_PREFIX, |text| {
             Keys::new(text).map_err(|error| error.to_string())
+        })?,
+        etcd_checks: layers.flag("etcd_checks", true)?,
+        etcd_size_warning: layers.with("etcd_size_warning", "1536", |text| {
+            let mib = value::parse_int(text).and_then(|mib| u64::try_from(mib).ok());
+            mib.and_then(|mib| mib.checked_mul(1 << 20)).ok_or_else(|| {
+                format!("invalid value {text:?}: must be a number of MiB, 0 for none")
+            })
         })?,
         engine_reconcile_interval: layers.seconds("engine_reconcile_interval", "2.0")?,
         disable_engine: layers.flag("disable_engine", false)?,

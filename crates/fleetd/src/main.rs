@@ -15,6 +15,7 @@ mod notify;
 mod signals;
 mod source;
 mod supervise;
+mod upkeep;
 
 use std::{
     io::{self, Write as _},

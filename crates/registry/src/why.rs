@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
 use fleet_core::{JobState, MachineId, MachineStanding, UnitName, eligibility::Refusal};
+use fleet_store::StoreError;
 use tracing::debug;
 
 use crate::{PublishedState, Registry, RegistryError, Trouble, Unit};
@@ -29,6 +30,12 @@ pub trait Explain: Send + Sync {
 
 /// An explanation on its way.
 pub type Explaining<'a> = Pin<Box<dyn Future<Output = Option<Explanation>> + Send + 'a>>;
+
+/// Tells whether there is room for what would have to be written.
+pub trait Room: Send + Sync {
+    /// Whether the store takes nothing new. The caller bounds the time.
+    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+}
 
 /// Why a unit has no machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +104,15 @@ pub struct Said {
     pub message: String,
     /// Whether its service manager refuses the unit's content as things are.
     pub refused: bool,
+}
+
+impl Pending {
+    /// The same, of a store that has no room: nobody can write down what would change it.
+    #[must_use]
+    pub fn out_of_space(self) -> Self {
+        let message = format!("{} ({})", StoreError::OutOfSpace, self.message);
+        Self { reason: "out-of-space", message, ..self }
+    }
 }
 
 /// What keeps `unit` from running; `None` when it is as it should be or nothing is known.

@@ -32,6 +32,10 @@ pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
     let unit = existing(api, name).await?;
     let explain = api.explainer.as_ref().map(|explainer| explainer as &dyn Explain);
     let pending = why::pending(&api.registry, explain, &unit).await;
+    let pending = match pending {
+        Some(pending) if api.is_out_of_space().await => Some(pending.out_of_space()),
+        pending => pending,
+    };
     let pending = pending.map(pending::entity).unwrap_or_default();
     let global = unit.record.value.global;
     let mut entity = schema::Unit { pending, ..entity(unit) };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,7 +14,7 @@ use fleet_core::{
     JobState, UnitName,
     eligibility::Refusal::{Conflict, Leaving, Metadata, OtherMachine, PeerAbsent, Silent},
 };
-use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Obstacle};
+use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Obstacle, Room};
 use tokio::time;
 
 use crate::harness::{SLEEP, Server, machine, settings, unit};
@@ -258,4 +259,27 @@ async fn futures_all<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> V
         }
     })
     .await
+}
+
+/// A store that is full, or not.
+struct Full(bool);
+
+impl Room for Full {
+    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(async { self.0 })
+    }
+}
+
+#[tokio::test]
+async fn a_store_out_of_space_is_why_a_unit_waits() {
+    for is_full in [true, false] {
+        let explain: Arc<dyn Explain> = Arc::new(fixed(Engine::Leads, &[("m1", None)]));
+        let server = Server::start_changed(settings(100), |api| {
+            api.with_explain(explain).with_room(Arc::new(Full(is_full)))
+        });
+        server.create("a.service", SLEEP, JobState::Launched).await;
+        let said = pending(&server, "a.service").await;
+        assert_eq!(said.contains("out-of-space"), is_full, "{said}");
+        assert!(said.contains("the engine has not given it a machine yet"), "{said}");
+    }
 }

@@ -5,5 +5,6 @@ mod lanes;
 mod login;
 mod members;
 mod outage;
+mod space;
 mod tls;
 mod tunnel;

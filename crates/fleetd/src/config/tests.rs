@@ -119,6 +119,11 @@ fn a_bad_value_names_option_value_and_source() {
             "invalid value \"\": must be a path (option runtime_directory in environment variable FLEET_RUNTIME_DIRECTORY)",
         ),
         (
+            "etcd_size_warning=2GiB",
+            &[],
+            "invalid value \"2GiB\": must be a number of MiB, 0 for none (option etcd_size_warning in CONF line 1)",
+        ),
+        (
             "etcd_servers=ftp://a:1",
             &[],
             "endpoint \"ftp://a:1\": unsupported protocol scheme \"ftp\" (option etcd_servers in CONF line 1)",
@@ -217,11 +222,13 @@ fn every_option_can_be_set_in_the_file_and_in_the_environment() {
         ("engine_reconcile_interval", "0.5"),
         ("etcd_cafile", ""),
         ("etcd_certfile", ""),
+        ("etcd_checks", "false"),
         ("etcd_key_prefix", "my//fleet"),
         ("etcd_keyfile", ""),
         ("etcd_password", "secret"),
         ("etcd_request_timeout", "2.5"),
         ("etcd_servers", "\"https://a:1\", \"b:2\""),
+        ("etcd_size_warning", "2048"),
         ("etcd_username", "fleet"),
         ("metadata", "a=1,b=2"),
         ("public_ip", "198.18.0.9"),
@@ -257,6 +264,7 @@ fn every_option_can_be_set_in_the_file_and_in_the_environment() {
         assert_eq!(config.etcd.login, Some(login));
         assert_eq!(config.etcd.request_timeout, Duration::from_millis(2500));
         assert_eq!(config.etcd.servers, ["https://a:1", "http://b:2"]);
+        assert_eq!((config.etcd_checks, config.etcd_size_warning), (false, 2 << 30));
         assert_eq!(config.metadata.len(), 2);
         assert_eq!(config.public_ip.as_deref(), Some("198.18.0.9"));
         assert_eq!(config.token_limit, 16);

@@ -12,7 +12,7 @@ use tracing::{error, info};
 use super::Fatal;
 use crate::{
     app::{Base, Parts},
-    notify,
+    notify, upkeep,
 };
 
 /// How long the API stays available while the machine's presence is taken over at a reload.
@@ -22,6 +22,8 @@ const GAP: Duration = Duration::from_secs(1);
 pub(super) enum Part {
     Engine,
     Agent(Box<Agent>),
+    /// What looks after etcd.
+    Upkeep,
     /// Systemd is out of reach (`lost`), or no longer watched.
     Systemd {
         lost: bool,
@@ -33,6 +35,7 @@ impl Part {
         match self {
             Self::Engine => "the engine",
             Self::Agent(_) => "the agent",
+            Self::Upkeep => "the upkeep of etcd",
             Self::Systemd { .. } => "the watch over systemd",
         }
     }
@@ -53,9 +56,20 @@ pub(super) fn start(
     agent_ttl: Duration,
     stop: &CancellationToken,
 ) -> JoinSet<Part> {
-    let Parts { agent, engine, .. } = parts;
+    let Parts { agent, engine, upkeep, .. } = parts;
     let mut tasks = JoinSet::new();
     let status = Status { engine: engine.as_ref().map(fleet_engine::Engine::handle) };
+    if let (Some((etcd, size)), Some(engine)) = (upkeep, status.engine.clone()) {
+        let stopping = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = upkeep::look_after(&etcd, engine, size) => {}
+            }
+            Part::Upkeep
+        });
+    }
     if let Some(engine) = engine {
         let stop = stop.clone();
         tasks.spawn(async move {
