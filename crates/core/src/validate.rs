@@ -91,7 +91,7 @@ pub enum OptionFault {
     /// Its section spans lines.
     #[error("the section contains a newline")]
     NewlineInSection,
-    /// It has no name.
+    /// It has no name, or only a byte order mark, of which systemd drops one.
     #[error("the name is empty")]
     EmptyName,
     /// Its name spans lines.
@@ -147,7 +147,7 @@ fn fault_of(UnitOption { section, name, value }: &UnitOption) -> Option<OptionFa
         Some(OptionFault::EmptySection)
     } else if spans_lines(section) {
         Some(OptionFault::NewlineInSection)
-    } else if name.trim().is_empty() {
+    } else if name.trim().trim_start_matches('\u{feff}').is_empty() {
         Some(OptionFault::EmptyName)
     } else if spans_lines(name) {
         Some(OptionFault::NewlineInName)

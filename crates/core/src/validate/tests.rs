@@ -108,8 +108,8 @@ fn nothing_is_smuggled_in_behind_a_newline() {
 #[test]
 fn empty_sections_and_names_are_refused() {
     assert_eq!(error(&[("", "A", "b")]), r#"option "A" in section "": the section is empty"#);
-    for name in ["", " "] {
-        let expected = format!("option \"{name}\" in section \"Service\": the name is empty");
+    for (name, shown) in [("", ""), (" ", " "), ("\u{feff}", r"\ufeff")] {
+        let expected = format!("option \"{shown}\" in section \"Service\": the name is empty");
         assert_eq!(error(&[("Service", name, "b")]), expected);
     }
 }

@@ -96,11 +96,12 @@ fn submitted(description: &str, from_file: bool) -> Option<UnitFile> {
     Some(stored)
 }
 
-/// The values that `file` has for an option, as systemd shows values: their lines joined.
+/// The values that `file` has for an option, as systemd shows values: their lines joined, and without
+/// the first byte order mark that a line begins with.
 fn values(file: &UnitFile, section: &str, name: &str) -> Vec<String> {
     let its = |option: &&UnitOption| option.section == section && option.name == name;
     let joined = |option: &UnitOption| {
-        let value = option.value.replace("\\\n", " ");
+        let value = option.value.replacen("\n\u{feff}", "\n", 1).replace("\\\n", " ");
         value.trim_matches([' ', '\t', '\n', '\r']).to_owned()
     };
     file.options().iter().filter(its).map(joined).collect()
