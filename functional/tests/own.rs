@@ -100,7 +100,6 @@ fn unit_waits_where_all_hosts_have_its_name(lab: &Lab) -> Result<()> {
         ensure!(shown.get("machineID").is_none(), "{shown}");
         unchanged()
     })?;
-    lab.host(1)?.fleetctl(&["stop", "--no-block", "all.service"])?;
     api.destroy("all.service")?;
     is_gone(lab, "all.service")?;
     unchanged()?;

@@ -157,7 +157,7 @@ fn what_systemd_did_not_start_is_told_of(h1: &Host) -> Result<()> {
         (
             "fails.service",
             "[Service]\nType=oneshot\nExecStart=/bin/false\n",
-            "systemd reports failed (failed)",
+            "systemd reports failed (failed): exit-code, status 1",
         ),
         ("needs.service", needy, "what it depends on could not be started"),
         ("idle.timer", timer, "its start failed"),
