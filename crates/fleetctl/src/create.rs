@@ -118,20 +118,39 @@ impl Creation<'_> {
         let mut done = Created::default();
         let mut new = Vec::new();
         for argument in arguments {
-            match self.content(argument).await? {
-                Wanted::Keep => {}
-                Wanted::Refused => done.refused.push(argument.name.clone()),
-                Wanted::Upload(content, runs_on) => {
-                    if !runs_on.is_empty() {
-                        done.machines.insert(argument.name.clone(), runs_on);
-                    }
-                    self.upload(argument, content).await?;
-                    new.push(argument.name.clone());
+            if let Err(failure) = self.bring_in(argument, &mut done, &mut new).await {
+                if !new.is_empty() {
+                    let new = new.join(", ");
+                    self.session
+                        .ui
+                        .err(format_args!("Submitted before the error, and kept: {new}"));
                 }
+                return Err(failure);
             }
         }
         self.settle(&new).await?;
         Ok(done)
+    }
+
+    /// Brings one unit in, and puts it among the `new` if it was uploaded.
+    async fn bring_in(
+        &self,
+        argument: &UnitArg,
+        done: &mut Created,
+        new: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        match self.content(argument).await? {
+            Wanted::Keep => {}
+            Wanted::Refused => done.refused.push(argument.name.clone()),
+            Wanted::Upload(content, runs_on) => {
+                if !runs_on.is_empty() {
+                    done.machines.insert(argument.name.clone(), runs_on);
+                }
+                self.upload(argument, content).await?;
+                new.push(argument.name.clone());
+            }
+        }
+        Ok(())
     }
 
     /// What is to be uploaded for `argument`, if anything.

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use fleet_schema::Unit;
 
-use crate::{error::CliError, name::UnitArg, session::Session};
+use crate::{api::ApiError, error::CliError, name::UnitArg, session::Session};
+
+/// This many units are asked for one by one; for more, all that exist are.
+const FEW: usize = 8;
 
 /// The units of `arguments` that exist, in their order, and the names of those that don't.
 pub(crate) async fn pick(
     session: &Session<'_>,
     arguments: &[UnitArg],
 ) -> Result<(Vec<Unit>, Vec<String>), CliError> {
-    let units = session.api.units().await.map_err(|error| CliError::failed(error.to_string()))?;
+    let units = candidates(session, arguments).await;
+    let units = units.map_err(|error| CliError::failed(error.to_string()))?;
     let known: BTreeMap<&str, &Unit> = units.iter().map(|unit| (&*unit.name, unit)).collect();
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for UnitArg { name, .. } in arguments {
@@ -21,6 +25,18 @@ pub(crate) async fn pick(
         }
     }
     Ok((found, missing))
+}
+
+/// Units among which are all those of `arguments` that exist.
+async fn candidates(session: &Session<'_>, arguments: &[UnitArg]) -> Result<Vec<Unit>, ApiError> {
+    if arguments.len() > FEW {
+        return session.api.units().await;
+    }
+    let mut units = Vec::new();
+    for UnitArg { name, .. } in arguments {
+        units.extend(session.api.unit(name).await?);
+    }
+    Ok(units)
 }
 
 /// The units of `arguments` that exist, in their order. When there are none, the user is told.

@@ -47,7 +47,7 @@ fn a_wrong_flag_exits_with_2_and_says_so_once() {
     rc 2
     err|Error: unknown flag: --bogus
     err|
-    err|Usage: fleetctl start [--no-block|--block-attempts=N] UNIT...
+    err|Usage: fleetctl start [--no-block|--block-attempts=N] [--replace] [--no-warn] UNIT...
     err|Run 'fleetctl start --help' for usage.
     ");
     assert_snapshot!(alone("list-units --full=maybe", &[]).transcript(), @r#"
@@ -79,7 +79,7 @@ fn help_of_a_command_has_its_sections() {
     out|→start - Instruct systemd to start one or more units in the cluster, first submitting and loading if necessary.
     out|
     out|USAGE:
-    out|→fleetctl start [--no-block|--block-attempts=N] UNIT...
+    out|→fleetctl start [--no-block|--block-attempts=N] [--replace] [--no-warn] UNIT...
     out|
     out|DESCRIPTION:
     out|→Start one or more units in the cluster. Units that the cluster doesn't have are

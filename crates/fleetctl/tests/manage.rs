@@ -36,7 +36,11 @@ fn stop_stops_what_runs() {
     err|WARNING: Unit nope.service not found in registry
     err|WARNING: Unit nope2.service not found in registry
     err|Successfully stopped units [run.service].
-    req|GET units
+    req|GET units/nope.service
+    req|GET units/run.service
+    req|GET units/nope2.service
+    req|GET units/g.service
+    req|GET units/load.service
     req|PUT units/run.service {"desiredState":"loaded","name":"run.service"}
     req|PUT units/g.service {"desiredState":"loaded","name":"g.service"}
     req|GET units/run.service
@@ -53,7 +57,7 @@ fn stop_stops_what_runs() {
     assert_snapshot!(desk().run("stop load").with_requests(), @r"
     rc 0
     err|Successfully stopped units [].
-    req|GET units
+    req|GET units/load.service
     ");
     let desk = desk();
     desk.run("stop g");
@@ -130,14 +134,17 @@ fn unload_goes_by_what_is_desired_of_a_unit_without_a_machine() {
 fn destroy_destroys_and_looks_that_it_is_gone() {
     let desk = desk();
     let mut run = desk.run("destroy run nope g /x/y/load");
-    run.requests[4..].sort(); // they are waited for at the same time
+    run.requests[7..].sort(); // they are waited for at the same time
     assert_snapshot!(run.with_requests(), @r"
     rc 0
     out|Destroyed run.service
     out|Destroyed g.service
     out|Destroyed load.service
     err|WARNING: Unit nope.service not found in registry
-    req|GET units
+    req|GET units/run.service
+    req|GET units/nope.service
+    req|GET units/g.service
+    req|GET units/load.service
     req|DELETE units/run.service
     req|DELETE units/g.service
     req|DELETE units/load.service
@@ -151,7 +158,8 @@ fn destroy_destroys_and_looks_that_it_is_gone() {
     assert_snapshot!(desk.run("destroy --no-block run2 run2").with_requests(), @r"
     rc 0
     out|Destroyed run2.service
-    req|GET units
+    req|GET units/run2.service
+    req|GET units/run2.service
     req|DELETE units/run2.service
     req|DELETE units/run2.service
     ");

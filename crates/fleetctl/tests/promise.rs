@@ -187,8 +187,8 @@ fn units_that_stop_slowly_stop_together_and_are_told_of_in_their_order() {
     let run = Desk::at(slow).run("destroy a b c");
     assert_eq!(run.out, "Destroyed a.service\nDestroyed b.service\nDestroyed c.service\n");
     assert_eq!(run.code, Some(0));
-    let deletes = run.requests.iter().position(|line| line.starts_with("GET units/")).unwrap();
-    let told = run.requests[..deletes].iter().filter(|line| line.starts_with("DELETE")).count();
+    let waited = run.requests.iter().position(|line| line.starts_with("GET state")).unwrap();
+    let told = run.requests[..waited].iter().filter(|line| line.starts_with("DELETE")).count();
     assert_eq!(told, 3, "all are told before any is waited for");
 }
 
@@ -335,10 +335,12 @@ fn an_original_fleetd_that_cannot_restart_is_said_to_be_one() {
     ");
     let run = original().run("restart g");
     assert!(run.err.contains("this fleetd can't restart units"), "{}", run.err);
-    // Ours doesn't know the unit any more.
-    let gone = Desk::at(Cluster::ruled(&units, |request| {
-        let asked = request.method == "POST" || request.line() == "GET units/hello.service";
-        asked.then(|| error(404, "unit does not exist"))
+    // Ours doesn't know the unit any more, which was there a moment ago.
+    let asked = AtomicUsize::new(0);
+    let gone = Desk::at(Cluster::ruled(&units, move |request| {
+        let again = request.line() == "GET units/hello.service"
+            && asked.fetch_add(1, Ordering::Relaxed) > 0;
+        (again || request.method == "POST").then(|| error(404, "unit does not exist"))
     }));
     assert_snapshot!(gone.run("restart hello").transcript(), @r"
     rc 1

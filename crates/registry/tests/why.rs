@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use common::*;
 use fleet_core::{JobState::Launched, UnitState};
 use fleet_registry::{Decision, PublishedState, Start, Trouble, why};
+use fleet_store::{Op, Store, Txn};
 
 /// A world in which `a.service` is on `m1`, whose presence it returns as well.
 async fn placed() -> (World, fleet_registry::Presence) {
@@ -97,4 +98,24 @@ async fn states_of_an_older_fleetd_say_nothing_of_a_start_and_those_of_a_newer_o
     assert_eq!(read.start, Some(Start { at: 7, ..Start::default() }));
     let read: PublishedState = serde_json::from_value(written).unwrap();
     assert_eq!(read, published(Launched));
+}
+
+#[tokio::test]
+async fn a_content_that_its_record_does_not_speak_of_is_named() {
+    let (world, _) = placed().await;
+    let other = file(GLOBAL);
+    let put = Op::Put {
+        key: "/f/file/a.service".into(),
+        value: other.to_text().into_bytes(),
+        lease: None,
+    };
+    world.store.commit(Txn { compare: vec![], then: vec![put] }).await.unwrap();
+    let unit = world.unit("a.service").await;
+    let pending = why::pending(&world.registry, None, &unit).await.unwrap();
+    assert_eq!(pending.reason, "content-differs");
+    let (now, recorded) = (other.hash(), file(SLEEP).hash());
+    assert_eq!(
+        pending.message,
+        format!("its content has the hash {now}, its record says {recorded}")
+    );
 }

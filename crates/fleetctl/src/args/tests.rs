@@ -85,26 +85,29 @@ fn every_command_is_consistent() {
     }
 }
 
-/// The lines of `fleetctl.md` 1.5.
+/// The lines of `fleetctl.md` 1.5, with the flags that those lack.
 #[test]
 fn usage_lines_are_the_ones_people_know() {
     for (name, expected) in [
         ("cat", "cat UNIT"),
-        ("destroy", "destroy UNIT..."),
+        ("destroy", "destroy [--no-block|--block-attempts=N] UNIT..."),
         ("fd-forward", "fd-forward SOCKET"),
         ("help", "help [command]"),
-        ("journal", "journal [--lines=N] [--ssh-port=N] [-f|--follow] [--output=STRING] <unit>"),
-        ("list-machines", "list-machines [-l|--full] [--no-legend]"),
-        ("list-unit-files", "list-unit-files [--fields]"),
+        (
+            "journal",
+            "journal [--lines=N] [--ssh-port=N] [-f|--follow] [--output=STRING] [--machine=ID] [--sudo] <unit>",
+        ),
+        ("list-machines", "list-machines [--no-legend] [-l|--full] [--fields]"),
+        ("list-unit-files", "list-unit-files [--no-legend] [-l|--full] [--fields]"),
         ("list-units", "list-units [--no-legend] [-l|--full] [--fields]"),
-        ("load", "load [--no-block|--block-attempts=N] UNIT..."),
+        ("load", "load [--no-block|--block-attempts=N] [--replace] [--no-warn] UNIT..."),
         ("restart", "restart [--block-attempts=N] UNIT..."),
         ("ssh", "ssh [-A|--forward-agent] [--ssh-port=N] [--machine|--unit] {MACHINE|UNIT}"),
-        ("start", "start [--no-block|--block-attempts=N] UNIT..."),
-        ("status", "status [--ssh-port=N] UNIT..."),
+        ("start", "start [--no-block|--block-attempts=N] [--replace] [--no-warn] UNIT..."),
+        ("status", "status [--ssh-port=N] [--machine=ID] UNIT..."),
         ("stop", "stop [--no-block|--block-attempts=N] UNIT..."),
-        ("submit", "submit UNIT..."),
-        ("unload", "unload UNIT..."),
+        ("submit", "submit [--replace] [--no-warn] UNIT..."),
+        ("unload", "unload [--no-block|--block-attempts=N] UNIT..."),
         ("verify", "verify UNIT"),
         ("version", "version"),
     ] {
@@ -112,6 +115,23 @@ fn usage_lines_are_the_ones_people_know() {
         let line = text.split("USAGE:\n\tfleetctl ").nth(1).and_then(|rest| rest.lines().next());
         assert_eq!(line, Some(expected), "{name}");
     }
+}
+
+#[test]
+fn usage_lines_name_every_flag_that_does_something() {
+    for verb in Verb::ALL {
+        let (command, usage) = (verb.command(), help::usage(verb));
+        for arg in command.get_arguments().filter(|arg| !flags::is_global(arg)) {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let Some(long) = arg.get_long().filter(|_| !is_without_effect(&help)) else { continue };
+            assert!(usage.contains(&format!("--{long}")), "{usage}: --{long}");
+        }
+    }
+}
+
+/// Whether the help of a flag says that it is only taken for the sake of scripts.
+fn is_without_effect(help: &str) -> bool {
+    help == flags::DEPRECATED || help.contains("gnored")
 }
 
 #[test]

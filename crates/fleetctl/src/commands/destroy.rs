@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Destroy one or more units in the cluster")
-        .override_usage("destroy UNIT...")
+        .override_usage("destroy [--no-block|--block-attempts=N] UNIT...")
         .long_about(
             "Remove one or more units from the cluster, stopping them where they run. Units that\n\
              don't exist are ignored. Templates and their instances are destroyed separately.\n\

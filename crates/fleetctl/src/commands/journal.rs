@@ -22,7 +22,7 @@ pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Print the journal of a unit in the cluster to stdout")
         .override_usage(
-            "journal [--lines=N] [--ssh-port=N] [-f|--follow] [--output=STRING] <unit>",
+            "journal [--lines=N] [--ssh-port=N] [-f|--follow] [--output=STRING] [--machine=ID] [--sudo] <unit>",
         )
         .long_about(
             "Print what journalctl says of a unit on its machine: over SSH, or directly when that is\n\

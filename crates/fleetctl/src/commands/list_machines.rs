@@ -26,7 +26,7 @@ static COLUMNS: [Column<Machine>; 3] = [
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Enumerate the current hosts in the cluster")
-        .override_usage("list-machines [-l|--full] [--no-legend]")
+        .override_usage("list-machines [--no-legend] [-l|--full] [--fields]")
         .long_about(
             "List all machines of the cluster with their addresses and metadata.\n\
              \n\

@@ -50,7 +50,7 @@ const AT_ONCE: usize = 8;
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("List the units that exist in the cluster.")
-        .override_usage("list-unit-files [--fields]")
+        .override_usage("list-unit-files [--no-legend] [-l|--full] [--fields]")
         .long_about(
             "List all units that the cluster has, whether they run or not.\n\
              \n\

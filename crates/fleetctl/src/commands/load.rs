@@ -16,7 +16,7 @@ use crate::{
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Schedule one or more units in the cluster, first submitting them if necessary.")
-        .override_usage("load [--no-block|--block-attempts=N] UNIT...")
+        .override_usage("load [--no-block|--block-attempts=N] [--replace] [--no-warn] UNIT...")
         .long_about(
             "Load one or more units in the cluster: each gets a machine, on which it is known to\n\
              systemd but not started. Units that the cluster doesn't have are submitted first.\n\

@@ -24,7 +24,7 @@ pub(crate) fn describe(command: Command) -> Command {
             "Instruct systemd to start one or more units in the cluster, first submitting and \
              loading if necessary.",
         )
-        .override_usage("start [--no-block|--block-attempts=N] UNIT...")
+        .override_usage("start [--no-block|--block-attempts=N] [--replace] [--no-warn] UNIT...")
         .long_about(
             "Start one or more units in the cluster. Units that the cluster doesn't have are\n\
              submitted first, and units without a machine get one. Instances of a template are\n\

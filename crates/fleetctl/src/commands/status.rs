@@ -23,7 +23,7 @@ const IGNORED: &str = "Accepted and ignored: status waits for nothing";
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Output the status of one or more units in the cluster")
-        .override_usage("status [--ssh-port=N] UNIT...")
+        .override_usage("status [--ssh-port=N] [--machine=ID] UNIT...")
         .long_about(
             "Print what systemctl status says of each unit on its machine: over SSH, or directly when\n\
              that is this machine. Goes on through all units; the exit code is the first that isn't 0.\n\

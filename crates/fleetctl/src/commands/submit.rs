@@ -15,7 +15,7 @@ use crate::{
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Upload one or more units to the cluster without starting them")
-        .override_usage("submit UNIT...")
+        .override_usage("submit [--replace] [--no-warn] UNIT...")
         .long_about(
             "Upload one or more units to the cluster without starting them. Useful\n\
              for validating units before they are started.\n\

@@ -8,7 +8,7 @@ use crate::{args::flags, commands::stop, error::CliError, session::Session, wait
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Unschedule one or more units in the cluster.")
-        .override_usage("unload UNIT...")
+        .override_usage("unload [--no-block|--block-attempts=N] UNIT...")
         .long_about(
             "Take one or more units off their machines, stopping them first. They stay in the\n\
              cluster, from where they can be loaded or started again.\n\
