@@ -120,30 +120,41 @@ pub(crate) async fn take(
     })
 }
 
-/// Renews the lease until that fails for as long as the lease lives, and says why it did.
+/// Renews the lease until that fails for as long as the lease lives, and says why it did. In between
+/// it probes the store. A lease that is renewed no more often than it has to be ends sooner when its
+/// engine dies.
 ///
 /// Time is counted from before each request, so the lease lives at least as long as we believe.
 pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
     let ttl = term.lead.ttl;
-    let pause = (ttl / RENEWALS).min(PROBE);
+    let (pause, probe) = (ttl / RENEWALS, PROBE.min(ttl / RENEWALS));
     let mut deadline = term.since + ttl;
-    let mut next = term.since + pause;
-    let mut backoff = Backoff::up_to(pause);
+    let mut renewal = term.since + pause;
+    let mut next = term.since + probe;
+    let mut backoff = Backoff::up_to(probe);
     let mut reason = "no answer in time".to_owned();
     loop {
-        time::sleep_until(next.min(deadline)).await;
+        time::sleep_until(next.min(renewal).min(deadline)).await;
         let asked = Instant::now();
-        match time::timeout_at(deadline, registry.renew_lead(&term.lead)).await {
+        let renews = asked >= renewal;
+        let call = async {
+            if renews { registry.renew_lead(&term.lead).await } else { registry.probe().await }
+        };
+        match time::timeout_at(deadline, call).await {
             _ if asked >= deadline => return reason,
             Ok(Ok(())) => {
-                (deadline, next) = (asked + ttl, asked + pause);
+                if renews {
+                    (deadline, renewal) = (asked + ttl, asked + pause);
+                }
+                next = asked + probe;
                 backoff.reset();
             }
             Ok(Err(error @ RegistryError::LeadershipLost)) => return error.to_string(),
             Ok(Err(error)) => {
-                debug!(%error, "engine lease not renewed, will retry");
+                debug!(%error, renews, "the store does not answer the leader, will retry");
                 reason = error.to_string();
                 next = Instant::now() + backoff.pause();
+                renewal = next;
             }
             Err(_) => return reason,
         }

@@ -105,6 +105,15 @@ impl Registry {
         }
     }
 
+    /// Asks the store for nothing: shows whether it answers.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn probe(&self) -> Result<(), RegistryError> {
+        self.store.read(&[], None).await?;
+        Ok(())
+    }
+
     /// Gives up the engine lease, so that another engine takes over at once.
     ///
     /// # Errors
