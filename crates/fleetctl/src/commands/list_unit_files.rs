@@ -83,12 +83,12 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
 
 /// Asks for what lists don't tell: why units aren't running. Without an answer nothing is shown.
 async fn explain(session: &Session<'_>, units: &mut [Unit]) {
-    let at_rest = at_rest(session, units).await;
+    let ailing = ailing(session, units).await;
     let is_pending = |unit: &Unit| {
         unit.desired_state != "inactive"
             && (unit::is_global(unit)
                 || unit.desired_state != unit.current_state
-                || at_rest.contains(&unit.name))
+                || ailing.contains(&unit.name))
     };
     let pending = units.iter_mut().filter(|unit| is_pending(unit));
     let answers = pending.map(|unit| async {
@@ -100,8 +100,9 @@ async fn explain(session: &Session<'_>, units: &mut [Unit]) {
     stream::iter(answers).buffer_unordered(AT_ONCE).for_each(|()| ready(())).await;
 }
 
-/// Units that systemd reports as failed or inactive somewhere, though they were launched.
-async fn at_rest(session: &Session<'_>, units: &[Unit]) -> BTreeSet<String> {
+/// Units that systemd reports as failed, inactive or about to be started again somewhere, though they
+/// were launched.
+async fn ailing(session: &Session<'_>, units: &[Unit]) -> BTreeSet<String> {
     if !units.iter().any(|unit| unit.current_state == "launched") {
         return BTreeSet::new();
     }
@@ -109,8 +110,11 @@ async fn at_rest(session: &Session<'_>, units: &[Unit]) -> BTreeSet<String> {
         debug!("no answer on which units don't run: {error}");
         Vec::new()
     });
-    let at_rest = |state: &UnitState| matches!(&*state.systemd_active_state, "failed" | "inactive");
-    states.into_iter().filter(at_rest).map(|state| state.name).collect()
+    let is_ailing = |state: &UnitState| {
+        matches!(&*state.systemd_active_state, "failed" | "inactive")
+            || state.systemd_sub_state.starts_with("auto-restart")
+    };
+    states.into_iter().filter(is_ailing).map(|state| state.name).collect()
 }
 
 fn hash(unit: &Unit, width: Width) -> String {
