@@ -15,7 +15,7 @@ use crate::{
     plan::{Action, Reason, Step, Text},
 };
 
-/// How many calls are on their way at once. dbus-daemon refuses more than 128 (`design.md` 4),
+/// How many calls are on their way at once. dbus-daemon refuses more than 128 (`units.md` 7.1),
 /// and the publisher makes some as well.
 const IN_FLIGHT: usize = 64;
 

@@ -1,4 +1,4 @@
-//! What is about to be done to a unit, written down before systemd is told (`design.md` 6.1).
+//! What is about to be done to a unit, written down before systemd is told (decision 12).
 //!
 //! Who finds an intent that nobody has settled doesn't know how far its writer came: not at all, halfway,
 //! or to the end. [`Intent::found`] holds it against what systemd has in memory and, where systemd has

@@ -45,7 +45,7 @@ mod pace;
 use failures::Failures;
 use pace::Pace;
 
-/// How often systemd is asked about all units, whatever it told (`design.md` 4).
+/// How often systemd is asked about all units, whatever it told (`units.md` 8.2).
 const POLL: Duration = Duration::from_secs(30);
 /// How often the registry is asked what is there of what was published. It costs a read of as many
 /// keys, and only a hand in the registry makes it worth while.

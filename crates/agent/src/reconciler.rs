@@ -51,7 +51,7 @@ use jobs::Jobs;
 
 /// The longest time between two passes (`cluster.md` 5).
 const TICK: Duration = Duration::from_secs(5);
-/// How often the files on disk are looked at, in case somebody else changed them (`design.md` 4).
+/// How often the files on disk are looked at, in case somebody else changed them (`units.md` 7.5).
 const SCAN: Duration = Duration::from_secs(30);
 /// The pause after a pass that failed as a whole.
 const PAUSE: Duration = Duration::from_secs(1);

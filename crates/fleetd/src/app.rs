@@ -98,7 +98,7 @@ pub(crate) struct Parts {
     pub(crate) upkeep: Option<(EtcdStore, u64)>,
 }
 
-/// The registry, by two ways that don't get into each other's (`design.md` 6.9).
+/// The registry, by two ways that don't get into each other's (decision 18).
 #[derive(Clone, Debug)]
 pub(crate) struct Lanes {
     /// For presence, leadership and orders.

@@ -1,4 +1,5 @@
-//! `--dev`: one machine, no etcd, no config file; for trying fleet out (`design.md` 1).
+//! `--dev`: one machine, no etcd, no config file; for trying fleet out (`architecture.md`,
+//! "Without etcd").
 
 use tracing::warn;
 

@@ -1,4 +1,4 @@
-//! Where everything is: the one place that knows the keys (`design.md` 3).
+//! Where everything is: the one place that knows the keys (`architecture.md`, "What is in etcd").
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Machine presence (`cluster.md` 6, `design.md` 3 "Presence in detail").
+//! Machine presence (`cluster.md` 6, decision 3).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The values under the registry's keys, all JSON (`design.md` 3).
+//! The values under the registry's keys, all JSON (`architecture.md`, "What is in etcd").
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use crate::{Registry, RegistryError};
 const KEYS: (usize, usize) = (128, 1000);
 
 /// Of an answer this large the next one is to be smaller: what etcd's clients take by default
-/// (`design.md` 3). One of a quarter of it may be followed by a larger one.
+/// (`fleetd.md` 9). One of a quarter of it may be followed by a larger one.
 const LARGE: usize = 4 * 1024 * 1024;
 
 /// How many keys to ask for at a time. Follows what answers turn out to be.

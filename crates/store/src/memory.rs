@@ -1,8 +1,8 @@
 //! A complete store in memory, for tests, simulation and `fleetd --dev`.
 //!
-//! As strict as etcd (`design.md` 2): one revision per transaction that wrote something, the
-//! same refusals, leases that expire, reads and watches at old revisions until they are
-//! compacted.
+//! As strict as etcd (`architecture.md`, "Without etcd"): one revision per transaction that wrote
+//! something, the same refusals, leases that expire, reads and watches at old revisions until they
+//! are compacted.
 //!
 //! ```text
 //! MemoryStore (cheap handle) ── Handle ─┬─ Shared ── Mutex<State>   history, leases, watchers

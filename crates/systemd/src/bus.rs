@@ -13,7 +13,7 @@ use crate::{
     nudge,
 };
 
-/// dbus-daemon refuses more than 128 replies pending on a connection (`design.md` 4).
+/// dbus-daemon refuses more than 128 replies pending on a connection (`units.md` 7.1).
 const IN_FLIGHT: usize = 100;
 
 /// Why a call has no result.
