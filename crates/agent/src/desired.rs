@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use fleet_core::{
     JobState, Machine, Requirements, UnitHash, UnitName,
-    eligibility::{Candidate, Refusal, judge_global},
+    eligibility::{Candidate, Refusal},
+    residents::{Contender, Origin, residents},
 };
 use fleet_registry::{Assignment, Event, Model, Order, Unclear, effective_metadata};
 use fleet_store::Revision;
@@ -80,6 +81,13 @@ pub struct Wanted {
     pub restart: Option<Revision>,
 }
 
+impl Wanted {
+    fn new(unit: &Assignment, restart: Option<Revision>) -> Self {
+        let state = unit.desired_state;
+        Self { hash: unit.hash, state, restart: restart.filter(|_| state == JobState::Launched) }
+    }
+}
+
 /// What should be here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
@@ -93,71 +101,70 @@ pub struct Desired {
 
 /// Returns what should be on `machine`, whose metadata is the configured one.
 ///
-/// What is scheduled here, then the global units that this machine may take. Of two that conflict
-/// the scheduled one stays, and of two of a kind the first by name: where the engine has put a unit
-/// no global one pushes it out (`docs/decisions/0005`). Units desired `inactive`, or asked to leave,
-/// are not here and in nobody's way. Where an order can't be understood the unit may be here: others are judged
-/// beside it if the engine has put it here, but it asks nothing of them.
+/// Units desired `inactive`, or asked to leave, are not here and in nobody's way. Where an order can't
+/// be understood the unit may be here: others are judged beside it if the engine has put it here, but
+/// it asks nothing of them.
 #[must_use]
 pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
     let machine = Machine {
         id: machine.id.clone(),
         metadata: effective_metadata(&machine.metadata, &orders.metadata),
     };
-    let mut desired = Desired::default();
-    let mut taken: BTreeMap<&UnitName, Requirements> = BTreeMap::new();
-    for (name, order, origin) in by_precedence(orders) {
-        let assignment = match order {
-            Ok(assignment) => assignment,
-            Err(unclear) => {
-                desired.unclear.insert(name.clone(), unclear.clone());
-                if origin == Origin::Scheduled {
-                    taken.insert(name, Requirements::default());
-                }
-                continue;
-            }
-        };
-        let mut requirements = assignment.x_fleet.requirements(name);
-        if origin == Origin::Scheduled {
-            // The engine has judged the machine; only what is here may have come meanwhile.
-            requirements.metadata.clear();
-        }
-        let residents = taken.iter().map(|(name, requirements)| Candidate { name, requirements });
-        let unit = Candidate { name, requirements: &requirements };
-        match judge_global(unit, &machine, residents) {
-            Ok(()) => {
-                let state = assignment.desired_state;
+    let scheduled = active(&orders.scheduled).map(|order| Asked::new(order, Origin::Scheduled));
+    let globals = active(&orders.globals).filter(|(_, order)| order.is_ok());
+    let globals = globals.map(|order| Asked::new(order, Origin::Global));
+    let asked: Vec<Asked<'_>> = scheduled.chain(globals).collect();
+    let mut desired = Desired { unclear: unclear(&orders.globals), ..Desired::default() };
+    for (contender, verdict) in residents(&machine, asked.iter().map(Asked::contender)) {
+        let (name, order) = contender.tag;
+        desired.unclear.remove(name); // for as long as it is scheduled too
+        match (order, verdict) {
+            (Err(unclear), _) => drop(desired.unclear.insert(name.clone(), unclear.clone())),
+            (Ok(_), Err(refusal)) => drop(desired.refused.insert(name.clone(), refusal)),
+            (Ok(unit), Ok(())) => {
                 let restart = orders.restarts.get(name).copied();
-                let restart = restart.filter(|_| state == JobState::Launched);
-                let wanted = Wanted { hash: assignment.hash, state, restart };
-                desired.units.insert(name.clone(), wanted);
-                taken.insert(name, requirements);
-            }
-            Err(refusal) => {
-                desired.refused.insert(name.clone(), refusal);
+                desired.units.insert(name.clone(), Wanted::new(unit, restart));
             }
         }
     }
     desired
 }
 
-/// Where an assignment comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Scheduled,
-    Global,
+/// An order about a unit, by the unit's name.
+type Named<'a> = (&'a UnitName, &'a Order);
+
+/// A unit that is to be here, with what its order asks for.
+struct Asked<'a> {
+    order: Named<'a>,
+    origin: Origin,
+    requirements: Requirements,
 }
 
-/// Everything that isn't `inactive` and isn't to leave, the scheduled units first, and by name among each. A unit is
-/// scheduled or global; while it changes from one to the other the schedule counts.
-fn by_precedence(orders: &Orders) -> impl Iterator<Item = (&UnitName, &Order, Origin)> {
-    let is_active = |order: &Order| order.as_ref().map_or(true, |unit| !unit.leaves());
-    let scheduled = orders.scheduled.iter().map(|(name, unit)| (name, unit, Origin::Scheduled));
-    let scheduled_here = move |name| orders.scheduled.get(name).is_some_and(is_active);
-    let globals = orders.globals.iter().map(|(name, unit)| (name, unit, Origin::Global));
-    scheduled
-        .chain(globals.filter(move |(name, ..)| !scheduled_here(*name)))
-        .filter(move |(_, unit, _)| is_active(unit))
+impl<'a> Asked<'a> {
+    /// What isn't understood asks for nothing, and isn't judged.
+    fn new(order: Named<'a>, origin: Origin) -> Self {
+        let (origin, requirements) = match order {
+            (name, Ok(unit)) => (origin, unit.x_fleet.requirements(name)),
+            (_, Err(_)) => (Origin::Unjudged, Requirements::default()),
+        };
+        Self { order, origin, requirements }
+    }
+
+    fn contender(&self) -> Contender<'_, Named<'a>> {
+        let unit = Candidate { name: self.order.0, requirements: &self.requirements };
+        Contender { unit, origin: self.origin, tag: self.order }
+    }
+}
+
+/// Orders about units that are neither `inactive` nor to leave.
+fn active(orders: &BTreeMap<UnitName, Order>) -> impl Iterator<Item = Named<'_>> {
+    orders.iter().filter(|(_, order)| order.as_ref().map_or(true, |unit| !unit.leaves()))
+}
+
+/// Those of `orders` that nobody understands.
+fn unclear(orders: &BTreeMap<UnitName, Order>) -> BTreeMap<UnitName, Unclear> {
+    let unclear = |(name, order): Named<'_>| Some((name.clone(), order.as_ref().err()?.clone()));
+    orders.iter().filter_map(unclear).collect()
 }
 
 #[cfg(test)]
@@ -226,38 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_conflict_the_scheduled_one_stays_else_the_first_by_name() {
-        let (plain, picky) =
-            (unit(JobState::Launched, &[]), unit(JobState::Launched, &[("Conflicts", "*")]));
-        type Units<'a> = &'a [(&'a str, &'a Assignment)];
-        let rows: [(&str, Units<'_>, Units<'_>, &[&str]); 7] = [
-            ("global later", &[("a.service", &plain)], &[("b.service", &picky)], &["a.service"]),
-            ("global first", &[("b.service", &plain)], &[("a.service", &picky)], &["b.service"]),
-            ("the other way", &[("b.service", &picky)], &[("a.service", &plain)], &["b.service"]),
-            ("two scheduled", &[("a.service", &plain), ("b.service", &picky)], &[], &["a.service"]),
-            ("two global", &[], &[("a.service", &picky), ("b.service", &plain)], &["a.service"]),
-            (
-                "a global that had to go is in nobody's way",
-                &[("c.service", &unit(JobState::Launched, &[("Conflicts", "a.*")]))],
-                &[
-                    ("a.service", &unit(JobState::Launched, &[("Conflicts", "b.*")])),
-                    ("b.service", &plain),
-                ],
-                &["b.service", "c.service"],
-            ),
-            (
-                "changing from one to the other",
-                &[("a.service", &plain)],
-                &[("a.service", &picky), ("b.service", &plain)],
-                &["a.service", "b.service"],
-            ),
-        ];
-        for (row, scheduled, globals, expected) in rows {
-            assert_eq!(names(&orders(scheduled, globals, &[])), expected, "{row}");
-        }
-    }
-
-    #[test]
     fn an_inactive_unit_is_in_nobodys_way() {
         let off = unit(JobState::Inactive, &[]);
         let picky = unit(JobState::Launched, &[("Conflicts", "a*")]);
@@ -295,7 +270,7 @@ mod tests {
             let mut orders = orders(&[], &[("b.service", &picky)], &[]);
             let of_a = match origin {
                 Origin::Scheduled => &mut orders.scheduled,
-                Origin::Global => &mut orders.globals,
+                _ => &mut orders.globals,
             };
             of_a.insert(name("a.service"), unclear());
             let found = desired(&orders, &machine);

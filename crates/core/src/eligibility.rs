@@ -22,20 +22,6 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
-impl Verdict {
-    /// Why the unit is not simply scheduled: the specification's text (`units.md` 5.8).
-    #[must_use]
-    pub fn reason(&self) -> Option<String> {
-        match self {
-            Self::Eligible => None,
-            Self::Replaces(name) => {
-                Some(format!("found replace with locally-scheduled Unit({name})"))
-            }
-            Self::Refused(refusal) => Some(refusal.to_string()),
-        }
-    }
-}
-
 /// Why a machine may not take a unit; displayed with the specification's texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -138,7 +124,7 @@ fn check_peers<'a>(
 }
 
 /// No other unit here conflicts, from whichever side.
-fn check_conflicts<'a>(
+pub(crate) fn check_conflicts<'a>(
     unit: Candidate<'_>,
     mut residents: impl Iterator<Item = Candidate<'a>>,
 ) -> Result<(), Refusal> {

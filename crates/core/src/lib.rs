@@ -1,5 +1,5 @@
 //! The vocabulary of fleet: unit names, unit files, `[X-Fleet]` requirements, hashes, machines,
-//! states, eligibility. No I/O, no async, no clock.
+//! states, eligibility, who is on a machine. No I/O, no async, no clock.
 
 pub mod eligibility;
 pub mod error_text;
@@ -7,10 +7,12 @@ mod glob;
 mod hash;
 mod lexer;
 mod machine;
+mod obstacle;
 mod own_units;
 mod quote;
 mod reading;
 mod requirements;
+pub mod residents;
 mod standing;
 mod state;
 mod unit_file;
@@ -21,6 +23,7 @@ pub use glob::Pattern;
 pub use hash::{InvalidHash, UnitHash};
 pub use lexer::{ByteList, LexError};
 pub use machine::{InvalidMachineId, Machine, MachineId};
+pub use obstacle::Obstacle;
 pub use own_units::{OWN_UNITS, OwnName, check_own_names, check_own_names_for};
 pub use quote::{Quoted, QuotedChar};
 pub use requirements::{

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_core::{MachineId, UnitName};
-use fleet_registry::why::Obstacle;
+use fleet_core::{MachineId, Obstacle, UnitName};
 
 use crate::{
     cluster::{Cluster, Host, Unit},

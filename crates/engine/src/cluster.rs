@@ -9,12 +9,12 @@ use std::{
 };
 
 use fleet_core::{
-    JobState, Machine, MachineId, MachineStanding, Pattern, Requirements, UnitName,
+    JobState, Machine, MachineId, MachineStanding, Obstacle, Pattern, Requirements, UnitName,
     eligibility::{Candidate, Refusal},
 };
 use fleet_registry::{
     Event, HostObstacle, Leaving, MachineRecord, Model, Stale, Unclear, UnitRecord, Versioned,
-    effective_metadata, why::Obstacle,
+    effective_metadata,
 };
 use fleet_store::Revision;
 use tracing::{debug, info, warn};

@@ -137,8 +137,8 @@ async fn read(registry: &Registry) -> Result<Picture, RegistryError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use fleet_core::{JobState, UnitFile, eligibility::Refusal};
-    use fleet_registry::{Capabilities, Keys, LeaderRecord, MachineRecord, why::Obstacle};
+    use fleet_core::{JobState, Obstacle, UnitFile, eligibility::Refusal};
+    use fleet_registry::{Capabilities, Keys, LeaderRecord, MachineRecord};
     use fleet_store::MemoryStore;
 
     use super::*;

@@ -8,8 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use fleet_core::{Machine, MachineId, MachineStanding};
-use fleet_registry::why::Obstacle;
+use fleet_core::{Machine, MachineId, MachineStanding, Obstacle};
 
 use crate::cluster::{Cluster, Host, Residents, Rings, Unit, Units};
 

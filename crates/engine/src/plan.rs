@@ -21,8 +21,8 @@ use std::{
     sync::Arc,
 };
 
-use fleet_core::{JobState, MachineId, UnitName};
-use fleet_registry::{Leaving, Moot, Stale, Versioned, why::Obstacle};
+use fleet_core::{JobState, MachineId, Obstacle, UnitName};
+use fleet_registry::{Leaving, Moot, Stale, Versioned};
 
 use crate::{
     choose::choose,

@@ -4,9 +4,9 @@
 //! or is global, and one with an explanation for one that nobody has. Only an engine can give that:
 //! [`Explain`] is the seam to it.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
+use std::{collections::BTreeMap, future::Future, pin::Pin};
 
-use fleet_core::{JobState, MachineId, MachineStanding, UnitName, eligibility::Refusal};
+use fleet_core::{JobState, MachineId, MachineStanding, Obstacle, UnitName, eligibility::Refusal};
 use fleet_store::StoreError;
 use tracing::debug;
 
@@ -16,8 +16,6 @@ use crate::{PublishedState, Registry, RegistryError, Trouble, Unit};
 const FAILED: &str = "failed";
 /// How the sub state of a service begins that systemd is about to start again.
 const AUTO_RESTART: &str = "auto-restart";
-/// What is said of a machine whose entry is unclear.
-const UNCLEAR: &str = "is there, but its entry in etcd can't be read";
 /// Machines that are named at most: an answer stays small in any cluster.
 const NAMED: usize = 100;
 
@@ -53,27 +51,6 @@ pub enum Engine {
     Leads,
     /// None does.
     Missing,
-}
-
-/// What keeps a machine from taking a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// It refuses it.
-    Refused(Refusal),
-    /// This unit there pushes it off (`cluster.md` 4).
-    Replaced(UnitName),
-    /// It is there, but its entry can't be understood: nothing new goes there.
-    Unclear,
-}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Replaced(by) => write!(f, "found replace with locally-scheduled Unit({by})"),
-            Self::Unclear => f.write_str(UNCLEAR),
-        }
-    }
 }
 
 /// A word for machines.
@@ -232,6 +209,7 @@ async fn of_placed(
     unit: &Unit,
     machine: &MachineId,
 ) -> Result<Option<Pending>, RegistryError> {
+    let unclear = Obstacle::Unclear.to_string();
     let (reason, message) = match (unit.record.value.desired_state, unit.current_state) {
         (JobState::Launched, JobState::Launched) => {
             return of_launched(registry, unit, machine).await;
@@ -240,7 +218,7 @@ async fn of_placed(
         (_, JobState::Inactive) => match registry.machine(machine).await {
             Ok(Some(entry)) => not_loaded_by(entry.value.standing),
             Ok(None) => ("machine-absent", "is not present"),
-            Err(RegistryError::Corrupt { .. }) => ("machine-unclear", UNCLEAR),
+            Err(RegistryError::Corrupt { .. }) => ("machine-unclear", &*unclear),
             Err(error) => return Err(error),
         },
         _ => return Ok(None),

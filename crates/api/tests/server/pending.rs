@@ -11,10 +11,10 @@ use std::{
 };
 
 use fleet_core::{
-    JobState, UnitName,
+    JobState, Obstacle, UnitName,
     eligibility::Refusal::{Conflict, Leaving, Metadata, OtherMachine, PeerAbsent, Silent},
 };
-use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Obstacle, Room};
+use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Room};
 use tokio::time;
 
 use crate::harness::{SLEEP, Server, machine, settings, unit};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::UnitFile;
+use crate::{Obstacle, UnitFile};
 
 const ID: &str = "ad210dc0ffee4b0d3255bfef95601890";
 
@@ -38,7 +38,11 @@ fn judged(unit: &Unit, residents: &[Unit]) -> Verdict {
 
 /// The text of a judgement of a unit `j.service` with `lines`; empty when eligible.
 fn reason(lines: &str, residents: &[Unit]) -> String {
-    judged(&unit("j.service", lines), residents).reason().unwrap_or_default()
+    match judged(&unit("j.service", lines), residents) {
+        Verdict::Eligible => String::new(),
+        Verdict::Replaces(name) => Obstacle::Replaced(name).to_string(),
+        Verdict::Refused(refusal) => Obstacle::Refused(refusal).to_string(),
+    }
 }
 
 #[test]

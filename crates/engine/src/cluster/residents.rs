@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fleet_core::{
-    Machine, UnitName,
+    Machine, Obstacle, UnitName,
     eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
+    residents::{Contender, Origin, residents},
 };
-use fleet_registry::{HostObstacle, why::Obstacle};
+use fleet_registry::HostObstacle;
 
 use super::{Rings, Unit};
 
@@ -104,24 +105,25 @@ impl Residents {
         let is_choosy = globals.values().any(|global| global.is_choosy());
         if was_choosy || is_choosy || !self.choosy.is_empty() {
             self.settle(machine, globals);
-        } else if let Some(unit) = globals.get(name) {
-            self.welcome(unit, machine);
+        } else if let Some(unit) = globals.get(name)
+            && self.obstacle_of_global(unit, machine).is_none()
+        {
+            self.insert(unit);
         }
     }
 
-    /// Decides anew which global units are here. Each is judged with those before it by name
-    /// in place, so that the outcome depends on nothing else.
+    /// Decides anew which global units are here.
     pub(crate) fn settle(&mut self, machine: &Machine, globals: &Units) {
         self.all.retain(|_, unit| !unit.is_global());
         self.choosy.retain(|_, unit| !unit.is_global());
-        for unit in globals.values() {
-            self.welcome(unit, machine);
-        }
-    }
-
-    fn welcome(&mut self, global: &Arc<Unit>, machine: &Machine) {
-        if self.obstacle_of_global(global, machine).is_none() {
-            self.insert(global);
+        let (scheduled, globals) = (self.all.values(), globals.values());
+        let scheduled = scheduled.map(|unit| contender(unit, Origin::Unjudged));
+        let globals = globals.filter(|unit| self.barrier(&unit.name).is_none());
+        let globals = globals.map(|unit| contender(unit, Origin::Global));
+        let judged = residents(machine, scheduled.chain(globals)).into_iter();
+        let here = judged.filter(|(unit, verdict)| unit.tag.is_global() && verdict.is_ok());
+        for unit in here.map(|(unit, _)| Arc::clone(unit.tag)).collect::<Vec<_>>() {
+            self.insert(&unit);
         }
     }
 
@@ -136,6 +138,10 @@ impl Residents {
         self.choosy.remove(name);
         self.all.remove(name)
     }
+}
+
+fn contender(unit: &Arc<Unit>, origin: Origin) -> Contender<'_, &Arc<Unit>> {
+    Contender { unit: unit.candidate(), origin, tag: unit }
 }
 
 /// Whether the coming or going of a non-global unit can change where global units are.

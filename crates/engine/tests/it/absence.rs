@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use fleet_core::eligibility::Refusal;
-use fleet_registry::{Contact, Presence, why::Obstacle};
+use fleet_core::{Obstacle, eligibility::Refusal};
+use fleet_registry::{Contact, Presence};
 use fleet_store::{Key, Op, Store, Txn};
 use tokio::{
     sync::watch,

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use fleet_core::{FleetOptions, JobState, MAX_PATTERNS, UnitName, eligibility::Refusal};
+use fleet_core::{FleetOptions, JobState, MAX_PATTERNS, Obstacle, UnitName, eligibility::Refusal};
 use fleet_engine::{Absent, Pace, Rest, Sweep, plan_within, why_not};
-use fleet_registry::{UnitRecord, why::Obstacle};
+use fleet_registry::UnitRecord;
 use fleet_store::{Key, Range, Revision, Store};
 use tokio::time::{self, Instant};
 

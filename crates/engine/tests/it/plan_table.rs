@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fleet_core::{JobState, MachineStanding};
+use fleet_core::{JobState, MachineStanding, Obstacle};
 use fleet_engine::{Absent, plan, why_not};
 use fleet_registry::{Event, Model, UnitRecord};
 
@@ -426,12 +426,8 @@ fn why_not_tells_which_machines_take_a_unit_and_speaks_of_global_units_too() {
     world.set("h.service", global(&[], JobState::Loaded));
     world.set("off.service", global(&[], JobState::Inactive));
     let answers = |unit: &str| -> Vec<String> {
-        let text = |why: Option<_>| {
-            why.map_or_else(
-                || "yes".to_owned(),
-                |why: fleet_registry::why::Obstacle| why.to_string(),
-            )
-        };
+        let text =
+            |why: Option<_>| why.map_or_else(|| "yes".to_owned(), |why: Obstacle| why.to_string());
         let answers = why_not(&world.cluster, &name(unit)).unwrap();
         answers.into_iter().map(|(machine, why)| format!("{machine}: {}", text(why))).collect()
     };

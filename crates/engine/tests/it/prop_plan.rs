@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_core::{
     FleetOptions, JobState, Machine, Requirements, UnitName,
-    eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
+    eligibility::{Candidate, Refusal, Verdict, judge},
+    residents::{Contender, Origin, residents},
 };
 use fleet_engine::{Action, Cluster, Unit, why_not};
 use fleet_registry::UnitRecord;
@@ -179,23 +180,19 @@ fn is_barred(cluster: &Cluster, unit: &UnitName, machine: &Machine) -> bool {
 /// What is on a machine, worked out from scratch by the words of `cluster.md` 2.
 fn on_machine(cluster: &Cluster, machine: &Machine) -> Asking {
     let units = UNITS.iter().filter_map(|unit| cluster.unit(&name(unit)));
-    let (globals, others): (Vec<_>, Vec<_>) = units.partition(|unit| unit.record.value.global);
-    let mut on_machine: Asking = others
-        .into_iter()
-        .filter(|unit| unit.record.value.desired_state != JobState::Inactive)
-        .filter(|unit| unit.record.value.machine.as_ref() == Some(&machine.id))
-        .map(|unit| (unit.name.clone(), (*unit.requirements).clone()))
-        .collect();
-    for unit in globals {
+    let contenders = units.filter_map(|unit| {
+        let record = &unit.record.value;
+        let is_target = record.machine.as_ref() == Some(&machine.id);
+        let (origin, may_be_there) = if record.global {
+            (Origin::Global, !is_barred(cluster, &unit.name, machine))
+        } else {
+            (Origin::Unjudged, is_target && record.desired_state != JobState::Inactive)
+        };
         let candidate = asking((&unit.name, &unit.requirements));
-        if is_barred(cluster, &unit.name, machine) {
-            continue;
-        }
-        if judge_global(candidate, machine, on_machine.iter().map(asking)).is_ok() {
-            on_machine.insert(unit.name.clone(), (*unit.requirements).clone());
-        }
-    }
-    on_machine
+        may_be_there.then_some(Contender { unit: candidate, origin, tag: unit })
+    });
+    let there = residents(machine, contenders).into_iter().filter(|(_, verdict)| verdict.is_ok());
+    there.map(|(unit, _)| (unit.tag.name.clone(), (*unit.tag.requirements).clone())).collect()
 }
 
 /// Units that are where they are refused.
