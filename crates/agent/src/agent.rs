@@ -81,10 +81,11 @@ impl Agent {
             troubles: reconciler.troubles(),
             obstacles: reconciler.obstacles(),
             reloaded: reconciler.reloaded(),
+            reconnected,
             refollowed: reconciler.refollowed(),
             presence: keeper.handle(),
         };
-        let publisher = Publisher::new(registry, manager, sources, &runtime_dir, reconnected);
+        let publisher = Publisher::new(registry, manager, sources, &runtime_dir);
         Self { keeper, reconciler, publisher, pulse, standing }
     }
 

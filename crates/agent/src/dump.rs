@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     presence::PresenceHandle,
-    publish::{Board, Standings},
+    publish::{Board, News, Standings},
 };
 
 /// Shows the state of a running agent.
@@ -44,15 +44,15 @@ impl DumpHandle {
         json!({
             "Agent": { "Cache": { "TargetStates": targets } },
             "UnitStatePublisher": {
-                "Cache": records(&board.published, machine),
-                "ToPublish": records(&board.pending, machine),
+                "Cache": records(board.states.known(), machine),
+                "ToPublish": records(board.states.pending(), machine),
             },
             "UnitStateGenerator": { "Subscribed": subscribed },
         })
     }
 }
 
-fn records(states: &BTreeMap<UnitName, Option<PublishedState>>, machine: &str) -> Value {
+fn records(states: &News<PublishedState>, machine: &str) -> Value {
     let record = |(name, state): (&UnitName, &Option<PublishedState>)| {
         let record = state.as_ref().map(|state| {
             json!({

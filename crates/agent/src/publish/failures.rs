@@ -4,10 +4,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use fleet_core::{JobState, UnitName, UnitState};
+use fleet_registry::PublishedState;
 use futures::{StreamExt, stream};
 use tokio::time;
 
-use super::{News, PublishedState, Standings};
+use super::{News, Standings};
 use crate::{UnitManager, manager::has_failed};
 
 /// How long publishing waits for it. Without an answer the state is told alone.

@@ -7,9 +7,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use fleet_core::{UnitName, UnitState};
+use fleet_registry::PublishedState;
 use tokio::time::Instant;
 
-use super::{News, PublishedState, Standings};
+use super::{News, Standings};
 
 /// How many changes of a unit are published at once. A start makes four or five.
 const BURST: u32 = 8;

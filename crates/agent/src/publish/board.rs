@@ -1,0 +1,163 @@
+//! All that the registry holds of this machine's units, and under which lease.
+//!
+//! What may be there is remembered by name in a file before it is: a fleetd that adopts the lease of
+//! one that was killed withdraws what that one could no longer withdraw.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use fleet_core::UnitName;
+use fleet_registry::{HostObstacle, Presence, PublishedState, Registry, RegistryError, Trouble};
+use fleet_store::LeaseId;
+use tokio::{sync::watch, time::Instant};
+
+use super::ledger::{Ledger, News};
+use crate::runtime::RuntimeFile;
+
+/// How often the registry is asked what is there of what was published. It costs a read of as many
+/// keys, and only a hand in the registry makes it worth while.
+const RECALL: Duration = Duration::from_secs(300);
+
+/// What is published, by kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Board {
+    pub(crate) states: Ledger<PublishedState>,
+    pub(crate) troubles: Ledger<Trouble>,
+    pub(crate) obstacles: Ledger<HostObstacle>,
+}
+
+impl Board {
+    fn unknown(names: &BTreeSet<UnitName>) -> Self {
+        Self {
+            states: Ledger::unknown(names),
+            troubles: Ledger::unknown(names),
+            obstacles: Ledger::unknown(names),
+        }
+    }
+
+    /// All units that something may be published of.
+    fn names(&self) -> BTreeSet<UnitName> {
+        let told = self.troubles.known().keys().chain(self.obstacles.known().keys());
+        self.states.known().keys().chain(told).cloned().collect()
+    }
+}
+
+/// One of the ledgers of a board.
+pub(super) type Part<T> = fn(&mut Board) -> &mut Ledger<T>;
+
+/// Keeps the board for whoever looks at it, and the names on it for the fleetd after this one.
+pub(super) struct BoardKeeper {
+    board: watch::Sender<Board>,
+    /// The lease that what is on the board hangs on.
+    lease: Option<LeaseId>,
+    names: RuntimeFile,
+    recall_at: Instant,
+}
+
+impl BoardKeeper {
+    /// Begins with what the fleetd before this one may have published.
+    pub(super) fn new(runtime_dir: &Path) -> Self {
+        let names = RuntimeFile::new(runtime_dir, "published");
+        let board = Board::unknown(&names.read().unwrap_or_default());
+        Self { board: watch::Sender::new(board), lease: None, names, recall_at: Instant::now() }
+    }
+
+    pub(super) fn board(&self) -> &watch::Sender<Board> {
+        &self.board
+    }
+
+    /// What was published may be lost.
+    pub(super) fn is_doubtful(&mut self) {
+        self.recall_at = Instant::now();
+    }
+
+    /// Finds out what is there under the lease of `presence`, if that isn't known, or was long ago.
+    /// What hung on another is gone, or will be; what the fleetd before this one has published under
+    /// this one needn't be again. Returns the states where it looked.
+    pub(super) async fn recall(
+        &mut self,
+        registry: &Registry,
+        presence: &Presence,
+    ) -> Result<Option<BTreeMap<UnitName, PublishedState>>, RegistryError> {
+        let (machine, lease) = (&presence.machine, Some(presence.lease));
+        if self.lease == lease && Instant::now() < self.recall_at {
+            return Ok(None);
+        }
+        let Board { states, troubles, obstacles } = self.board.borrow().clone();
+        let states = registry.published(machine, lease, states.known().keys()).await?;
+        let names = troubles.known().keys();
+        let troubles = registry.published_troubles(machine, lease, names).await?;
+        let names = obstacles.known().keys();
+        let obstacles = registry.published_obstacles(machine, lease, names).await?;
+        self.board.send_modify(|board| {
+            board.states.found(states.clone());
+            board.troubles.found(troubles);
+            board.obstacles.found(obstacles);
+        });
+        self.lease = lease;
+        self.recall_at = Instant::now() + RECALL;
+        Ok(Some(states))
+    }
+
+    /// Notes what is about to be published, and remembers names that are new.
+    pub(super) fn announce<T: Clone + PartialEq>(&mut self, news: &News<T>, part: Part<T>) {
+        assert!(self.lease.is_some(), "nothing is published before it is known what is there");
+        let mut has_more = false;
+        self.board.send_modify(|board| has_more = part(board).announce(news));
+        if has_more || self.names.is_failing() {
+            self.remember();
+        }
+    }
+
+    /// Notes that what was announced is there, or withdrawn.
+    pub(super) fn written<T: Clone + PartialEq>(&mut self, part: Part<T>) {
+        let mut has_less = false;
+        self.board.send_modify(|board| has_less = part(board).written());
+        if has_less {
+            self.remember();
+        }
+    }
+
+    fn remember(&mut self) {
+        let names = self.board.borrow().names();
+        self.names.write(&names);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> UnitName {
+        name.parse().unwrap()
+    }
+
+    fn names(runtime_dir: &Path) -> BTreeSet<UnitName> {
+        BoardKeeper::new(runtime_dir).board().borrow().names()
+    }
+
+    #[tokio::test]
+    async fn names_are_remembered_from_before_they_are_published_until_all_is_withdrawn() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut keeper = BoardKeeper::new(directory.path());
+        keeper.lease = Some(LeaseId(1));
+        let (a, b) = (name("a.service"), name("b.service"));
+        let trouble =
+            |unit: &UnitName, is: bool| News::from([(unit.clone(), is.then(Trouble::default))]);
+        let obstacle = HostObstacle { reason: "taken".to_owned() };
+        keeper.announce(&trouble(&a, true), |board| &mut board.troubles);
+        assert_eq!(names(directory.path()), [a.clone()].into());
+        keeper.written(|board| &mut board.troubles);
+        keeper.announce(&News::from([(a.clone(), Some(obstacle))]), |board| &mut board.obstacles);
+        keeper.announce(&trouble(&b, true), |board| &mut board.troubles);
+        assert_eq!(names(directory.path()), [a.clone(), b.clone()].into());
+        keeper.written(|board| &mut board.troubles);
+        keeper.announce(&trouble(&b, false), |board| &mut board.troubles);
+        assert_eq!(names(directory.path()), [a.clone(), b].into(), "it may be there still");
+        keeper.written(|board| &mut board.troubles);
+        assert_eq!(names(directory.path()), [a].into());
+    }
+}
