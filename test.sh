@@ -2,7 +2,7 @@
 # Checks fleet.
 #
 #   ./test.sh                       everything: what 'quick' does, then the stories on the lab
-#   ./test.sh quick                 format, lints, tests, docs, fuzz targets, dependencies; no lab, no root
+#   ./test.sh quick                 format, lints, features, tests, docs, fuzz targets, dependencies; no lab, no root
 #   ./test.sh functional [FILTER]   the stories whose name has FILTER in it (as root)
 #   ./test.sh bench [OPTION...]     what fleet costs on the lab (as root); judges nothing
 #
@@ -33,6 +33,8 @@ tests() {
     cargo test --locked --package fleet-functional --lib --bins
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps; }
+# fleetctl without its driver etcd.
+features() { cargo clippy --locked --package fleetctl --no-default-features -- -D warnings; }
 # The fuzz targets are outside the workspace, since running them takes a nightly compiler.
 fuzz_targets() {
   local crate
@@ -72,6 +74,7 @@ bench() { cargo run --quiet --release --locked --package fleet-functional --bin 
 quick() {
   step format cargo fmt --all --check
   step lints cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+  step features features
   step tests tests
   step docs docs
   step 'fuzz targets' fuzz_targets

@@ -60,7 +60,11 @@ pub struct Api {
     limits: Limits,
     hosts: Vec<String>,
     outage: Outage,
+    causes: Option<Causes>,
 }
+
+/// Puts the cause of a failure into words.
+type Causes = fn(&RegistryError) -> String;
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,6 +100,7 @@ impl Api {
             limits,
             hosts,
             outage: Outage::default(),
+            causes: None,
         }
     }
 
@@ -115,6 +120,13 @@ impl Api {
     #[must_use]
     pub fn with_metrics(self, source: Arc<dyn MetricsSource>) -> Self {
         Self { metrics: Some(source), ..self }
+    }
+
+    /// The same for a client that is the process itself: it is told in the words of `causes` what
+    /// otherwise only the log says.
+    #[must_use]
+    pub fn with_causes(self, causes: fn(&RegistryError) -> String) -> Self {
+        Self { causes: Some(causes), ..self }
     }
 
     /// What clients may take.
@@ -158,7 +170,7 @@ impl Api {
         }
         let reply = match via::check(via, &head, &self.hosts) {
             Ok(()) => self.reply(&head, &mut body).await,
-            Err(error) => error.into_reply(&self.outage),
+            Err(error) => self.refuse(error),
         };
         // One that is refused for something else may have been left unread.
         body.drain().await;
@@ -180,11 +192,18 @@ impl Api {
         let time = self.limits.body_time + self.limits.store_time;
         let answer = time::timeout(time, self.answer(head, body)).await;
         let answer = answer.unwrap_or(Err(ApiError::Late));
-        let mut reply = answer.unwrap_or_else(|error| error.into_reply(&self.outage));
+        let mut reply = answer.unwrap_or_else(|error| self.refuse(error));
         if reply.status() != StatusCode::SERVICE_UNAVAILABLE {
             reply.headers_mut().insert(SERVER, self.server.clone());
         }
         reply
+    }
+
+    fn refuse(&self, error: ApiError) -> Reply {
+        match (self.causes, error.cause()) {
+            (Some(causes), Some((status, cause))) => reply::error(status, &causes(cause)),
+            _ => error.into_reply(&self.outage),
+        }
     }
 
     async fn answer<B>(&self, head: &Parts, body: &mut RequestBody<B>) -> Result<Reply, ApiError>
@@ -271,7 +290,7 @@ pub(crate) fn methods(route: &Route) -> Methods {
 mod tests {
     use fleet_registry::Keys;
     use fleet_store::MemoryStore;
-    use http_body_util::Full;
+    use http_body_util::{BodyExt, Full};
 
     use super::*;
 
@@ -280,20 +299,40 @@ mod tests {
         api.respond(request, Via::Unix).await.status().as_u16()
     }
 
-    #[tokio::test]
-    async fn an_outage_ends_when_the_store_answers_and_not_before() {
-        let store = MemoryStore::new();
+    fn api(store: &MemoryStore) -> Api {
         let registry = Registry::new(Arc::new(store.clone()), Keys::new("/f").unwrap());
         let availability = Availability::new();
         availability.set(true);
-        let limits = Limits::default();
         let settings = Settings {
             version: String::new(),
             token_limit: NonZeroU16::MIN,
-            limits,
+            limits: Limits::default(),
             hosts: vec![],
         };
-        let api = Api::new(registry, availability, settings);
+        Api::new(registry, availability, settings)
+    }
+
+    #[tokio::test]
+    async fn who_runs_it_is_told_the_cause_instead_of_the_log() {
+        let store = MemoryStore::new();
+        let api = api(&store).with_causes(|error| format!("because: {error}"));
+        let refused = async |uri: &str| {
+            let request = Request::get(uri).body(Full::<Bytes>::default()).unwrap();
+            let reply = api.respond(request, Via::Unix).await;
+            let body = reply.into_body().collect().await.unwrap().to_bytes();
+            String::from_utf8(body.into()).unwrap()
+        };
+        assert!(refused("/fleet/v1/units/a.service").await.contains("unit does not exist"));
+        store.set_available(false);
+        let said = refused("/fleet/v1/units/a.service").await;
+        assert!(said.contains(r#""code":503"#) && said.contains("because: "), "{said}");
+        assert_eq!(api.outage.is_over(), None, "the log was told of none");
+    }
+
+    #[tokio::test]
+    async fn an_outage_ends_when_the_store_answers_and_not_before() {
+        let store = MemoryStore::new();
+        let api = api(&store);
         let refused = async || {
             store.set_available(false);
             assert_eq!(status(&api, "GET", "/fleet/v1/units", "").await, 503);

@@ -75,7 +75,7 @@ pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: Cancell
 }
 
 /// HTTP/1 as the API speaks it.
-fn protocol() -> http1::Builder {
+pub(crate) fn protocol() -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
         // `ReadLimit` tells a head that doesn't come from a client that keeps its connection.

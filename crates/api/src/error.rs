@@ -61,6 +61,17 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
+    /// What went wrong on our side, and the status that says so.
+    pub(crate) fn cause(&self) -> Option<(StatusCode, &RegistryError)> {
+        match self {
+            Self::Unavailable(cause) | Self::OutOfSpace(cause) => {
+                Some((StatusCode::SERVICE_UNAVAILABLE, cause))
+            }
+            Self::Internal(cause) => Some((StatusCode::INTERNAL_SERVER_ERROR, cause)),
+            Self::Refused { .. } | Self::MethodNotAllowed { .. } | Self::Late | Self::Busy => None,
+        }
+    }
+
     /// Logs what has to be, and says what the client is told. Of an outage, only the beginning is
     /// worth a WARN.
     pub(crate) fn into_reply(self, outage: &Outage) -> Reply {

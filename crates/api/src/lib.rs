@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`serve()`] owns all tasks: one per listener, and each of those its connections. [`Api`] answers
-//! requests and knows nothing of sockets. What a client may take of the server is in [`Limits`].
+//! requests and knows nothing of sockets; [`serve_local()`] lets it answer within one process. What a client may take of the server is in [`Limits`].
 
 mod accept;
 mod api;
@@ -20,6 +20,7 @@ mod gzip;
 mod handlers;
 mod limits;
 mod listener;
+mod local;
 mod metrics;
 mod outage;
 mod query;
@@ -38,6 +39,7 @@ pub use api::{Api, Settings};
 pub use availability::Availability;
 pub use limits::Limits;
 pub use listener::Listener;
+pub use local::serve_local;
 pub use metrics::{Buckets, Family, Label, MetricsSource, Samples};
 pub use serve::serve;
 pub use switch::Switch;

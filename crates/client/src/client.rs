@@ -7,7 +7,7 @@ use fleet_schema::{
     Machine, MachinePage, RestartAsked, RestartPending, Unit, UnitOption, UnitPage, UnitState,
     UnitStatePage, from_json, to_json,
 };
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
@@ -48,6 +48,13 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Self {
         Self { transport: Transport::new(endpoint, dial, tls, timeout) }
+    }
+
+    /// The same for a server within this process: of its answers that are no success only its own
+    /// words are told.
+    #[must_use]
+    pub fn local(self) -> Self {
+        Self { transport: self.transport.plain() }
     }
 
     /// All units, in the server's order.
@@ -122,9 +129,7 @@ impl Client {
         let target = self.item_target("units", name);
         match self.transport.send(Method::DELETE, &target, None).await {
             Ok(_) => Ok(Removal::Removed),
-            Err(ClientError::Answer(answer)) if answer.status == StatusCode::NOT_FOUND => {
-                Ok(Removal::Absent)
-            }
+            Err(error) if error.is_not_found() => Ok(Removal::Absent),
             Err(error) => Err(error),
         }
     }
@@ -188,7 +193,7 @@ impl Client {
     ) -> Result<Option<T>, ClientError> {
         match self.get(&self.item_target(collection, name)).await {
             Ok(item) => Ok(Some(item)),
-            Err(ClientError::Answer(answer)) if answer.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use fleet_core::error_text::{chain, tame};
 use fleet_schema::{DecodeError, ErrorBody, ErrorEntity, from_json};
+use hyper::StatusCode;
 
 use crate::DialError;
 
@@ -76,14 +77,31 @@ pub struct Answer {
     text: String,
 }
 
+impl ClientError {
+    /// Whether the server said that there is nothing of that name.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.status == StatusCode::NOT_FOUND)
+    }
+}
+
 impl Answer {
-    /// Puts an answer into words.
+    /// Puts an answer into words, as scripts know them.
     #[must_use]
     pub fn new(status: u16, body: &[u8]) -> Self {
+        Self::told(status, body, worded)
+    }
+
+    /// The same in the words of the server alone.
+    pub(crate) fn plain(status: u16, body: &[u8]) -> Self {
+        Self::told(status, body, |_, error| tame(error.message.trim_end()))
+    }
+
+    fn told(status: u16, body: &[u8], words: impl Fn(u16, &ErrorBody) -> String) -> Self {
         let text = from_json::<ErrorEntity>(body)
             .ok()
             .filter(|entity| !entity.error.message.is_empty())
-            .map_or_else(|| raw(status, body), |entity| worded(status, &entity.error));
+            .map_or_else(|| raw(status, body), |entity| words(status, &entity.error));
         Self { status, text }
     }
 }
@@ -160,5 +178,13 @@ mod tests {
         ] {
             assert_eq!(Answer::new(status, body.as_bytes()).to_string(), text, "{body}");
         }
+    }
+
+    #[test]
+    fn of_a_local_server_only_its_own_words_are_told() {
+        let body = r#"{"error":{"code":409,"message":"unit is not\nlaunched\n"}}"#;
+        assert_eq!(Answer::plain(409, body.as_bytes()).to_string(), "unit is not launched");
+        let unknown = "googleapi: got HTTP response code 404 with body: ";
+        assert_eq!(Answer::plain(404, b"").to_string(), unknown);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Transport {
     /// Set for endpoints over TLS, and only for those.
     tls: Option<Tls>,
     timeout: Option<Duration>,
+    /// Puts an answer that is no success into words.
+    words: fn(u16, &[u8]) -> Answer,
     slots: Semaphore,
     /// Connections that wait for a request; never locked across an await.
     idle: Mutex<Vec<Connection>>,
@@ -47,7 +49,20 @@ impl Transport {
     ) -> Self {
         let tls = endpoint.is_tls().then(|| tls.unwrap_or_else(Tls::system));
         let slots = Semaphore::new(MAX_CONNECTIONS);
-        Self { endpoint, dial, tls, timeout, slots, idle: Mutex::new(Vec::new()) }
+        Self {
+            endpoint,
+            dial,
+            tls,
+            timeout,
+            words: Answer::new,
+            slots,
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The same, telling of answers that are no success only the words of the server.
+    pub(crate) fn plain(self) -> Self {
+        Self { words: Answer::plain, ..self }
     }
 
     /// The address of a request target, for messages.
@@ -78,7 +93,7 @@ impl Transport {
             match self.redirected(&method, &target, &reply) {
                 Some(next) if redirects < MAX_REDIRECTS => target = next,
                 _ => {
-                    let answer = Answer::new(reply.status.as_u16(), &reply.body);
+                    let answer = (self.words)(reply.status.as_u16(), &reply.body);
                     return Err(ClientError::Answer(answer));
                 }
             }

@@ -36,6 +36,14 @@ pub fn is_harmful(letter: char) -> bool {
             | '\u{FEFF}')
 }
 
+/// Whether one endpoint, or a list of them, carries a user or a password, so that it can't be shown.
+/// No place of a server has an `@` otherwise, and what precedes one may be a password with anything
+/// in it.
+#[must_use]
+pub fn carries_login(text: &str) -> bool {
+    text.contains('@')
+}
+
 /// What somebody else said, fit for a terminal and for one line: it may be anything.
 #[must_use]
 pub fn tame(text: &str) -> String {

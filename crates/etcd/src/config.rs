@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use fleet_core::error_text::carries_login;
 use tonic::transport::Endpoint;
 
 use crate::tls::{InvalidTls, Tls};
@@ -102,13 +103,6 @@ impl EtcdConfig {
             _ => Err(ConfigError::UnknownScheme(url.to_owned())),
         }
     }
-}
-
-/// Whether one endpoint, or a list of them, carries a user or a password. No place of etcd's has
-/// an `@` otherwise, and what precedes one may be a password with anything in it.
-#[must_use]
-pub fn carries_login(text: &str) -> bool {
-    text.contains('@')
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod store;
 mod tls;
 mod watch;
 
-pub use config::{ConfigError, EtcdConfig, Login, carries_login};
+pub use config::{ConfigError, EtcdConfig, Login};
 pub use dial::{Dial, Stream};
 pub use store::{EtcdStore, Status};
 pub use tls::{InvalidTls, Tls};

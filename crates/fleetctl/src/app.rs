@@ -53,7 +53,7 @@ async fn on_cluster(
     let dial = Arc::new(Noting::default());
     let work = async {
         let api = connect(config, &ssh, ui, &dial).await?;
-        let session = Session::new(&*api, ui, &ssh).driving(nobody::manager(config));
+        let session = Session::new(&api, ui, &ssh).driving(nobody::manager(config));
         commands::run(verb, matches, &session).await
     };
     let result = if ssh.has_tunnel() || verb.uses_ssh() {

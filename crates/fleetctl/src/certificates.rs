@@ -5,7 +5,6 @@ use std::{fs, path::PathBuf};
 
 use fleet_client::{Certificates, InvalidTls, Tls};
 use fleet_core::error_text::plain;
-use fleet_etcd as etcd;
 
 /// Where certificates are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,10 +48,4 @@ impl Files {
         let tls = Tls::new(&certificates)?;
         Ok(Some((certificates, tls)))
     }
-}
-
-/// Certificates that were checked, for etcd.
-pub(crate) fn for_etcd(certificates: Certificates) -> etcd::Tls {
-    let Certificates { ca, certificate, key } = certificates;
-    etcd::Tls { ca, identity: certificate.zip(key) }
 }

@@ -3,16 +3,13 @@
 use std::{fmt::Display, sync::Arc};
 
 use fleet_client::{Client, Dial, Endpoint, InvalidEndpoint};
-use fleet_etcd::carries_login;
+use fleet_core::error_text::carries_login;
 use tracing::warn;
 
 use crate::{
-    api::Api,
-    args::flags::{DRIVER, ENDPOINT},
-    certificates::for_etcd,
+    args::flags::DRIVER,
     config::Config,
     error::CliError,
-    etcd::{self, Etcd},
     nobody::Noting,
     ssh::{Ssh, Tunnel},
     ui::Ui,
@@ -20,17 +17,16 @@ use crate::{
 
 /// The word for the registry itself.
 const ETCD: &str = "etcd";
-/// Where etcd was looked for before fleet had an API.
-const OLD_ETCD: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
 
 /// A client of the cluster that `config` names. The tunnel is established, if there is one. To the
 /// API nothing is sent yet, by `direct` where there is no tunnel; etcd is asked whether this fleetctl is older than the cluster.
+#[cfg_attr(not(feature = "etcd"), expect(unused_variables, reason = "etcd is what warns"))]
 pub(crate) async fn connect(
     config: &Config,
     ssh: &Ssh,
     ui: &Ui,
     direct: &Arc<Noting>,
-) -> Result<Box<dyn Api>, CliError> {
+) -> Result<Client, CliError> {
     let files = config.certificates.read().map_err(failed)?;
     match &*config.driver {
         DRIVER => {
@@ -59,23 +55,16 @@ pub(crate) async fn connect(
                 None => direct.clone(),
                 Some(tunnel) => tunnel,
             };
-            Ok(Box::new(Client::with(endpoint, dial, tls, config.request_timeout)))
+            Ok(Client::with(endpoint, dial, tls, config.request_timeout))
         }
+        #[cfg(feature = "etcd")]
         ETCD => {
-            let unused_api = config.endpoint == ENDPOINT && !config.experimental_api;
-            let endpoints = if unused_api { OLD_ETCD } else { &config.endpoint };
-            let tls = files.map(|(certificates, _)| for_etcd(certificates)).unwrap_or_default();
-            let settings = etcd::Settings {
-                endpoints: endpoints.split(',').map(|url| url.trim().to_owned()).collect(),
-                key_prefix: &config.etcd_key_prefix,
-                tls,
-                request_timeout: config.request_timeout,
-                dial: tunnel(ssh).await?.map(|tunnel| tunnel as _),
-            };
-            let etcd = Etcd::connect(settings).map_err(failed)?;
-            etcd.check_version(ui).await;
-            Ok(Box::new(etcd))
+            let certificates = files.map(|(certificates, _)| certificates);
+            let tunnel = tunnel(ssh).await?.map(|tunnel| tunnel as _);
+            crate::etcd::connect(config, certificates, tunnel, ui).await.map_err(failed)
         }
+        #[cfg(not(feature = "etcd"))]
+        ETCD => Err(failed("this fleetctl was built without its driver \"etcd\"")),
         other => Err(failed(format_args!("unrecognized driver \"{other}\""))),
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! [`main`] reads the words and the environment, runs the command, prints what went wrong and
 //! turns it into the exit code. `args` says what the words mean, `commands` has one file a command,
-//! and `api` is all that commands know of a cluster.
+//! and all that commands know of a cluster is the client of its API.
 
 mod advice;
-mod api;
 mod app;
 mod args;
 mod certificates;
@@ -14,6 +13,7 @@ mod config;
 mod connect;
 mod create;
 mod error;
+#[cfg(feature = "etcd")]
 mod etcd;
 mod halt;
 mod help;

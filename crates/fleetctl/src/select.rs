@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use fleet_client::ClientError;
 use fleet_schema::Unit;
 
-use crate::{api::ApiError, error::CliError, name::UnitArg, session::Session};
+use crate::{error::CliError, name::UnitArg, session::Session};
 
 /// This many units are asked for one by one; for more, all that exist are.
 const FEW: usize = 8;
@@ -28,7 +29,10 @@ pub(crate) async fn pick(
 }
 
 /// Units among which are all those of `arguments` that exist.
-async fn candidates(session: &Session<'_>, arguments: &[UnitArg]) -> Result<Vec<Unit>, ApiError> {
+async fn candidates(
+    session: &Session<'_>,
+    arguments: &[UnitArg],
+) -> Result<Vec<Unit>, ClientError> {
     if arguments.len() > FEW {
         return session.api.units().await;
     }

@@ -1,11 +1,11 @@
 //! What a command works with: a cluster, the user, SSH, and the machines once they were asked for.
 
+use fleet_client::{Client, ClientError};
 use fleet_schema::Unit;
 use tokio::sync::OnceCell;
 use tracing::debug;
 
 use crate::{
-    api::{Api, ApiError},
     legend::{self, Machines, Width},
     nobody::Manager,
     ssh::Ssh,
@@ -14,7 +14,7 @@ use crate::{
 
 /// One run of one command.
 pub(crate) struct Session<'a> {
-    pub(crate) api: &'a dyn Api,
+    pub(crate) api: &'a Client,
     pub(crate) ui: &'a Ui,
     pub(crate) ssh: &'a Ssh,
     /// Whose systemd has the units of this machine.
@@ -26,7 +26,7 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// A session in which nothing was asked yet.
-    pub(crate) fn new(api: &'a dyn Api, ui: &'a Ui, ssh: &'a Ssh) -> Self {
+    pub(crate) fn new(api: &'a Client, ui: &'a Ui, ssh: &'a Ssh) -> Self {
         let manager = Manager::System;
         Self { api, ui, ssh, manager, machines: OnceCell::new(), decorated: OnceCell::new() }
     }
@@ -37,7 +37,7 @@ impl<'a> Session<'a> {
     }
 
     /// The machines, asked for until there is an answer.
-    pub(crate) async fn known_machines(&self) -> Result<&Machines, ApiError> {
+    pub(crate) async fn known_machines(&self) -> Result<&Machines, ClientError> {
         let list = || async {
             let machines = self.api.machines().await?;
             Ok(machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect())

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use fleet_core::error_text::plain;
-use fleet_etcd::{InvalidTls, Login, Tls, carries_login};
+use fleet_core::error_text::{carries_login, plain};
+use fleet_etcd::{InvalidTls, Login, Tls};
 use fleet_registry::Keys;
 
 pub(crate) use source::{ConfigError, Layers, load};

@@ -1,12 +1,12 @@
 //! `fleetctl restart` (`fleetctl.md` 5.8, `spec/README.md` 14).
 
 use clap::{ArgMatches, Command};
+use fleet_client::ClientError;
 use fleet_core::JobState;
 use fleet_schema::Unit;
 use tracing::info;
 
 use crate::{
-    api::ApiError,
     args::flags,
     error::CliError,
     name::UnitArg,
@@ -155,7 +155,7 @@ async fn global_unit(
 
 /// Why a restart could not be asked for. A server that knows the unit and not the question is an
 /// original fleetd.
-async fn why_not(session: &Session<'_>, name: &str, error: &ApiError) -> String {
+async fn why_not(session: &Session<'_>, name: &str, error: &ClientError) -> String {
     if error.is_not_found() && matches!(session.api.unit(name).await, Ok(Some(_))) {
         return format!(
             "this fleetd can't restart units: it is older than {FIRST}. \

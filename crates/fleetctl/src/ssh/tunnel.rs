@@ -1,10 +1,7 @@
 //! The host of `--tunnel`, and the streams to the API and to etcd from it (`ssh.md` 3). It looks up
 //! the names; TLS is spoken inside, by those who dial.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fleet_client::{BoxStream, DialError, Target};
@@ -84,13 +81,14 @@ impl fleet_client::Dial for Tunnel {
     }
 }
 
+#[cfg(feature = "etcd")]
 #[async_trait]
 impl fleet_etcd::Dial for Tunnel {
-    async fn dial(&self, host: &str, port: u16) -> io::Result<Box<dyn fleet_etcd::Stream>> {
+    async fn dial(&self, host: &str, port: u16) -> std::io::Result<Box<dyn fleet_etcd::Stream>> {
         let far = Far::Tcp { host: host.to_owned(), port };
         match self.stream(&far).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(io::Error::other(error)),
+            Err(error) => Err(std::io::Error::other(error)),
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
+use fleet_client::ClientError;
 use fleet_core::JobState;
 use fleet_schema::{Unit, UnitStart, UnitState};
 
 use super::{Block, Cause, Failure, OnFailure, Poll, Since, Wait};
-use crate::{api::ApiError, error::CliError, session::Session, ui::tame, unit};
+use crate::{error::CliError, session::Session, ui::tame, unit};
 
 /// For how long a unit must have been seen at rest, to count as one that ran and ended well, or
 /// failed: a machine may publish what it claims of a unit a little before what systemd made of it,
@@ -69,7 +70,7 @@ async fn look(
     asked: &RefCell<BTreeMap<String, Asked>>,
     rest: &Rest,
     since: Duration,
-) -> Result<Poll, ApiError> {
+) -> Result<Poll, ClientError> {
     let is_of = |state: &UnitState| asked.borrow().get(name).is_none_or(|it| it.is_of(state));
     let mut state = session.api.state(name).await?;
     if !state.as_ref().is_some_and(is_of) {
@@ -101,7 +102,7 @@ async fn look(
 pub(super) async fn wanted(
     session: &Session<'_>,
     name: &str,
-) -> Result<Result<Unit, String>, ApiError> {
+) -> Result<Result<Unit, String>, ClientError> {
     Ok(match session.api.unit(name).await? {
         None => Err(format!("unit {name} does not exist any more")),
         Some(unit) if unit.desired_state != JobState::Launched.as_str() => {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use fleet_client::ClientError;
 use fleet_schema::{Unit, UnitState};
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     launched::{Judged, Rest, ended, wanted},
 };
 use crate::{
-    api::ApiError,
     error::CliError,
     legend::{self, Width},
     session::Session,
@@ -106,7 +106,11 @@ enum Seen {
     Never(String),
 }
 
-async fn look(session: &Session<'_>, name: &str, machine: Option<&str>) -> Result<Seen, ApiError> {
+async fn look(
+    session: &Session<'_>,
+    name: &str,
+    machine: Option<&str>,
+) -> Result<Seen, ClientError> {
     let unit = match wanted(session, name).await? {
         Ok(unit) => unit,
         Err(reason) => return Ok(Seen::Never(reason)),
@@ -116,7 +120,7 @@ async fn look(session: &Session<'_>, name: &str, machine: Option<&str>) -> Resul
         let why = why::line(&unit.pending).unwrap_or_else(|| "on no machine".to_owned());
         return Ok(Seen::NotYet(why));
     }
-    let pending = session.api.pending_restarts(name, machine).await?;
+    let pending = session.api.pending_restarts(name, Some(machine)).await?;
     let states = session.api.states_of(name, Some(machine)).await?;
     let state = states.into_iter().find(|state| state.machine_id == machine);
     let short = legend::id(machine, Width::Short);
@@ -130,7 +134,7 @@ async fn look(session: &Session<'_>, name: &str, machine: Option<&str>) -> Resul
     }
 }
 
-async fn is_present(session: &Session<'_>, machine: &str) -> Result<bool, ApiError> {
+async fn is_present(session: &Session<'_>, machine: &str) -> Result<bool, ClientError> {
     // Not from the session: that one remembers.
     Ok(session.api.machines().await?.iter().any(|known| known.id == machine))
 }

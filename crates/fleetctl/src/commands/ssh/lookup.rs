@@ -1,7 +1,9 @@
 //! Finding the address that is meant (`ssh.md` 6.2). An empty one: the machine is found, and has
 //! none.
 
-use crate::{api::ApiError, args::flags, name::UnitArg, session::Session, unit};
+use fleet_client::ClientError;
+
+use crate::{args::flags, name::UnitArg, session::Session, unit};
 
 /// Why there is no address; the text after `Unable to proceed: `.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +16,7 @@ pub(super) enum NotFound {
     Unusable(String),
     /// The cluster doesn't say.
     #[error(transparent)]
-    Api(#[from] ApiError),
+    Api(#[from] ClientError),
 }
 
 impl From<String> for NotFound {
@@ -92,7 +94,7 @@ fn nothing() -> NotFound {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use fleet_client::Answer;
 
     use super::*;
 
@@ -101,7 +103,7 @@ mod tests {
         match text.as_bytes() {
             [b'=', ..] => Ok(text[1..].to_owned()),
             b"?" => Err("any".to_owned().into()),
-            b"!" => Err(ApiError::new(io::Error::other("no answer")).into()),
+            b"!" => Err(ClientError::Answer(Answer::new(503, b"no answer")).into()),
             _ => Err(unusable(text)),
         }
     }
@@ -111,6 +113,7 @@ mod tests {
         let ambiguous = "ambiguous argument, both machine and unit found for `w`.\nPlease use \
                          flag `--machine` or `--unit` to refine the search";
         let nothing = "could not find matching unit or machine";
+        let no_answer = "googleapi: got HTTP response code 503 with body: no answer";
         for (machine, unit, expected) in [
             ("=1", "=2", Err(ambiguous)),
             ("=", "=2", Err(ambiguous)),
@@ -121,9 +124,9 @@ mod tests {
             ("!", "=2", Ok("2")),
             ("found more than one machine", "=2", Ok("2")),
             ("?", "?", Err(nothing)),
-            ("!", "?", Err("no answer")),
-            ("?", "!", Err("no answer")),
-            ("!", "!", Err("no answer")),
+            ("!", "?", Err(no_answer)),
+            ("?", "!", Err(no_answer)),
+            ("!", "!", Err(no_answer)),
             ("found more than one machine", "?", Err("found more than one machine")),
             ("?", "global units unsupported", Err("global units unsupported")),
         ] {
