@@ -8,15 +8,10 @@
 //! While the mirror isn't current nothing is done to systemd: an outage never stops a unit
 //! (`cluster.md` 6).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use fleet_core::{JobState, Machine, UnitName};
-use fleet_registry::{Mirror, Registry, RegistryError, Scope, Trouble, Unclear};
+use fleet_core::Machine;
+use fleet_registry::{Registry, RegistryError};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
@@ -27,17 +22,18 @@ use tracing::{error, info, warn};
 use crate::{
     ManagerError, UnitManager,
     complaint::Complaint,
-    desired::{Desired, Orders, desired},
+    desired::{Desired, desired},
     execute::{Done, execute},
     plan::{self, Current, Step, plan},
     presence::PresenceHandle,
-    publish::{Obstacles, Standing, Standings, Troubles},
-    runtime::RuntimeFile,
+    publish::{Obstacles, Standings, Troubles},
 };
 
 mod claims;
 mod contents;
+mod follow;
 mod jobs;
+mod memory;
 mod names;
 mod purge;
 mod record;
@@ -45,9 +41,14 @@ mod release;
 mod restarts;
 mod returning;
 mod scan;
+mod shown;
 
-use claims::Claims;
+use contents::Contents;
+use follow::Follow;
 use jobs::Jobs;
+use memory::Memory;
+use names::Names;
+use shown::Shown;
 
 /// The longest time between two passes (`cluster.md` 5).
 const TICK: Duration = Duration::from_secs(5);
@@ -55,10 +56,6 @@ const TICK: Duration = Duration::from_secs(5);
 const SCAN: Duration = Duration::from_secs(30);
 /// The pause after a pass that failed as a whole.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The first and the longest pause before the registry is tried again.
-const FOLLOW: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
-/// The most that is told of what went wrong, in characters.
-const TROUBLE: usize = 500;
 /// How long units that stop together are gathered, to be unloaded together.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -67,30 +64,24 @@ pub(crate) struct Reconciler {
     registry: Registry,
     manager: Arc<dyn UnitManager>,
     machine: Machine,
-    mirror: Mirror<Orders>,
-    orders_changed: bool,
+    presence: Option<PresenceHandle>,
+    reconnected: Arc<Notify>,
+    /// What is ordered.
+    follow: Follow,
+    /// What follows from the orders.
     desired: Desired,
+    contents: Contents,
+    /// What is here.
     current: Current,
     jobs: Jobs,
-    /// What is claimed and intended, for the fleetd after this one.
-    claims: Claims,
-    /// Which restarts systemd was told of, for the same.
-    told: restarts::Memory,
+    /// What the host has of its own, for the engine.
+    names: Names,
+    memory: Memory,
+    shown: Shown,
     scanned: bool,
     scan_at: Instant,
     retry_at: Option<Instant>,
-    /// Contents that were looked for in vain since something changed last.
-    missing: BTreeSet<UnitName>,
-    /// What is wrong with contents that can't be what is wanted.
-    wrong: BTreeMap<UnitName, String>,
-    standings: watch::Sender<Option<Arc<Standings>>>,
-    troubles: watch::Sender<Arc<Troubles>>,
-    reconnected: Arc<Notify>,
-    refollowed: Arc<Notify>,
-    presence: Option<PresenceHandle>,
     complaint: Complaint,
-    /// What the host has of its own, for the engine.
-    names: names::Names,
 }
 
 /// Why a pass could not be made.
@@ -113,28 +104,23 @@ impl Reconciler {
         reconnected: Arc<Notify>,
     ) -> Self {
         Self {
-            mirror: Mirror::new(registry.clone(), Scope::Machine(machine.id.clone())),
+            follow: Follow::new(registry.clone(), machine.id.clone()),
             registry,
             manager,
             machine,
-            orders_changed: true,
+            presence: None,
+            reconnected,
             desired: Desired::default(),
+            contents: Contents::default(),
             current: Current::default(),
             jobs: Jobs::default(),
-            claims: Claims::new(RuntimeFile::new(runtime_dir, "claims")),
-            told: restarts::Memory::new(runtime_dir),
+            names: Names::new(runtime_dir),
+            memory: Memory::new(runtime_dir),
+            shown: Shown::default(),
             scanned: false,
             scan_at: Instant::now(),
             retry_at: None,
-            missing: BTreeSet::new(),
-            wrong: BTreeMap::new(),
-            standings: watch::Sender::new(None),
-            troubles: watch::Sender::default(),
-            reconnected,
-            refollowed: Arc::default(),
-            presence: None,
             complaint: Complaint::default(),
-            names: names::Names::new(runtime_dir),
         }
     }
 
@@ -145,22 +131,22 @@ impl Reconciler {
 
     /// Looks at the registry with every tick, and follows no changes.
     pub(crate) fn polling(self) -> Self {
-        Self { mirror: self.mirror.every(Some(TICK)), ..self }
+        Self { follow: self.follow.every(TICK), ..self }
     }
 
     /// What is here, for the publisher; `None` until that is known.
     pub(crate) fn standings(&self) -> watch::Receiver<Option<Arc<Standings>>> {
-        self.standings.subscribe()
+        self.shown.standings.subscribe()
     }
 
     /// What keeps units from being as they should, for the publisher.
     pub(crate) fn troubles(&self) -> watch::Receiver<Arc<Troubles>> {
-        self.troubles.subscribe()
+        self.shown.troubles.subscribe()
     }
 
     /// What keeps units off this machine, for the publisher; `None` until that is known.
     pub(crate) fn obstacles(&self) -> watch::Receiver<Option<Arc<Obstacles>>> {
-        self.names.obstacles.subscribe()
+        self.shown.obstacles.subscribe()
     }
 
     /// Tells when somebody has let systemd read its unit files again.
@@ -170,25 +156,19 @@ impl Reconciler {
 
     /// Tells that the registry is followed from a new beginning: what it held may be lost.
     pub(crate) fn refollowed(&self) -> Arc<Notify> {
-        Arc::clone(&self.refollowed)
+        Arc::clone(&self.follow.refollowed)
     }
 
     /// Reconciles until `stop`.
     pub(crate) async fn run(&mut self, stop: &CancellationToken) {
         let mut next = Instant::now();
-        let mut follow = Follow::default();
         loop {
-            let was_current = self.mirror.is_current();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                followed = follow.changed(&mut self.mirror) => {
-                    if follow.note(followed) {
-                        self.orders_changed = true;
+                is_new = self.follow.news() => {
+                    if is_new {
                         self.mind_presence();
-                        if !was_current {
-                            self.refollowed.notify_one();
-                        }
                     }
                 }
                 ended = self.jobs.next() => {
@@ -211,7 +191,7 @@ impl Reconciler {
     /// A lease that lives says nothing of an entry that somebody deleted.
     fn mind_presence(&self) {
         if let Some(presence) = &self.presence
-            && !self.mirror.model().present
+            && !self.follow.orders().present
         {
             presence.entry_is_gone();
         }
@@ -219,7 +199,7 @@ impl Reconciler {
 
     /// Makes a pass if that is allowed now, and returns when the next is due.
     async fn next_pass(&mut self) -> Instant {
-        let result = if self.mirror.is_current() { self.pass().await } else { Ok(()) };
+        let result = if self.follow.is_current() { self.pass().await } else { Ok(()) };
         // Nobody vouches for how long a unit stays stopped: it is stopped again next time.
         for here in self.current.units.values_mut() {
             here.stopped = false;
@@ -229,7 +209,7 @@ impl Reconciler {
                 self.complaint.is_over();
                 let tick = Instant::now() + TICK;
                 // Without a pass what is due stays so.
-                let retry_at = self.retry_at.filter(|_| self.mirror.is_current());
+                let retry_at = self.retry_at.filter(|_| self.follow.is_current());
                 retry_at.map_or(tick, |retry_at| retry_at.min(tick))
             }
             Err(error) => {
@@ -246,11 +226,13 @@ impl Reconciler {
         let scanned = self.scan().await?;
         self.decide();
         if scanned {
-            self.forget_destroyed().await?;
+            let (registry, wanted) = (&self.registry, &self.desired.units);
+            self.names.forget_destroyed(registry, wanted, &mut self.current).await?;
         }
         let clear_at = self.find_unclear().await?;
-        self.fetch().await?;
-        let plan = plan(&self.desired.units, &self.current, Instant::now());
+        let (registry, wanted) = (&self.registry, &self.desired.units);
+        self.contents.fetch(registry, wanted, &mut self.current).await?;
+        let plan = plan(wanted, &self.current, Instant::now());
         self.carry_out(plan).await;
         self.retry_at = self.retry_at.into_iter().chain(clear_at).min();
         self.acknowledge().await?;
@@ -273,18 +255,17 @@ impl Reconciler {
 
     /// What can't be written down beforehand isn't done.
     async fn intend_and_execute(&mut self, steps: Vec<Step>) -> Vec<Done> {
-        match self.intend(&steps).await {
+        let Self { memory, manager, desired, current, .. } = self;
+        match memory.claims.intend(&**manager, &steps, &desired.units, current).await {
             Ok(()) => execute(&*self.manager, steps, &self.current.texts).await,
             Err(error) => none_done(steps, &error),
         }
     }
 
     fn decide(&mut self) {
-        if !std::mem::take(&mut self.orders_changed) {
-            return;
-        }
-        self.missing.clear();
-        let desired = desired(self.mirror.model(), &self.machine);
+        let Some(orders) = self.follow.changed_orders() else { return };
+        self.contents.look_again();
+        let desired = desired(orders, &self.machine);
         for (unit, reason) in &desired.refused {
             if self.desired.refused.get(unit) != Some(reason) {
                 info!(%unit, %reason, "unit can't be here");
@@ -315,32 +296,14 @@ impl Reconciler {
 
     /// Tells the publisher, and the fleetd after this one, what is here.
     fn show(&mut self) {
-        let foreign =
-            |unit: &UnitName| self.current.taken.get(unit).is_some_and(|taken| !taken.runs_ours);
-        let claimed = |(unit, here): (&UnitName, &plan::Here)| {
-            if foreign(unit) {
-                return None;
-            }
-            let start = here.start.clone().filter(|_| here.claim == JobState::Launched);
-            let standing = Standing { hash: here.hash?, claim: here.claim, start };
-            (here.claim != JobState::Inactive).then(|| (unit.clone(), standing))
-        };
-        let now: Standings = self.current.units.iter().filter_map(claimed).collect();
-        // Which restarts were told of comes first: that they were intended is forgotten then.
-        self.told.keep(&self.current.restarts);
-        self.remember();
-        if self.standings.borrow().as_deref() != Some(&now) {
-            self.standings.send_replace(Some(Arc::new(now)));
-        }
-        self.show_taken();
-        let now = troubles(&self.desired, &self.current, self.mirror.model(), &self.wrong);
-        self.troubles.send_if_modified(|troubles| {
-            let changed = **troubles != now;
-            if changed {
-                *troubles = Arc::new(now);
-            }
-            changed
-        });
+        self.memory.keep(&self.current);
+        self.names.keep();
+        self.shown.standings(&self.current);
+        if self.scanned {
+            self.shown.obstacles(&self.current);
+        } // else what an earlier fleetd has found may still be so
+        let (desired, orders) = (&self.desired, self.follow.orders());
+        self.shown.troubles(desired, &self.current, orders, self.contents.wrong());
     }
 
     /// Tries everything again: the service manager is back.
@@ -356,80 +319,4 @@ fn none_done(steps: Vec<Step>, error: &ManagerError) -> Vec<Done> {
     let first = steps.into_iter().filter(|step| units.insert(step.unit.clone()));
     let text = error.source_text();
     first.map(|step| (step, Err(ManagerError::Untold(text.clone().into())))).collect()
-}
-
-/// What went wrong for units that should be here, or may have to, or are to be elsewhere once they
-/// are gone.
-fn troubles(
-    desired: &Desired,
-    current: &Current,
-    orders: &Orders,
-    wrong: &BTreeMap<UnitName, String>,
-) -> Troubles {
-    let launched = |unit| desired.units.get(unit).is_some_and(|w| w.state == JobState::Launched);
-    let not_started = current.units.iter().filter(|(unit, _)| launched(*unit));
-    let not_started =
-        not_started.filter_map(|(unit, here)| Some((unit, here.not_started?.to_owned())));
-    let failed = current
-        .retries
-        .iter()
-        .filter(|(unit, retry)| retry.wanted.is_some() || orders.lets_go(unit));
-    let failed = failed.map(|(unit, retry)| {
-        let refused = retry.wanted.map(|wanted| wanted.hash).filter(|_| retry.refused);
-        (unit, Trouble { error: short(&retry.error), refused })
-    });
-    let plain = |error: String| Trouble { error, ..Trouble::default() };
-    let not_started = not_started.map(|(unit, error)| (unit, plain(error)));
-    let taken = current.taken.iter().filter(|(unit, _)| desired.units.contains_key(*unit));
-    let taken = taken.map(|(unit, taken)| (unit, plain(short(&taken.why))));
-    let unclear = desired.unclear.iter().map(|(unit, Unclear(why))| (unit, plain(short(why))));
-    let wrong = wrong.iter().map(|(unit, why)| (unit, plain(short(why))));
-    let all = not_started.chain(failed).chain(wrong).chain(taken).chain(unclear); // the last of a unit counts
-    all.map(|(unit, trouble)| (unit.clone(), trouble)).collect()
-}
-
-/// The beginning of a text that may be of any length.
-fn short(text: &str) -> String {
-    match text.char_indices().nth(TROUBLE) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// Follows the mirror with growing pauses while the registry is out of reach.
-#[derive(Debug, Default)]
-struct Follow {
-    resume: Option<(Instant, Duration)>,
-    complaint: Complaint,
-}
-
-impl Follow {
-    /// Cancel-safe, as the mirror is.
-    async fn changed(&self, mirror: &mut Mirror<Orders>) -> Result<(), RegistryError> {
-        if let Some((at, _)) = self.resume {
-            time::sleep_until(at).await;
-        }
-        mirror.changed().await
-    }
-
-    /// Takes in how that went, and returns whether there is something new.
-    fn note(&mut self, followed: Result<(), RegistryError>) -> bool {
-        match followed {
-            Ok(()) => {
-                self.resume = None;
-                if self.complaint.is_over() {
-                    info!("registry is followed again");
-                }
-                true
-            }
-            Err(error) => {
-                let pause = self.resume.map_or(FOLLOW.0, |(_, pause)| (pause * 2).min(FOLLOW.1));
-                self.resume = Some((Instant::now() + pause, pause));
-                if self.complaint.is_news(&error) {
-                    warn!(%error, "registry can't be followed, units stay as they are");
-                }
-                false
-            }
-        }
-    }
 }

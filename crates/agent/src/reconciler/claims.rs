@@ -1,9 +1,9 @@
 //! What is claimed of each unit here and what is intended with it, in a file that is always true.
 //!
-//! Before a pass tells systemd anything the file says what is intended ([`Reconciler::intend`]), once
-//! for all units of the pass; after it, what is claimed. An intent that is still open when the units
-//! are looked for (at the start of fleetd, or after a call without an answer) is held against what
-//! systemd says ([`Reconciler::hold`]).
+//! Before a pass tells systemd anything the file says what is intended ([`Claims::intend`]), once for
+//! all units of the pass; after it, what is claimed. An intent that is still open when the units are
+//! looked for (at the start of fleetd, or after a call without an answer) is held against what
+//! systemd says ([`Claims::hold`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,18 @@ use fleet_core::{JobState, UnitHash, UnitName};
 use fleet_registry::Start;
 use fleet_store::Revision;
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::Reconciler;
 use crate::{
-    Listed, ManagerError,
-    intent::{Found, Intent},
-    manager::{Moment, Past, Run},
-    plan::{Action, Here, Step},
+    ManagerError, UnitManager,
+    desired::Wanted,
+    intent::Intent,
+    manager::{Moment, Run},
+    plan::{Action, Current, Here, Step},
     runtime::RuntimeFile,
 };
+
+mod hold;
 
 /// What is said of a oneshot that may have run.
 const MAY_HAVE_RUN: &str =
@@ -30,7 +32,7 @@ const MAY_HAVE_RUN: &str =
 pub(super) struct Claims {
     file: RuntimeFile,
     written: Option<Entries>,
-    pub(super) intents: BTreeMap<UnitName, Intent>,
+    intents: BTreeMap<UnitName, Intent>,
     /// Intents of which nothing more can be found out. They stay in the file: what comes after
     /// this fleetd has to say the same.
     unknown: BTreeSet<UnitName>,
@@ -50,6 +52,15 @@ struct Entry {
     start: Option<Start>,
 }
 
+/// What is about to be done to one unit.
+struct Intended {
+    act: Action,
+    load: bool,
+    claim: JobState,
+    request: Option<Revision>,
+    since: Moment,
+}
+
 impl Claims {
     pub(super) fn new(file: RuntimeFile) -> Self {
         Self { file, written: None, intents: BTreeMap::new(), unknown: BTreeSet::new() }
@@ -57,10 +68,11 @@ impl Claims {
 
     /// What the fleetd before this one claimed, and of which content. What can't be understood of one
     /// unit costs only that unit.
-    fn recall(&mut self) -> BTreeMap<UnitName, Here> {
+    pub(super) fn recall(&mut self) -> BTreeMap<UnitName, Here> {
         let entries: BTreeMap<String, serde_json::Value> = self.file.read().unwrap_or_default();
         let mut units = BTreeMap::new();
         self.intents.clear();
+        self.unknown.clear(); // it is found out once more
         for (name, value) in entries {
             let Ok(unit) = name.parse::<UnitName>() else { continue };
             match serde_json::from_value::<Entry>(value) {
@@ -90,9 +102,106 @@ impl Claims {
         }
     }
 
+    /// The units that something is intended with.
+    pub(super) fn intended(&self) -> impl Iterator<Item = &UnitName> {
+        self.intents.keys()
+    }
+
     /// Whether that is the last that was intended with the unit.
     pub(super) fn ends_with(&self, unit: &UnitName, act: Action) -> bool {
         self.intents.get(unit).is_some_and(|intent| intent.act == act)
+    }
+
+    /// Writes down what is about to be done, before systemd is told any of it.
+    pub(super) async fn intend(
+        &mut self,
+        manager: &dyn UnitManager,
+        steps: &[Step],
+        wanted: &BTreeMap<UnitName, Wanted>,
+        current: &Current,
+    ) -> Result<(), ManagerError> {
+        let since = Moment::now(); // before systemd is asked: what happens from now on counts
+        let has_job = |step: &&Step| !matches!(step.action, Action::Load | Action::Unload);
+        let asked: BTreeSet<UnitName> =
+            steps.iter().filter(has_job).map(|step| step.unit.clone()).collect();
+        let runs = match asked.is_empty() {
+            true => BTreeMap::new(),
+            false => manager.runs(&asked).await?,
+        };
+        self.note_intents(steps, wanted, current, &runs, since);
+        self.keep(current);
+        Ok(())
+    }
+
+    fn note_intents(
+        &mut self,
+        steps: &[Step],
+        wanted: &BTreeMap<UnitName, Wanted>,
+        current: &Current,
+        runs: &BTreeMap<UnitName, Run>,
+        since: Moment,
+    ) {
+        let mut acts: BTreeMap<&UnitName, (Action, bool)> = BTreeMap::new();
+        for Step { unit, action, .. } in steps {
+            let (act, load) = acts.entry(unit).or_insert((*action, false));
+            *act = (*act).max(*action);
+            *load |= *action == Action::Load;
+        }
+        for (unit, (act, load)) in acts {
+            if act == Action::Load && self.unknown.contains(unit) {
+                continue; // its file is put right, and what isn't known stays so
+            }
+            let claim = current.units.get(unit).map_or(JobState::Inactive, |here| here.claim);
+            let request = wanted.get(unit).and_then(|wanted| wanted.restart);
+            let intended = Intended { act, load, claim, request, since };
+            let intent = self.intent(unit, intended, runs.get(unit));
+            self.unknown.remove(unit);
+            self.intents.insert(unit.clone(), intent);
+        }
+        let is_intended = |step: &Step| self.intents.contains_key(&step.unit);
+        assert!(steps.iter().all(is_intended), "what is done is written down first");
+    }
+
+    fn intent(&self, unit: &UnitName, intended: Intended, run: Option<&Run>) -> Intent {
+        let Intended { act, load, claim, request, since } = intended;
+        if let (Action::Unload, Some(halt)) = (act, self.intents.get(unit))
+            && halt.act == Action::Halt
+        {
+            return Intent { act, ..halt.clone() }; // the second half of one thing
+        }
+        let request = request.filter(|_| act == Action::Restart).map(|Revision(at)| at);
+        let up = run.is_some_and(Run::is_up);
+        let run = run.and_then(|run| run.id.clone());
+        Intent { act, load, claim, run, up, since, request }
+    }
+
+    /// Tells the fleetd after this one what is claimed and intended.
+    pub(super) fn keep(&mut self, current: &Current) {
+        let units = &current.units;
+        self.unknown.retain(|unit| {
+            units.get(unit).is_some_and(|here| here.not_started == Some(MAY_HAVE_RUN))
+        });
+        let is_intended = |unit| self.intents.contains_key(unit);
+        assert!(self.unknown.iter().all(is_intended), "nothing is unknown but what was intended");
+        let claimed = |(unit, here): (&UnitName, &Here)| {
+            let intent = self.intents.get(unit).cloned();
+            let worth = here.claim != JobState::Inactive || intent.is_some();
+            let hash = here.hash.filter(|_| worth)?;
+            Some((
+                unit.clone(),
+                Entry { hash, claim: here.claim, intent, start: here.start.clone() },
+            ))
+        };
+        let mut entries: Entries = units.iter().filter_map(claimed).collect();
+        for (unit, intent) in &self.intents {
+            let text = current.texts.get(unit).filter(|_| intent.load);
+            if let (false, Some(text)) = (entries.contains_key(unit), text) {
+                let (claim, intent) = (JobState::Inactive, Some(intent.clone()));
+                let entry = Entry { hash: text.hash, claim, intent, start: None };
+                entries.insert(unit.clone(), entry);
+            }
+        }
+        self.write(entries);
     }
 
     fn write(&mut self, entries: Entries) {
@@ -103,170 +212,5 @@ impl Claims {
     }
 }
 
-impl Reconciler {
-    /// What the fleetd before this one left.
-    pub(super) fn recall(&mut self) {
-        self.current.units = self.claims.recall();
-        self.current.restarts = self.told.recall();
-    }
-
-    /// Writes down what is about to be done, before systemd is told any of it.
-    pub(super) async fn intend(&mut self, steps: &[Step]) -> Result<(), ManagerError> {
-        let since = Moment::now(); // before systemd is asked: what happens from now on counts
-        let has_job = |step: &&Step| !matches!(step.action, Action::Load | Action::Unload);
-        let asked: BTreeSet<UnitName> =
-            steps.iter().filter(has_job).map(|step| step.unit.clone()).collect();
-        let runs = match asked.is_empty() {
-            true => BTreeMap::new(),
-            false => self.manager.runs(&asked).await?,
-        };
-        let mut acts: BTreeMap<&UnitName, (Action, bool)> = BTreeMap::new();
-        for Step { unit, action, .. } in steps {
-            let (act, load) = acts.entry(unit).or_insert((*action, false));
-            *act = (*act).max(*action);
-            *load |= *action == Action::Load;
-        }
-        for (unit, (act, load)) in acts {
-            if act == Action::Load && self.claims.unknown.contains(unit) {
-                continue; // its file is put right, and what isn't known stays so
-            }
-            let intent = self.intent(unit, act, load, runs.get(unit), since);
-            self.claims.unknown.remove(unit);
-            self.claims.intents.insert(unit.clone(), intent);
-        }
-        self.remember();
-        Ok(())
-    }
-
-    fn intent(
-        &self,
-        unit: &UnitName,
-        act: Action,
-        load: bool,
-        run: Option<&Run>,
-        since: Moment,
-    ) -> Intent {
-        if let (Action::Unload, Some(halt)) = (act, self.claims.intents.get(unit))
-            && halt.act == Action::Halt
-        {
-            return Intent { act, ..halt.clone() }; // the second half of one thing
-        }
-        let claim = self.current.units.get(unit).map_or(JobState::Inactive, |here| here.claim);
-        let request = self.desired.units.get(unit).and_then(|wanted| wanted.restart);
-        let request = request.filter(|_| act == Action::Restart).map(|Revision(at)| at);
-        let up = run.is_some_and(Run::is_up);
-        let run = run.and_then(|run| run.id.clone());
-        Intent { act, load, claim, run, up, since, request }
-    }
-
-    /// Tells the fleetd after this one what is claimed and intended.
-    pub(super) fn remember(&mut self) {
-        let units = &self.current.units;
-        self.claims.unknown.retain(|unit| {
-            units.get(unit).is_some_and(|here| here.not_started == Some(MAY_HAVE_RUN))
-        });
-        let claimed = |(unit, here): (&UnitName, &Here)| {
-            let intent = self.claims.intents.get(unit).cloned();
-            let worth = here.claim != JobState::Inactive || intent.is_some();
-            let hash = here.hash.filter(|_| worth)?;
-            Some((
-                unit.clone(),
-                Entry { hash, claim: here.claim, intent, start: here.start.clone() },
-            ))
-        };
-        let mut entries: Entries = units.iter().filter_map(claimed).collect();
-        for (unit, intent) in &self.claims.intents {
-            let text = self.current.texts.get(unit).filter(|_| intent.load);
-            if let (false, Some(text)) = (entries.contains_key(unit), text) {
-                let (claim, intent) = (JobState::Inactive, Some(intent.clone()));
-                let entry = Entry { hash: text.hash, claim, intent, start: None };
-                entries.insert(unit.clone(), entry);
-            }
-        }
-        self.claims.write(entries);
-    }
-
-    /// Finds out what has become of what was intended and isn't settled.
-    pub(super) async fn hold(
-        &mut self,
-        listing: &BTreeMap<UnitName, Listed>,
-        found: &mut BTreeMap<UnitName, Here>,
-    ) -> Result<(), ManagerError> {
-        let is_open = |unit: &&UnitName| {
-            let here = self.current.units.get(*unit);
-            let is_idle = here.is_none_or(|here| here.busy.is_none() && !here.stopped);
-            is_idle && !self.claims.unknown.contains(*unit)
-        };
-        let open: BTreeSet<UnitName> =
-            self.claims.intents.keys().filter(is_open).cloned().collect();
-        if open.is_empty() {
-            return Ok(());
-        }
-        let runs = self.manager.runs(&open).await?;
-        let past = self.past(&open, &runs).await;
-        for unit in open {
-            let Some(intent) = self.claims.intents.get(&unit).cloned() else { continue };
-            let past = past.get(&unit).cloned().unwrap_or_default();
-            let Some(is) = intent.found(runs.get(&unit), Some(&past)) else { continue };
-            let listed = listing.get(&unit);
-            let once = listed.is_some_and(|listed| listed.once);
-            info!(%unit, intended = ?intent.act, found = ?is, once, "found out what became of a unit");
-            let here = found.remove(&unit).or_else(|| self.current.units.get(&unit).cloned());
-            let here = here.unwrap_or_default();
-            found.extend(self.settled(&unit, &intent, is, listed, here).map(|here| (unit, here)));
-        }
-        Ok(())
-    }
-
-    /// Asks what is on record only of those that systemd's memory doesn't tell of.
-    async fn past(
-        &self,
-        open: &BTreeSet<UnitName>,
-        runs: &BTreeMap<UnitName, Run>,
-    ) -> BTreeMap<UnitName, Past> {
-        let doubtful = |unit: &UnitName| {
-            let intent = self.claims.intents.get(unit)?;
-            intent.found(runs.get(unit), None).is_none().then(|| (unit.clone(), intent.since))
-        };
-        let doubtful: BTreeMap<UnitName, Moment> = open.iter().filter_map(doubtful).collect();
-        match doubtful.is_empty() {
-            true => BTreeMap::new(),
-            false => self.manager.past(&doubtful).await,
-        }
-    }
-
-    /// Takes in what has become of a unit, and returns it as it is here; `None` when it isn't.
-    fn settled(
-        &mut self,
-        unit: &UnitName,
-        intent: &Intent,
-        is: Found,
-        listed: Option<&Listed>,
-        here: Here,
-    ) -> Option<Here> {
-        let once = listed.is_some_and(|listed| listed.once);
-        if let Some(request) = intent.told(is, once) {
-            self.current.restarts.insert(unit.clone(), Revision(request));
-        }
-        if is == Found::Unknown && once {
-            warn!(%unit, "{MAY_HAVE_RUN}");
-            self.claims.unknown.insert(unit.clone());
-        } else {
-            self.claims.settle(unit);
-        }
-        let claim = intent.claim_when(is, once);
-        // Its file is gone, as it was to be or by somebody's hand. What runs is here all the same.
-        let stays = match intent.act {
-            Action::Unload => is == Found::Runs,
-            _ => claim == JobState::Launched,
-        };
-        if listed.is_none() && !stays {
-            self.claims.settle(unit);
-            return None;
-        }
-        let unfinished = here.unfinished || listed.is_none() || intent.leaves_file_open(is);
-        let hash = listed.map_or(here.hash, |listed| listed.hash);
-        let not_started = (is == Found::Unknown && once).then_some(MAY_HAVE_RUN);
-        Some(Here { hash, claim, unfinished, not_started, ..here })
-    }
-}
+#[cfg(test)]
+mod tests;

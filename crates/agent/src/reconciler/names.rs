@@ -12,12 +12,17 @@ use std::{
 };
 
 use fleet_core::UnitName;
-use fleet_registry::HostObstacle;
-use tokio::sync::{Notify, watch};
+use fleet_registry::{Registry, RegistryError};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{PassError, Reconciler, short};
-use crate::{ManagerError, Taken, plan::Step, publish::Obstacles, runtime::RuntimeFile};
+use super::claims::Claims;
+use crate::{
+    ManagerError, Taken, UnitManager,
+    desired::Wanted,
+    plan::{Current, Step},
+    runtime::RuntimeFile,
+};
 
 /// A unit's other names.
 type Aliases = BTreeSet<String>;
@@ -29,7 +34,6 @@ pub(super) struct Names {
     file: RuntimeFile,
     /// What `file` says.
     kept: BTreeMap<UnitName, Aliases>,
-    pub(super) obstacles: watch::Sender<Option<Arc<Obstacles>>>,
     pub(super) reloaded: Arc<Notify>,
 }
 
@@ -37,81 +41,79 @@ impl Names {
     pub(super) fn new(runtime_dir: &Path) -> Self {
         let file = RuntimeFile::new(runtime_dir, "taken");
         let minded: BTreeMap<UnitName, Aliases> = file.read().unwrap_or_default();
-        let (obstacles, reloaded) = (watch::Sender::new(None), Arc::default());
-        Self { kept: minded.clone(), minded, file, obstacles, reloaded }
+        let reloaded = Arc::default();
+        Self { kept: minded.clone(), minded, file, reloaded }
     }
-}
 
-impl Reconciler {
     /// Finds out which names are taken, of the units here and of those that were found to be.
-    pub(super) async fn look_at_names(&mut self) -> Result<(), ManagerError> {
+    pub(super) async fn look(
+        &mut self,
+        manager: &dyn UnitManager,
+        current: &mut Current,
+        claims: &mut Claims,
+    ) -> Result<(), ManagerError> {
         // Also of what is remembered to be here, or to have been about to come: the host's may run.
-        let mut asked = self.names.minded.clone();
-        for unit in self.current.units.keys().chain(self.claims.intents.keys()) {
+        let mut asked = self.minded.clone();
+        for unit in current.units.keys().chain(claims.intended()) {
             asked.entry(unit.clone()).or_default();
         }
-        let now = self.manager.taken(&asked).await?;
+        let now = manager.taken(&asked).await?;
         for (unit, Taken { why, runs_ours, .. }) in &now {
-            if !self.current.taken.contains_key(unit) {
+            if !current.taken.contains_key(unit) {
                 warn!(%unit, why, runs_ours, "unit can't be here");
             }
         }
-        for unit in self.current.taken.keys().filter(|unit| !now.contains_key(*unit)) {
+        for unit in current.taken.keys().filter(|unit| !now.contains_key(*unit)) {
             info!(%unit, "nothing is in the way of this unit any more");
         }
         let names = now.iter().map(|(unit, taken)| (unit.clone(), taken.aliases.clone()));
-        self.names.minded = names.collect();
+        self.minded = names.collect();
         for (unit, _) in now.iter().filter(|(_, taken)| !taken.runs_ours) {
-            self.claims.settle(unit); // what became of it says nothing of fleet's
+            claims.settle(unit); // what became of it says nothing of fleet's
         }
-        self.current.taken = now;
+        current.taken = now;
         Ok(())
     }
 
     /// Forgets the obstacles of units that are gone from the cluster. Costs nothing where there is
     /// none, and is asked only after a scan.
-    pub(super) async fn forget_destroyed(&mut self) -> Result<(), PassError> {
-        let (wanted, here) = (&self.desired.units, &self.current.units);
+    pub(super) async fn forget_destroyed(
+        &mut self,
+        registry: &Registry,
+        wanted: &BTreeMap<UnitName, Wanted>,
+        current: &mut Current,
+    ) -> Result<(), RegistryError> {
+        let here = &current.units;
         let idle = |unit: &&UnitName| !wanted.contains_key(*unit) && !here.contains_key(*unit);
-        let idle: BTreeSet<UnitName> = self.current.taken.keys().filter(idle).cloned().collect();
+        let idle: BTreeSet<UnitName> = current.taken.keys().filter(idle).cloned().collect();
         if idle.is_empty() {
             return Ok(());
         }
-        let there = self.registry.unit_records(&idle).await?;
+        let there = registry.unit_records(&idle).await?;
         for unit in idle.iter().filter(|unit| !there.contains_key(*unit)) {
-            self.current.taken.remove(unit);
-            self.names.minded.remove(unit);
+            current.taken.remove(unit);
+            self.minded.remove(unit);
         }
         Ok(())
     }
 
     /// Takes in that a step could not be done since the name is taken.
-    pub(super) fn is_taken(&mut self, step: &Step, why: &str) {
-        let text = self.current.texts.get(&step.unit);
+    pub(super) fn is_taken(&mut self, current: &mut Current, step: &Step, why: &str) {
+        let text = current.texts.get(&step.unit);
         let aliases = text.map(|text| text.file.aliases(&step.unit)).unwrap_or_default();
-        self.names.minded.insert(step.unit.clone(), aliases.clone());
-        if !self.current.units.contains_key(&step.unit) {
+        self.minded.insert(step.unit.clone(), aliases.clone());
+        if !current.units.contains_key(&step.unit) {
             warn!(unit = %step.unit, why, "unit can't be here");
             let taken = Taken { why: why.to_owned(), runs_ours: false, aliases };
-            self.current.taken.insert(step.unit.clone(), taken);
+            current.taken.insert(step.unit.clone(), taken);
         }
     }
 
-    /// Tells the publisher, and the fleetd after this one.
-    pub(super) fn show_taken(&mut self) {
-        let names = &mut self.names;
-        if names.kept != names.minded || names.file.is_failing() {
-            names.kept.clone_from(&names.minded);
-            names.file.write(&names.minded);
-        }
-        if !self.scanned {
-            return; // what an earlier fleetd has found may still be so
-        }
-        let obstacle = |taken: &Taken| HostObstacle { reason: short(&taken.why) };
-        let taken = self.current.taken.iter();
-        let now: Obstacles = taken.map(|(unit, taken)| (unit.clone(), obstacle(taken))).collect();
-        if names.obstacles.borrow().as_deref() != Some(&now) {
-            names.obstacles.send_replace(Some(Arc::new(now)));
+    /// Keeps them for the fleetd after this one.
+    pub(super) fn keep(&mut self) {
+        if self.kept != self.minded || self.file.is_failing() {
+            self.kept.clone_from(&self.minded);
+            self.file.write(&self.minded);
         }
     }
 }

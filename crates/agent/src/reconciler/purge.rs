@@ -19,7 +19,7 @@ impl Reconciler {
     pub(crate) async fn purge(&mut self) -> BTreeSet<UnitName> {
         self.desired = Desired::default();
         self.current.unclear.clear();
-        self.orders_changed = true; // should it ever be run again
+        self.follow.look_again(); // should it ever be run again
         self.scan_at = Instant::now();
         let tried = Instant::now() + LIMIT;
         loop {

@@ -25,22 +25,22 @@ impl Reconciler {
                     );
                 }
                 // A stop is settled when it has ended, halting when the unit is unloaded.
-                let is_last = self.claims.ends_with(&step.unit, step.action);
+                let is_last = self.memory.claims.ends_with(&step.unit, step.action);
                 if is_last && !matches!(step.action, Action::Halt | Action::Stop) {
-                    self.claims.settle(&step.unit);
+                    self.memory.claims.settle(&step.unit);
                 }
                 self.worked(step, effect);
             }
             Err(ManagerError::Taken(why)) if !self.current.units.contains_key(&step.unit) => {
-                self.claims.settle(&step.unit);
-                self.is_taken(&step, &why);
+                self.memory.claims.settle(&step.unit);
+                self.names.is_taken(&mut self.current, &step, &why);
             }
             Err(error) => {
                 if error.is_certain() {
-                    self.claims.settle_failed(&step.unit);
+                    self.memory.claims.settle_failed(&step.unit);
                 } // else it is found out: systemd may do it all the same
                 if let ManagerError::Taken(why) = &error {
-                    self.is_taken(&step, why);
+                    self.names.is_taken(&mut self.current, &step, why);
                 }
                 let refused = matches!(error, ManagerError::Refused(_));
                 let text = error.to_string();
@@ -136,9 +136,9 @@ impl Reconciler {
                 here.stopped = true;
                 info!("Stopped unit({})", step.unit);
             }
-            (_, Ok(JobResult::Done)) => self.claims.settle(&step.unit),
+            (_, Ok(JobResult::Done)) => self.memory.claims.settle(&step.unit),
             (action, result) => {
-                self.claims.settle(&step.unit);
+                self.memory.claims.settle(&step.unit);
                 if action == Action::Stop {
                     here.claim = JobState::Launched; // it may still run: stop it again
                 }

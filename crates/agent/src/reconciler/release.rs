@@ -33,7 +33,7 @@ impl Reconciler {
     /// now: it isn't in the way of others of its name.
     fn gone(&self) -> impl Iterator<Item = (UnitName, Gone)> {
         let (units, wanted) = (&self.current.units, &self.desired.units);
-        self.mirror.model().leaving().filter_map(|unit| {
+        self.follow.orders().leaving().filter_map(|unit| {
             let gone = match (units.contains_key(unit), wanted.contains_key(unit)) {
                 (false, _) => Gone::Gone,
                 (true, true) => Gone::Stays,
@@ -43,13 +43,13 @@ impl Reconciler {
         })
     }
 
-    /// Takes in what the watch will say as well, so that no pass until then says it again.
     fn forget(&mut self, released: &BTreeSet<UnitName>) {
         for unit in released {
             info!(%unit, "unit is gone from here, as it had to");
         }
-        let orders = &mut self.mirror.model_mut().scheduled;
-        orders.retain(|unit, _| !released.contains(unit));
-        self.orders_changed |= !released.is_empty();
+        if !released.is_empty() {
+            let stays = |unit: &UnitName| !released.contains(unit);
+            self.follow.amend(|orders| orders.scheduled.retain(|unit, _| stays(unit)));
+        }
     }
 }

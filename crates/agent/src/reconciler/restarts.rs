@@ -1,6 +1,6 @@
 //! Restarts that were asked for: remembers which systemd was told of, and acknowledges them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use fleet_core::UnitName;
 use fleet_registry::RegistryError;
@@ -11,14 +11,14 @@ use crate::{plan::settled, runtime::RuntimeFile};
 
 /// The requests that systemd was told of, in a file: a fleetd that ends before it could
 /// acknowledge one has a successor that doesn't restart the unit again.
-pub(super) struct Memory {
+pub(super) struct ToldRestarts {
     file: RuntimeFile,
     kept: BTreeMap<UnitName, Revision>,
 }
 
-impl Memory {
-    pub(super) fn new(runtime_dir: &Path) -> Self {
-        Self { file: RuntimeFile::new(runtime_dir, "restarts"), kept: BTreeMap::new() }
+impl ToldRestarts {
+    pub(super) fn new(file: RuntimeFile) -> Self {
+        Self { file, kept: BTreeMap::new() }
     }
 
     /// What the fleetd before this one told systemd of.
@@ -43,7 +43,7 @@ impl Memory {
 impl Reconciler {
     /// Acknowledges the requests that are settled, and forgets those that are gone.
     pub(super) async fn acknowledge(&mut self) -> Result<(), RegistryError> {
-        let requests = &self.mirror.model().restarts;
+        let requests = &self.follow.orders().restarts;
         self.current.restarts.retain(|unit, at| requests.get(unit) == Some(at));
         let settled = settled(requests, &self.desired.units, &self.current);
         if settled.is_empty() {
@@ -51,9 +51,8 @@ impl Reconciler {
         }
         self.registry.acknowledge_restarts(&self.machine.id, &settled).await?;
         // What the watch will say as well, so that no pass until then acknowledges again.
-        let requests = &mut self.mirror.model_mut().restarts;
-        requests.retain(|unit, at| settled.get(unit) != Some(at));
-        self.orders_changed = true;
+        let is_settled = |unit: &UnitName, at: &Revision| settled.get(unit) == Some(at);
+        self.follow.amend(|orders| orders.restarts.retain(|unit, at| !is_settled(unit, at)));
         Ok(())
     }
 }

@@ -45,7 +45,7 @@ impl Reconciler {
         units.filter(|unit| {
             !self.desired.units.contains_key(*unit)
                 && !self.current.unclear.contains(*unit)
-                && !self.mirror.model().lets_go(unit)
+                && !self.follow.orders().lets_go(unit)
         })
     }
 

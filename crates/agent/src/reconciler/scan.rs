@@ -22,17 +22,19 @@ impl Reconciler {
         }
         let listing = self.manager.units().await?;
         if !self.scanned {
-            self.recall();
+            self.memory.recall(&mut self.current);
         }
-        self.look_at_names().await?;
+        let Self { names, memory, current, manager, .. } = self;
+        names.look(&**manager, current, &mut memory.claims).await?;
         let mut found = self.merge(&listing);
-        self.hold(&listing, &mut found).await?;
+        let Self { memory, current, manager, .. } = self;
+        memory.claims.hold(&**manager, current, &listing, &mut found).await?;
         self.adopt(&mut found).await?;
         if !self.scanned && !found.is_empty() {
             info!(units = found.len(), "units found here");
         }
         self.current.units = found;
-        self.missing.clear(); // look once more: a change may have been lost
+        self.contents.look_again(); // look once more: a change may have been lost
         self.scanned = true;
         self.scan_at = Instant::now() + SCAN;
         Ok(true)

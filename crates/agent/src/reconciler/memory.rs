@@ -1,0 +1,38 @@
+//! What the fleetd after this one has to know of what this one did: in files that outlive a fleetd but
+//! not a boot.
+
+use std::path::Path;
+
+use super::{claims::Claims, restarts::ToldRestarts};
+use crate::{plan::Current, runtime::RuntimeFile};
+
+/// See the module.
+pub(super) struct Memory {
+    /// What is claimed and intended.
+    pub(super) claims: Claims,
+    /// Which restarts systemd was told of.
+    restarts: ToldRestarts,
+}
+
+impl Memory {
+    /// One in the files in a directory.
+    pub(super) fn new(runtime_dir: &Path) -> Self {
+        Self {
+            claims: Claims::new(RuntimeFile::new(runtime_dir, "claims")),
+            restarts: ToldRestarts::new(RuntimeFile::new(runtime_dir, "restarts")),
+        }
+    }
+
+    /// Takes in what the fleetd before this one left.
+    pub(super) fn recall(&mut self, current: &mut Current) {
+        current.units = self.claims.recall();
+        current.restarts = self.restarts.recall();
+    }
+
+    /// Keeps what is here now.
+    pub(super) fn keep(&mut self, current: &Current) {
+        // Which restarts were told of comes first: that they were intended is forgotten then.
+        self.restarts.keep(&current.restarts);
+        self.claims.keep(current);
+    }
+}
