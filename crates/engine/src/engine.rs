@@ -20,7 +20,7 @@ use crate::{
     backoff::Backoff,
     contact::Touch,
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
-    reconciler::{Reconciler, Sight},
+    reconciler::{FailureDetector, Reconciler},
     roll::Roll,
     status::Status,
 };
@@ -176,9 +176,9 @@ impl Engine {
                 info!("Waiting {wait:?} for previous lease to expire before continuing");
                 time::sleep(wait).await;
             }
-            let sight = Sight { touch: touch.clone(), roll: Roll::new(*agent_ttl) };
+            let detector = FailureDetector { touch: touch.clone(), roll: Roll::new(*agent_ttl) };
             let (lead, interval) = (&term.lead, *interval);
-            Reconciler::new(registry, lead, interval, *period, sight, status).run().await;
+            Reconciler::new(registry, lead, interval, *period, detector, status).run().await;
         };
         tokio::select! {
             biased;

@@ -12,16 +12,16 @@ use tracing::{debug, info, warn};
 use crate::{
     cluster::Cluster,
     metrics::ByAction,
+    move_limiter::MoveLimiter,
     plan::{Action, Reason, Task},
     refused::Refused,
-    restless::Restless,
 };
 
 /// What is remembered of earlier passes.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
     pub(crate) refused: Refused,
-    pub(crate) restless: Restless,
+    pub(crate) move_limiter: MoveLimiter,
 }
 
 /// What became of the tasks of a pass.
@@ -44,7 +44,7 @@ pub(crate) async fn execute(
     past: &mut Past,
     tally: &mut Tally,
 ) -> Result<(), RegistryError> {
-    let Past { refused, restless } = past;
+    let Past { refused, move_limiter } = past;
     refused.tidy(cluster);
     let tasks: Vec<&Task> =
         tasks.iter().filter(|task| !refused.holds(cluster, &task.unit)).collect();
@@ -64,7 +64,7 @@ pub(crate) async fn execute(
         if outcomes.get(&task.unit) == Some(&true) {
             tally.done.count(task.action);
             report(task);
-            note_move(cluster, restless, task);
+            note_move(cluster, move_limiter, task);
         } else {
             tally.failed.count(task.action);
         }
@@ -148,9 +148,9 @@ fn take_in(
 }
 
 /// Remembers that a unit had to leave its machine.
-fn note_move(cluster: &Cluster, restless: &mut Restless, task: &Task) {
+fn note_move(cluster: &Cluster, move_limiter: &mut MoveLimiter, task: &Task) {
     if let (Reason::Unable(..), Some(unit)) = (&task.reason, cluster.unit(&task.unit))
-        && let Some(pause) = restless.note(unit)
+        && let Some(pause) = move_limiter.note(unit)
     {
         let Task { unit, reason, .. } = task;
         warn!(%unit, %reason, ?pause, "unit is moved again and again, it stays where it is now");

@@ -46,12 +46,12 @@ impl Shared {
 }
 
 /// What tells machines that are dead from those that may come back.
-pub(crate) struct Sight {
+pub(crate) struct FailureDetector {
     pub(crate) touch: Touch,
     pub(crate) roll: Roll,
 }
 
-impl Sight {
+impl FailureDetector {
     /// Looks at who is there, and tells what absent machines are taken for.
     fn look(&mut self, cluster: &Cluster, metrics: &SharedMetrics) -> Absent {
         let now = Instant::now();
@@ -83,7 +83,7 @@ pub(crate) struct Reconciler<'a> {
     registry: &'a Registry,
     lead: &'a Leadership,
     interval: Duration,
-    sight: Sight,
+    detector: FailureDetector,
     status: &'a watch::Sender<Status>,
     mirror: Mirror<Shared>,
     past: Past,
@@ -100,12 +100,12 @@ impl<'a> Reconciler<'a> {
         lead: &'a Leadership,
         interval: Duration,
         period: Option<Duration>,
-        sight: Sight,
+        detector: FailureDetector,
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let mirror = Mirror::new(registry.clone(), Scope::Cluster).every(period);
         let (past, rest, has_tidied) = (Past::default(), Rest::default(), false);
-        Self { registry, lead, interval, sight, status, mirror, past, has_tidied, rest }
+        Self { registry, lead, interval, detector, status, mirror, past, has_tidied, rest }
     }
 
     /// Reconciles on change and at least every interval, until the lease turns out to be lost.
@@ -160,7 +160,7 @@ impl<'a> Reconciler<'a> {
 
     /// Waits for something to do; whether it is a pass.
     async fn is_due(&mut self, tick: &mut time::Interval, answers: &mut Answers) -> bool {
-        let next_change = self.sight.roll.next_change(Instant::now());
+        let next_change = self.detector.roll.next_change(Instant::now());
         let query = tokio::select! {
             biased;
             () = sleep_until(next_change) => {
@@ -224,9 +224,9 @@ impl<'a> Reconciler<'a> {
     async fn decide(&mut self, answers: &mut Answers) -> Plan {
         let cluster = Arc::clone(&self.mirror.model().0);
         let hash = |unit: &UnitName| cluster.unit(unit).map(|unit| unit.record.value.hash);
-        let resting = self.past.restless.resting(hash);
+        let resting = self.past.move_limiter.resting(hash);
         let metrics = self.status.borrow().metrics.clone();
-        let absent = self.sight.look(&cluster, &metrics);
+        let absent = self.detector.look(&cluster, &metrics);
         let from = std::mem::take(&mut self.rest);
         think(Matter { cluster, absent, resting, from }, answers, &metrics).await
     }

@@ -17,9 +17,9 @@ use tracing::{debug, info};
 
 use crate::{
     VERSION, address,
-    alone::{Alone, NotAlone},
     config::{Config, Etcd},
     identity::{self, NoMachineId},
+    instance_lock::{InstanceLock, InstanceLockError},
     listen::{self, ListenError},
     logging::Queue,
     metrics::Metrics,
@@ -50,7 +50,7 @@ pub(crate) enum BuildError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
-    NotAlone(#[from] NotAlone),
+    InstanceLockError(#[from] InstanceLockError),
 }
 
 /// The systemd of this machine, or of its user.
@@ -78,7 +78,7 @@ pub(crate) struct Base {
     pub(crate) keeping: Keeping,
     pub(crate) counts: Counts,
     pub(crate) log: Queue,
-    pub(crate) _alone: Alone,
+    pub(crate) _instance_lock: InstanceLock,
 }
 
 /// What is counted since fleetd started, by all parts that there were.
@@ -156,13 +156,21 @@ impl App {
         let systemd = fleet_systemd::Config::new(bus, units, identity::is_root(), environment)?;
         let systemd = Systemd::from(SystemdManager::connect(systemd).await?);
         // After the units directory: /run/fleet itself is for everybody to read.
-        let alone = Alone::in_directory(&config.runtime_directory)?;
+        let instance_lock = InstanceLock::in_directory(&config.runtime_directory)?;
         let machine = identity::machine_id(Path::new(identity::MACHINE_ID))?;
         let address = watch::Sender::new(address::primary());
         let availability = Availability::new();
         let counts = Counts::default();
-        let base =
-            Base { machine, systemd, availability, address, keeping, counts, log, _alone: alone };
+        let base = Base {
+            machine,
+            systemd,
+            availability,
+            address,
+            keeping,
+            counts,
+            log,
+            _instance_lock: instance_lock,
+        };
         let lanes = base.lanes(&config)?;
         let listeners = listen::listeners(&config.api_listen).await?;
         Ok(Self { base, config, lanes, listeners })

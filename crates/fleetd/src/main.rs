@@ -1,13 +1,13 @@
 //! The fleet daemon: engine, agent and API of one machine (`fleetd.md`).
 
 mod address;
-mod alone;
 mod app;
 mod args;
 mod config;
 mod dev;
 mod early;
 mod identity;
+mod instance_lock;
 mod listen;
 mod logging;
 mod metrics;

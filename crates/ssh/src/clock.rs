@@ -11,7 +11,7 @@ use tokio::{
 use crate::Ask;
 
 /// The user, as a hop asks: while a question is open the hop's clock stands still.
-pub(crate) struct Clocked {
+pub(crate) struct HopClock {
     ask: Arc<dyn Ask>,
     open: watch::Sender<usize>,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Clocked {
 /// A question that is open.
 struct Open<'a>(&'a watch::Sender<usize>);
 
-impl Clocked {
+impl HopClock {
     pub(crate) fn new(ask: Arc<dyn Ask>) -> Self {
         Self { ask, open: watch::Sender::new(0) }
     }
@@ -65,7 +65,7 @@ impl Drop for Open<'_> {
 }
 
 #[async_trait]
-impl Ask for Clocked {
+impl Ask for HopClock {
     async fn line(&self, question: &str) -> io::Result<Option<String>> {
         let _open = self.open();
         self.ask.line(question).await
@@ -103,7 +103,7 @@ mod tests {
     }
 
     async fn run(before: u64, after: u64) -> (bool, Duration) {
-        let user = Clocked::new(Arc::new(Slow));
+        let user = HopClock::new(Arc::new(Slow));
         let started = Instant::now();
         let done = user
             .limited(Duration::from_secs(10), async {

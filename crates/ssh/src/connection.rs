@@ -22,7 +22,7 @@ use tracing::debug;
 
 use crate::{
     Address, Ask, Cause, Hop, Place, Role, Route, SshError, Step, auth,
-    clock::Clocked,
+    clock::HopClock,
     dial::Dialing,
     handler::{Ended, Peer, Shared},
     host_key::Check,
@@ -56,7 +56,7 @@ pub struct Connection {
 struct Attempt<'a> {
     hop: &'a Hop,
     below: Option<&'a Arc<Connection>>,
-    user: Arc<Clocked>,
+    user: Arc<HopClock>,
     /// How far it came.
     step: Step,
 }
@@ -146,7 +146,7 @@ impl Connection {
         limit: Duration,
         ask: &Arc<dyn Ask>,
     ) -> Result<Arc<Self>, SshError> {
-        let user = Arc::new(Clocked::new(Arc::clone(ask)));
+        let user = Arc::new(HopClock::new(Arc::clone(ask)));
         let mut attempt = Attempt { hop, below, user: Arc::clone(&user), step: Step::Connect };
         debug!("SSH to {}", attempt.place());
         let outcome = user.limited(limit, attempt.make()).await;

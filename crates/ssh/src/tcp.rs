@@ -23,14 +23,14 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// A TCP connection that acknowledges what it has read at once. A host holds back a small packet
 /// until the one before is acknowledged (OpenSSH does, but in sessions), which otherwise takes 40 ms
 /// whenever there is nothing to send.
-pub(crate) struct Prompt(TcpStream);
+pub(crate) struct QuickAckStream(TcpStream);
 
 /// Connects to whichever of the addresses of `to` answers first; the order is the resolver's.
-pub(crate) async fn connect(to: &Address) -> Result<(Prompt, SocketAddr), Cause> {
+pub(crate) async fn connect(to: &Address) -> Result<(QuickAckStream, SocketAddr), Cause> {
     let stream = race(lookup(to).await?).await?;
     stream.set_nodelay(true).map_err(Cause::Io)?;
     let remote = stream.peer_addr().map_err(Cause::Io)?;
-    Ok((Prompt(stream), remote))
+    Ok((QuickAckStream(stream), remote))
 }
 
 /// Looks up the addresses of a host.
@@ -76,7 +76,7 @@ async fn race(addresses: Vec<SocketAddr>) -> Result<TcpStream, Cause> {
     }
 }
 
-impl AsyncRead for Prompt {
+impl AsyncRead for QuickAckStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -91,7 +91,7 @@ impl AsyncRead for Prompt {
     }
 }
 
-impl AsyncWrite for Prompt {
+impl AsyncWrite for QuickAckStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -9,7 +9,7 @@ use zbus::{Connection, DBusError, DynamicType, Message, Type};
 
 use crate::{
     calls::{BUS, SYSTEMD},
-    config::Bell,
+    config::WakeSocket,
     nudge,
 };
 
@@ -72,12 +72,12 @@ impl From<CallError> for ManagerError {
 pub(crate) struct Limits {
     in_flight: Semaphore,
     timeout: Duration,
-    bell: Option<Bell>,
+    wake_socket: Option<WakeSocket>,
 }
 
 impl Limits {
-    pub(crate) fn new(timeout: Duration, bell: Option<Bell>) -> Self {
-        Self { in_flight: Semaphore::new(IN_FLIGHT), timeout, bell }
+    pub(crate) fn new(timeout: Duration, wake_socket: Option<WakeSocket>) -> Self {
+        Self { in_flight: Semaphore::new(IN_FLIGHT), timeout, wake_socket }
     }
 
     /// Calls a method of systemd and reads its answer.
@@ -97,7 +97,7 @@ impl Limits {
             let _permit = self.in_flight.acquire().await;
             connection.call_method(Some(SYSTEMD), path, Some(interface), member, body).await
         };
-        let answer = nudge::await_answer(answer, || nudge::ring(self.bell.as_ref()));
+        let answer = nudge::await_answer(answer, || nudge::wake(self.wake_socket.as_ref()));
         let answer = time::timeout(self.timeout, answer).await;
         let reply = answer
             .map_err(|_| CallError::Unavailable(format!("{member}: no answer in time")))?

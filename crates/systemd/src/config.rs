@@ -50,7 +50,7 @@ pub struct Config {
     /// What is before the paths of systemd's directories, seen from this process: `/` but in tests.
     pub root: PathBuf,
     /// What wakes systemd when it sleeps over its work, where there is anything.
-    pub bell: Option<Bell>,
+    pub wake_socket: Option<WakeSocket>,
     /// Where systemd writes what it does.
     pub journal: Journal,
 }
@@ -58,7 +58,7 @@ pub struct Config {
 /// A way to systemd that isn't its bus: while it sleeps over messages of its bus, those that follow
 /// don't wake it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bell {
+pub enum WakeSocket {
     /// A socket to connect to, and no more: the one where systemd itself listens.
     Connect(PathBuf),
     /// A socket to write to: where a service tells how it is doing (sd_notify(3)).
@@ -76,33 +76,44 @@ impl Config {
         is_root: bool,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConnectError> {
-        let bell = bell(bus, is_root, &environment);
+        let wake_socket = wake_socket(bus, is_root, &environment);
         let endpoints = match bus {
             Bus::System => system_endpoints(is_root, environment),
             Bus::User => user_endpoints(environment)?,
         };
         let (root, journal) = (PathBuf::from("/"), Journal::new(bus));
-        Ok(Self { endpoints, units_directory, call_timeout: CALL_TIMEOUT, root, bell, journal })
+        Ok(Self {
+            endpoints,
+            units_directory,
+            call_timeout: CALL_TIMEOUT,
+            root,
+            wake_socket,
+            journal,
+        })
     }
 }
 
 /// A service has a socket where saying nothing is no news. The private socket lets only its owner
 /// in, and systemd logs that somebody came and went.
-fn bell(bus: Bus, is_root: bool, environment: impl Fn(&str) -> Option<String>) -> Option<Bell> {
+fn wake_socket(
+    bus: Bus,
+    is_root: bool,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Option<WakeSocket> {
     let path = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let (service, session) = (path("NOTIFY_SOCKET"), path("XDG_RUNTIME_DIR"));
     match bus {
         Bus::System => service
-            .map(Bell::Notify)
-            .or_else(|| is_root.then(|| Bell::Connect("/run/systemd/private".into()))),
+            .map(WakeSocket::Notify)
+            .or_else(|| is_root.then(|| WakeSocket::Connect("/run/systemd/private".into()))),
         Bus::User => {
             // A service of the machine's systemd can't speak to the user's this way.
             let session = session?;
             let service = service.filter(|socket| socket.starts_with(&session));
-            Some(
-                service
-                    .map_or_else(|| Bell::Connect(session.join("systemd/private")), Bell::Notify),
-            )
+            Some(service.map_or_else(
+                || WakeSocket::Connect(session.join("systemd/private")),
+                WakeSocket::Notify,
+            ))
         }
     }
 }
@@ -184,8 +195,8 @@ mod tests {
 
     #[test]
     fn there_is_a_bell_beside_the_bus() {
-        let connect = |path: &str| Some(Bell::Connect(path.into()));
-        let notify = |path: &str| Some(Bell::Notify(path.into()));
+        let connect = |path: &str| Some(WakeSocket::Connect(path.into()));
+        let notify = |path: &str| Some(WakeSocket::Notify(path.into()));
         let (session, of_user) = ("/run/user/7", "/run/user/7/systemd/notify");
         for (bus, is_root, service, expected) in [
             (Bus::System, true, "", connect("/run/systemd/private")),
@@ -201,9 +212,13 @@ mod tests {
                 "XDG_RUNTIME_DIR" => Some(session.to_owned()),
                 _ => None,
             };
-            assert_eq!(bell(bus, is_root, environment), expected, "{bus:?} {is_root} {service:?}");
+            assert_eq!(
+                wake_socket(bus, is_root, environment),
+                expected,
+                "{bus:?} {is_root} {service:?}"
+            );
         }
-        assert_eq!(bell(Bus::User, false, |_| None), None);
+        assert_eq!(wake_socket(Bus::User, false, |_| None), None);
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
             units_directory: "/nonexistent".into(),
             call_timeout: Duration::from_secs(5),
             root: "/".into(),
-            bell: None,
+            wake_socket: None,
             journal: Journal::new(Bus::System),
         };
         let error = dial(&config).await.map(|_| ()).unwrap_err();

@@ -25,6 +25,6 @@ mod signals;
 mod states;
 mod unload;
 
-pub use config::{Bell, Bus, Config, ConnectError, Endpoint};
+pub use config::{Bus, Config, ConnectError, Endpoint, WakeSocket};
 pub use journal::Journal;
 pub use manager::SystemdManager;

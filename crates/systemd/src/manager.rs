@@ -71,7 +71,7 @@ impl SystemdManager {
 
         let (session, messages) = Session::new(dial(&config).await?);
         let (session, signals) = (Arc::new(session), Arc::new(Signals::default()));
-        let limits = Limits::new(config.call_timeout, config.bell.clone());
+        let limits = Limits::new(config.call_timeout, config.wake_socket.clone());
         let journal = config.journal.clone();
         let root = config.root.clone();
         let mut follower = JoinSet::new();

@@ -5,7 +5,7 @@
 //! that of its bus (seen with 252: sd_event_prepare() finds that the limit has ended and returns 0,
 //! and sd_event_run() then waits without end). In the first case any message wakes it. In the
 //! second none over that bus does, as it reads no others until it has answered those. So while an
-//! answer or the end of a job is due, [`Bell`] is rung.
+//! answer or the end of a job is due, systemd is woken by its [`WakeSocket`].
 
 use std::{io, path::Path, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::{config::Bell, signals::Signals};
+use crate::{config::WakeSocket, signals::Signals};
 
 /// The first and the longest pause between nudges. Some jobs take hours.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -57,16 +57,16 @@ async fn keep_nudging<N: Future<Output = ()>>(is_needed: impl Fn() -> bool, nudg
     }
 }
 
-/// Rings the bell once.
-pub(crate) async fn ring(bell: Option<&Bell>) {
-    let rung = match bell {
+/// Wakes systemd once.
+pub(crate) async fn wake(socket: Option<&WakeSocket>) {
+    let woken = match socket {
         None => return,
         // systemd wakes up to find that nobody is there any more.
-        Some(Bell::Connect(socket)) => UnixStream::connect(socket).await.map(drop),
-        Some(Bell::Notify(socket)) => notify(socket).await,
+        Some(WakeSocket::Connect(socket)) => UnixStream::connect(socket).await.map(drop),
+        Some(WakeSocket::Notify(socket)) => notify(socket).await,
     };
-    if let Err(error) = rung {
-        debug!(%error, ?bell, "systemd not woken");
+    if let Err(error) = woken {
+        debug!(%error, ?socket, "systemd not woken");
     }
 }
 
@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bells_are_heard_by_whoever_listens() {
+    async fn whoever_listens_is_woken() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, datagram) = (folder.path().join("private"), folder.path().join("notify"));
-        ring(Some(&Bell::Connect(stream.clone()))).await; // nobody listens yet
+        wake(Some(&WakeSocket::Connect(stream.clone()))).await; // nobody listens yet
         let listener = tokio::net::UnixListener::bind(&stream).unwrap();
         let notified = UnixDatagram::bind(&datagram).unwrap();
-        ring(Some(&Bell::Connect(stream))).await;
-        ring(Some(&Bell::Notify(datagram))).await;
+        wake(Some(&WakeSocket::Connect(stream))).await;
+        wake(Some(&WakeSocket::Notify(datagram))).await;
         listener.accept().await.unwrap();
         let mut said = [0; 8];
         assert_eq!(notified.recv(&mut said).await.unwrap(), 1);

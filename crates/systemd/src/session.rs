@@ -22,7 +22,7 @@ use zbus::{Connection, MessageStream};
 
 use crate::{
     bus::CallError,
-    config::{Bell, Config},
+    config::{Config, WakeSocket},
     dial::{Line, dial},
     nudge,
     signals::{Signals, Verdict},
@@ -106,7 +106,7 @@ pub(crate) async fn follow(
     mut messages: MessageStream,
 ) {
     loop {
-        listen(messages, &signals, config.bell.as_ref()).await;
+        listen(messages, &signals, config.wake_socket.as_ref()).await;
         session.set(State::Lost { since: Instant::now() });
         signals.lose();
         warn!("connection to systemd is lost, reconnecting");
@@ -119,10 +119,10 @@ pub(crate) async fn follow(
 }
 
 /// Takes in what arrives, until there is nothing more to come.
-async fn listen(messages: MessageStream, signals: &Signals, bell: Option<&Bell>) {
+async fn listen(messages: MessageStream, signals: &Signals, wake_socket: Option<&WakeSocket>) {
     tokio::select! {
         () = read(messages, signals) => {}
-        () = nudge::await_jobs(signals, || nudge::ring(bell)) => {}
+        () = nudge::await_jobs(signals, || nudge::wake(wake_socket)) => {}
     }
 }
 

@@ -12,9 +12,9 @@ use fleet_registry::Registry;
 
 use super::*;
 use crate::{
-    alone::Alone,
     app::{Counts, Keeping, Systemd},
     args::Args,
+    instance_lock::InstanceLock,
     listen, logging,
 };
 
@@ -79,7 +79,7 @@ fn base(machine: &MachineId, systemd: Systemd, config: &Config) -> Base {
         keeping: Keeping::Memory,
         counts: Counts::default(),
         log: logging::Queue::start(std::io::sink(), |_| String::new()),
-        _alone: Alone::in_directory(&config.runtime_directory).unwrap(),
+        _instance_lock: InstanceLock::in_directory(&config.runtime_directory).unwrap(),
     }
 }
 

@@ -75,7 +75,7 @@ impl Machine {
             units_directory: self.units_directory(name),
             call_timeout: SOON,
             root: PathBuf::from(format!("/proc/{}/root", self.host().init().unwrap().id())),
-            bell: None,
+            wake_socket: None,
             journal: self.journal(),
         }
     }

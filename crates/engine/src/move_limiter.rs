@@ -25,7 +25,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// What was moved of late.
 #[derive(Debug, Default)]
-pub(crate) struct Restless(BTreeMap<UnitName, Moves>);
+pub(crate) struct MoveLimiter(BTreeMap<UnitName, Moves>);
 
 #[derive(Debug)]
 struct Moves {
@@ -36,7 +36,7 @@ struct Moves {
     until: Instant,
 }
 
-impl Restless {
+impl MoveLimiter {
     /// Takes in that a unit was moved, and returns for how long it stays now.
     pub(crate) fn note(&mut self, unit: &Unit) -> Option<Duration> {
         let (now, hash) = (Instant::now(), unit.record.value.hash);
