@@ -22,7 +22,7 @@ use crate::{
 
 /// Which command asks; it decides what `--replace` may replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum For {
+pub(crate) enum CreatingCommand {
     /// `fleetctl submit`.
     Submit,
     /// `fleetctl load`.
@@ -31,7 +31,7 @@ pub(crate) enum For {
     Start,
 }
 
-impl For {
+impl CreatingCommand {
     /// Whether a unit of which `desired` is desired may be replaced.
     fn may_replace(self, desired: &str) -> bool {
         match desired {
@@ -87,7 +87,7 @@ impl From<CliError> for Failure {
 /// One run over the arguments.
 struct Creation<'a> {
     session: &'a Session<'a>,
-    command: For,
+    command: CreatingCommand,
     existing: Existing,
     remarks: Remarks,
     block: Block,
@@ -99,7 +99,7 @@ struct Creation<'a> {
 /// what was created. The first failure ends it; what was done before stays done.
 pub(crate) async fn create(
     session: &Session<'_>,
-    command: For,
+    command: CreatingCommand,
     existing: Existing,
     remarks: Remarks,
     block: Block,
@@ -207,7 +207,7 @@ impl Creation<'_> {
 
     /// The machines that have a global unit, where they will be waited for.
     async fn runs_on(&self, known: &Unit) -> Vec<String> {
-        let waits = self.command == For::Start && self.block != Block::No;
+        let waits = self.command == CreatingCommand::Start && self.block != Block::No;
         if !waits || !unit::is_global(known) {
             return Vec::new();
         }
@@ -337,7 +337,9 @@ mod tests {
             ("launched", false, false, true),
         ] {
             let may: Vec<_> =
-                [For::Submit, For::Load, For::Start].map(|c| c.may_replace(desired)).into();
+                [CreatingCommand::Submit, CreatingCommand::Load, CreatingCommand::Start]
+                    .map(|c| c.may_replace(desired))
+                    .into();
             assert_eq!(may, [submit, load, start], "{desired}");
         }
     }

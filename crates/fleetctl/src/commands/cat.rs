@@ -4,7 +4,6 @@ use clap::{ArgMatches, Command};
 
 use crate::{args::flags, error::CliError, name::UnitArg, session::Session, unit};
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command.about("Output the contents of a submitted unit").override_usage("cat UNIT").long_about(
         "Print the unit file that the cluster has, to stdout. It has the options of what was\n\
@@ -12,7 +11,6 @@ pub(crate) fn describe(command: Command) -> Command {
     )
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let words = flags::words(matches);
     let [word] = &*words else {

@@ -18,7 +18,6 @@ use crate::{
     wait::{Block, Cause, Failure, OnFailure, Poll, Wait, running},
 };
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Destroy one or more units in the cluster")
@@ -33,7 +32,6 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::blocking())
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let words = flags::words(matches);
     if words.is_empty() {

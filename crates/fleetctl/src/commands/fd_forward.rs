@@ -11,7 +11,6 @@ use tokio::{
 
 use crate::{args::flags, error::CliError};
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Proxy stdin and stdout to a unix domain socket")
@@ -24,7 +23,6 @@ pub(crate) fn describe(command: Command) -> Command {
         )
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches) -> Result<(), CliError> {
     let words = flags::words(matches);
     let [path] = &*words else {

@@ -2,7 +2,6 @@
 
 use clap::Command;
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command.about("Help about any command").override_usage("help [command]")
 }

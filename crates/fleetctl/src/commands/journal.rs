@@ -17,7 +17,6 @@ use crate::{
 /// How many lines there are, unless something else is said.
 const LINES: &str = "10";
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Print the journal of a unit in the cluster to stdout")
@@ -44,7 +43,6 @@ pub(crate) fn describe(command: Command) -> Command {
         ])
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let words = flags::words(matches);
     let [word] = &*words else {

@@ -22,7 +22,6 @@ static COLUMNS: [Column<Machine>; 3] = [
     Column { key: "metadata", names_machine: false, cell: |machine, _, _| metadata(machine) },
 ];
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Enumerate the current hosts in the cluster")
@@ -36,7 +35,6 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::listing("Columns to print: machine, ip, metadata", "machine,ip,metadata"))
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let list = List::new(&COLUMNS, matches)?;
     let machines = session.api.machines().await.map_err(|error| {

@@ -46,7 +46,6 @@ const WHY: &str = "why";
 /// Questions that are asked side by side.
 const AT_ONCE: usize = 8;
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("List the units that exist in the cluster.")
@@ -64,7 +63,6 @@ pub(crate) fn describe(command: Command) -> Command {
         ))
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let list = List::new(&COLUMNS, matches)?;
     for _ in list.keys().filter(|key| *key == TMACHINE) {

@@ -50,7 +50,6 @@ static COLUMNS: [Column<UnitState>; 6] = [
     },
 ];
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("List the current state of units in the cluster")
@@ -68,7 +67,6 @@ pub(crate) fn describe(command: Command) -> Command {
         ))
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let list = List::new(&COLUMNS, matches)?;
     let states = session.api.states().await.map_err(|error| {

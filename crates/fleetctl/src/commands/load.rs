@@ -5,14 +5,13 @@ use clap::{ArgMatches, Command};
 use crate::{
     args::flags,
     commands::submit::{bring_in, finish},
-    create::{Created, For},
+    create::{Created, CreatingCommand},
     error::CliError,
     session::Session,
     target::{Triggered, settle, trigger},
     wait::{Block, Change},
 };
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Schedule one or more units in the cluster, first submitting them if necessary.")
@@ -30,9 +29,8 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::blocking())
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
-    match change(matches, session, For::Load, Change::Load).await? {
+    match change(matches, session, CreatingCommand::Load, Change::Load).await? {
         Some(changed) => finish(&changed.created),
         None => Ok(()),
     }
@@ -49,7 +47,7 @@ pub(crate) struct Changed {
 pub(crate) async fn change(
     matches: &ArgMatches,
     session: &Session<'_>,
-    command: For,
+    command: CreatingCommand,
     change: Change,
 ) -> Result<Option<Changed>, CliError> {
     let block: Block = flags::block(matches);

@@ -19,7 +19,6 @@ use crate::{
 /// The first fleet whose fleetd restarts units.
 const FIRST: &str = "2.0.0";
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Instruct systemd to rolling restart one or more units in the cluster.")
@@ -35,7 +34,6 @@ pub(crate) fn describe(command: Command) -> Command {
         .args([flags::attempts(), flags::ssh_port().help(flags::DEPRECATED)])
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let words = flags::words(matches);
     if words.is_empty() {

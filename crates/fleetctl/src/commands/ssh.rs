@@ -10,7 +10,6 @@ mod lookup;
 /// The exit code when a command could not be run, or its connection broke.
 const LOST: u8 = 255;
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Open interactive shell on a machine in the cluster")
@@ -34,7 +33,6 @@ pub(crate) fn describe(command: Command) -> Command {
         ])
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let (machine, unit) = (flags::machine(matches), flags::given(matches, "unit"));
     let mut words = flags::words(matches);

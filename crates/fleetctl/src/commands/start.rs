@@ -8,7 +8,7 @@ use crate::{
         load::{self, Changed},
         submit::finish,
     },
-    create::{Created, For},
+    create::{Created, CreatingCommand},
     error::CliError,
     session::Session,
     target::Triggered,
@@ -17,7 +17,6 @@ use crate::{
 
 mod already;
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about(
@@ -45,9 +44,8 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::blocking())
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
-    let changed = load::change(matches, session, For::Start, Change::Start).await?;
+    let changed = load::change(matches, session, CreatingCommand::Start, Change::Start).await?;
     let Some(Changed { created, triggered }) = changed else { return Ok(()) };
     let block = flags::block(matches);
     if block == Block::No {

@@ -19,7 +19,6 @@ use crate::{
 /// What is said of flags that other commands wait by.
 const IGNORED: &str = "Accepted and ignored: status waits for nothing";
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Output the status of one or more units in the cluster")
@@ -39,7 +38,6 @@ pub(crate) fn describe(command: Command) -> Command {
         ])
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     let arguments = UnitArg::all(&flags::words(matches))?;
     let status = Status {

@@ -6,7 +6,6 @@ use crate::{
     args::flags, error::CliError, halt::halt, name::UnitArg, session::Session, wait::Change,
 };
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Instruct systemd to stop one or more units in the cluster.")
@@ -21,7 +20,6 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::blocking())
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     change(matches, session, Change::Stop).await
 }

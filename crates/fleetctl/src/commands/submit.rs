@@ -4,14 +4,13 @@ use clap::{ArgMatches, Command};
 
 use crate::{
     args::flags,
-    create::{Created, Existing, For, Remarks, create},
+    create::{Created, CreatingCommand, Existing, Remarks, create},
     error::CliError,
     name::UnitArg,
     session::Session,
     wait::Block,
 };
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Upload one or more units to the cluster without starting them")
@@ -34,9 +33,10 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::creating())
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
-    let Some((_, created)) = bring_in(matches, session, For::Submit, Block::Forever).await? else {
+    let Some((_, created)) =
+        bring_in(matches, session, CreatingCommand::Submit, Block::Forever).await?
+    else {
         return Ok(());
     };
     finish(&created)
@@ -46,7 +46,7 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
 pub(crate) async fn bring_in(
     matches: &ArgMatches,
     session: &Session<'_>,
-    command: For,
+    command: CreatingCommand,
     block: Block,
 ) -> Result<Option<(Vec<UnitArg>, Created)>, CliError> {
     let words = flags::words(matches);

@@ -4,7 +4,6 @@ use clap::{ArgMatches, Command};
 
 use crate::{args::flags, commands::stop, error::CliError, session::Session, wait::Change};
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command
         .about("Unschedule one or more units in the cluster.")
@@ -19,7 +18,6 @@ pub(crate) fn describe(command: Command) -> Command {
         .args(flags::blocking())
 }
 
-/// Runs it.
 pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(), CliError> {
     stop::change(matches, session, Change::Unload).await
 }

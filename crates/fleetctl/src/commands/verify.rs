@@ -5,7 +5,6 @@ use clap::Command;
 use super::NO_SIGNATURES;
 use crate::error::CliError;
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command.override_usage("verify UNIT")
 }

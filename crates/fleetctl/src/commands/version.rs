@@ -4,7 +4,6 @@ use clap::Command;
 
 use crate::{error::CliError, ui::Ui};
 
-/// What clap has to know of it.
 pub(crate) fn describe(command: Command) -> Command {
     command.about("Print the version and exit").override_usage("version")
 }
