@@ -137,6 +137,22 @@ impl PublishedState {
     pub fn new(systemd: UnitState, hash: UnitHash, claim: JobState) -> Self {
         Self { systemd, hash, claim, start: None, failure: String::new() }
     }
+
+    /// Whether its process failed, and nothing is done about that.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.systemd.active == "failed"
+    }
+
+    /// Whether it failed, and systemd is about to start it again. One that ends well may be started
+    /// anew for ever.
+    pub(crate) fn is_in_restart_loop(&self) -> bool {
+        self.systemd.sub.starts_with("auto-restart") && !self.failure.is_empty()
+    }
+
+    /// Whether it doesn't run: it has ended well, or was never started.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.systemd.active == "inactive"
+    }
 }
 
 /// How a start (or restart) went that an agent has asked systemd for.

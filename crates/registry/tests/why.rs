@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::*;
-use fleet_core::{JobState::Launched, UnitState};
+use fleet_core::JobState::Launched;
 use fleet_registry::{Decision, PublishedState, Start, Trouble, why};
 use fleet_store::{Op, Store, Txn};
 
@@ -28,49 +28,6 @@ async fn said(world: &World) -> Option<(&'static str, String, bool)> {
     let machine = pending.machines.remove(0);
     assert_eq!(machine.reason, pending.reason);
     Some((machine.reason, machine.message, machine.refused))
-}
-
-#[tokio::test]
-async fn a_unit_that_failed_is_told_of_with_what_systemd_says() {
-    let (world, here) = placed().await;
-    for (active, sub, failure, expected) in [
-        ("active", "running", "", None),
-        (
-            "failed",
-            "failed",
-            "exit-code, status 3",
-            Some((
-                "failed",
-                "started it, and systemd reports failed (failed): exit-code, status 3",
-            )),
-        ),
-        // A machine of an older fleetd.
-        (
-            "failed",
-            "failed",
-            "",
-            Some(("failed", "started it, and systemd reports failed (failed)")),
-        ),
-        (
-            "activating",
-            "auto-restart",
-            "exit-code, status 203",
-            Some(("restarting", "started it, and it is in a restart loop: exit-code, status 203")),
-        ),
-        // What ends well may be started anew for ever.
-        ("activating", "auto-restart", "", None),
-    ] {
-        let systemd = UnitState { load: "loaded".into(), active: active.into(), sub: sub.into() };
-        let state = PublishedState {
-            failure: failure.into(),
-            ..PublishedState::new(systemd, file(SLEEP).hash(), Launched)
-        };
-        let states = BTreeMap::from([(unit("a.service"), Some(state))]);
-        world.registry.publish(&here, &states).await.unwrap();
-        let found = said(&world).await;
-        let found = found.as_ref().map(|(reason, message, _)| (*reason, message.as_str()));
-        assert_eq!(found, expected, "{active} {sub} {failure}");
-    }
 }
 
 #[tokio::test]
