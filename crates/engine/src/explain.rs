@@ -1,15 +1,17 @@
-//! Tells why a unit has no machine: what an engine makes of the cluster, wherever it is asked.
+//! Tells why a unit has no machine: what an engine makes of the cluster, wherever it is asked. What
+//! that comes to, with all else there is to know of the unit, `fleet_registry::why` says.
 //!
 //! Where the engine leads it is asked. Elsewhere the cluster is read, judged by the same function
 //! and kept for a moment, so that clients that poll cost one reading of the cluster in that time,
 //! however many they are; a reading that takes longer than they wait is there for the next.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use fleet_core::UnitName;
+use fleet_core::{MachineId, Obstacle, UnitName};
 use fleet_registry::{
     Event, Model, Registry, RegistryError, Scope,
     why::{Engine, Explain, Explaining, Explanation},
@@ -17,10 +19,28 @@ use fleet_registry::{
 use tokio::{sync::watch, task::JoinSet, time};
 use tracing::debug;
 
-use crate::{Cluster, EngineHandle, why_not};
+use crate::{Cluster, EngineHandle, Unit, cluster::Host};
 
 /// For how long a picture of the cluster is kept, and nothing is read after one that failed.
 const KEEP: Duration = Duration::from_secs(2);
+
+/// The machines that are there with what keeps each from taking a unit; `None` is nothing.
+pub type WhyNot = BTreeMap<MachineId, Option<Obstacle>>;
+
+/// Tells for every present machine what keeps it from taking `unit`, as things are now.
+///
+/// `None` for a unit that doesn't wait for a machine: it has one, isn't wanted, isn't there, or
+/// is a template. A global unit waits for every machine, so all of them answer for it.
+#[must_use]
+pub fn why_not(cluster: &Cluster, unit: &UnitName) -> Option<WhyNot> {
+    let is_global = |unit: &Unit| unit.is_global() && unit.is_wanted();
+    let unit = cluster.unit(unit).filter(|unit| unit.waits() || is_global(unit))?;
+    let answers = cluster.hosts().iter().map(|(id, Host { machine, residents, standing, .. })| {
+        (id.clone(), residents.obstacle_to_coming(unit, machine, *standing, cluster.rings()))
+    });
+    let unclear = cluster.unclear_machines().keys();
+    Some(answers.chain(unclear.map(|id| (id.clone(), Some(Obstacle::Unclear)))).collect())
+}
 
 /// See the module.
 pub struct Explainer {
@@ -135,9 +155,7 @@ async fn read(registry: &Registry) -> Result<Picture, RegistryError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use fleet_core::{JobState, Obstacle, UnitFile, eligibility::Refusal};
+    use fleet_core::{JobState, UnitFile, eligibility::Refusal};
     use fleet_registry::{Capabilities, Keys, LeaderRecord, MachineRecord};
     use fleet_store::MemoryStore;
 

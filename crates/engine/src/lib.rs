@@ -10,7 +10,6 @@
 //! ```
 
 mod backoff;
-mod choose;
 mod cluster;
 mod contact;
 mod engine;
@@ -28,10 +27,9 @@ mod roll;
 mod status;
 mod thinking;
 
-pub use choose::{WhyNot, why_not};
 pub use cluster::{Cluster, Unit};
 pub use engine::{Config, Engine};
-pub use explain::Explainer;
+pub use explain::{Explainer, WhyNot, why_not};
 pub use lead::VERSION;
 pub use metrics::{ByAction, LongPass, Metrics, SharedMetrics};
 pub use plan::{Absent, Action, Pace, Plan, Reason, Rest, Sweep, Task, plan, plan_within};

@@ -51,8 +51,8 @@ impl<'a> Picture<'a> {
         self.places.get(id)
     }
 
-    /// The machines, the least loaded first and by id among equals (`cluster.md` 3).
-    pub(crate) fn by_load(&self) -> impl Iterator<Item = &Place<'a>> {
+    /// The machines, the least loaded first and by id among equals.
+    fn by_load(&self) -> impl Iterator<Item = &Place<'a>> {
         self.by_load.iter().filter_map(|(_, id)| self.places.get(id))
     }
 
@@ -61,14 +61,16 @@ impl<'a> Picture<'a> {
         place.residents.obstacle(unit, place.machine, self.rings)
     }
 
-    /// What keeps `unit` from coming to `place`. Where it is already it needn't come.
-    pub(crate) fn obstacle_to_coming(&self, unit: &Unit, place: &Place<'_>) -> Option<Obstacle> {
-        if unit.target() != Some(&place.machine.id)
-            && let Err(refusal) = place.standing.takes_newcomers()
-        {
-            return Some(Obstacle::Refused(refusal));
-        }
-        self.obstacle(unit, place)
+    /// The machine that had `unit` when its content was replaced, if it takes it still; else the
+    /// least loaded that does, and among equals the one with the smaller id (`cluster.md` 3).
+    pub(crate) fn choose(&self, unit: &Unit) -> Option<&'a MachineId> {
+        let takes = |place: &&Place<'a>| {
+            let Place { machine, standing, residents, .. } = place;
+            residents.obstacle_to_coming(unit, machine, *standing, self.rings).is_none()
+        };
+        let before = unit.record.value.return_to.as_ref().and_then(|id| self.place(id));
+        let chosen = before.filter(takes).or_else(|| self.by_load().find(takes))?;
+        Some(&chosen.machine.id)
     }
 
     pub(crate) fn add(&mut self, unit: &Arc<Unit>, id: &MachineId) {

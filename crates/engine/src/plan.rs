@@ -25,7 +25,6 @@ use fleet_core::{JobState, MachineId, Obstacle, UnitName};
 use fleet_registry::{Leaving, Moot, Stale, Versioned};
 
 use crate::{
-    choose::choose,
     cluster::{Cluster, Unit},
     picture::Picture,
 };
@@ -375,7 +374,7 @@ impl<'a> Pass<'a> {
         if self.is_handed_over(unit) {
             return self.settle(unit);
         }
-        let Some(chosen) = choose(&self.picture, unit) else { return false };
+        let Some(chosen) = self.picture.choose(unit) else { return false };
         if self.holder(unit).is_some_and(|holder| holder != chosen) {
             return false;
         }

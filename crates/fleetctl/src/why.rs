@@ -1,4 +1,4 @@
-//! Why a unit isn't running, in one line: what the cluster says of it, machine by machine.
+//! Why a unit isn't running: what the cluster says of it, in one line, and what that means.
 
 use fleet_schema::Pending;
 
@@ -23,6 +23,22 @@ pub(crate) fn line(pending: &Pending) -> Option<String> {
     };
     // It goes into lines and tables, and a server may say anything.
     Some(tame(&text))
+}
+
+/// What `machine` says of the unit, if it says anything.
+pub(crate) fn of_machine(pending: &Pending, machine: &str) -> Option<String> {
+    let said = pending.machines.iter().find(|said| said.machine_id == machine)?;
+    Some(tame(&said.message))
+}
+
+/// Whether the unit was started and did not come to run.
+pub(crate) fn has_failed(pending: &Pending) -> bool {
+    matches!(&*pending.reason, "failed" | "restarting" | "not-started" | "failing")
+}
+
+/// Whether the service manager of `machine` refuses the unit as things are.
+pub(crate) fn is_refused(pending: &Pending, machine: &str) -> bool {
+    pending.machines.iter().any(|said| said.refused && said.machine_id == machine)
 }
 
 /// What machines say, each reason once. Left out where the message says it already.

@@ -255,15 +255,6 @@ impl Registry {
         Ok(self.let_go(name, &machine, hash).into_iter().chain(others).collect())
     }
 
-    /// The content of a unit: its text as stored, not lexed. `None` when there is no such unit.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn unit_text(&self, name: &UnitName) -> Result<Option<Vec<u8>>, RegistryError> {
-        let read = self.get(self.keys.file(name.as_str()));
-        Ok(self.files.get.count(read).await?.map(|kv| kv.value))
-    }
-
     /// What is decided about several units, at one revision; those that don't exist, or that can't be
     /// understood, are left out.
     ///

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fleet_core::{
-    Machine, Obstacle, UnitName,
+    Machine, MachineStanding, Obstacle, UnitName,
     eligibility::{Candidate, Refusal, Verdict, judge, judge_global},
     residents::{Contender, Origin, residents},
 };
@@ -41,6 +41,26 @@ impl Residents {
         relevant.values().map(|resident| resident.candidate())
     }
 
+    /// What keeps `unit` from coming to their `machine`, which stands so. Where it is already it
+    /// needn't come.
+    pub(crate) fn obstacle_to_coming(
+        &self,
+        unit: &Unit,
+        machine: &Machine,
+        standing: MachineStanding,
+        rings: &Rings,
+    ) -> Option<Obstacle> {
+        if unit.target() != Some(&machine.id)
+            && let Err(refusal) = standing.takes_newcomers()
+        {
+            Some(Obstacle::Refused(refusal))
+        } else if unit.is_global() {
+            self.obstacle_of_global(unit, machine)
+        } else {
+            self.obstacle(unit, machine, rings)
+        }
+    }
+
     /// What keeps `unit` from being on their `machine`, whether it is there already or not.
     ///
     /// A unit that `unit` itself would replace is no obstacle: it leaves in the next pass, when
@@ -62,7 +82,7 @@ impl Residents {
     }
 
     /// What keeps a global unit from being on their `machine`, whether it is there already or not.
-    pub(crate) fn obstacle_of_global(&self, unit: &Unit, machine: &Machine) -> Option<Obstacle> {
+    fn obstacle_of_global(&self, unit: &Unit, machine: &Machine) -> Option<Obstacle> {
         let judged = || judge_global(unit.candidate(), machine, self.met_by(unit)).err();
         self.barrier(&unit.name).or_else(judged).map(Obstacle::Refused)
     }

@@ -8,7 +8,7 @@ use fleet_core::JobState;
 use fleet_schema::{Unit, UnitStart, UnitState};
 
 use super::{Block, Cause, Failure, OnFailure, Poll, Since, Wait};
-use crate::{error::CliError, session::Session, ui::tame, unit};
+use crate::{error::CliError, session::Session, ui::tame, unit, why};
 
 /// For how long a unit must have been seen at rest, to count as one that ran and ended well, or
 /// failed: a machine may publish what it claims of a unit a little before what systemd made of it,
@@ -116,8 +116,7 @@ pub(super) async fn wanted(
 /// service may have done its work. What can't end, and what the machine has trouble with, has not
 /// been started.
 pub(super) fn ended(unit: &Unit, machine: &str) -> Poll {
-    let said = unit.pending.machines.iter().find(|said| said.machine_id == machine);
-    match said.map(|said| tame(&said.message)) {
+    match why::of_machine(&unit.pending, machine) {
         Some(why) if unit::is_global(unit) || unit.current_state == "launched" => Poll::Never(why),
         Some(why) => Poll::NotYet(why), // it is on its way again
         None if unit.name.ends_with(".service") => Poll::Reached,

@@ -168,9 +168,7 @@ pub(crate) fn running(states: &[UnitState], may_stay: bool) -> Option<String> {
 
 /// Whether the service manager of the unit's machine refuses to make it `wanted`.
 fn is_refused(unit: &Unit, wanted: JobState) -> bool {
-    let mut said = unit.pending.machines.iter();
-    wanted != JobState::Inactive
-        && said.any(|said| said.refused && said.machine_id == unit.machine_id)
+    wanted != JobState::Inactive && why::is_refused(&unit.pending, &unit.machine_id)
 }
 
 /// The state that counts. Global units have no current one.

@@ -72,9 +72,7 @@ pub(super) async fn look(
 
 async fn standing(session: &Session<'_>, unit: &Unit) -> Standing {
     let why = why::line(&unit.pending);
-    if let ("failed" | "restarting" | "not-started" | "failing", Some(why)) =
-        (&*unit.pending.reason, &why)
-    {
+    if let Some(why) = why.as_ref().filter(|_| why::has_failed(&unit.pending)) {
         return Standing::Failed(why.clone());
     }
     if unit::is_global(unit) {
