@@ -13,7 +13,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, error, warn};
 
-use crate::{Listener, Switch, connection, listener::Stream, slots::Slots};
+use crate::{
+    Listener, Switch, connection,
+    listener::{Stream, Unread},
+    slots::Slots,
+};
 
 /// The first pause after a failure to accept, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -27,7 +31,7 @@ pub(crate) async fn run(
 ) {
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, unread) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => {
@@ -35,7 +39,7 @@ pub(crate) async fn run(
                 continue;
             }
             accepted = accept(&listener) => match accepted {
-                Ok(stream) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     error!("Failed serving HTTP on listener: addr: {listener}, err: {error}");
                     break;
@@ -45,10 +49,10 @@ pub(crate) async fn run(
         let slot = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            slot = slots.take(stream.unread()) => slot,
+            slot = slots.take(unread) => slot,
         };
         let span = debug_span!("connection", %listener);
-        let serve = connection::serve(stream, slot, api.clone(), stop.clone());
+        let serve = connection::serve(stream, listener.via(), slot, api.clone(), stop.clone());
         connections.spawn(serve.instrument(span));
     }
     drop(listener);
@@ -59,11 +63,11 @@ pub(crate) async fn run(
 ///
 /// # Errors
 /// The listener won't accept any more.
-async fn accept(listener: &Listener) -> io::Result<Stream> {
+async fn accept(listener: &Listener) -> io::Result<(Stream, Unread)> {
     let (mut pause, longest) = PAUSES;
     loop {
         match listener.accept().await {
-            Ok(stream) => return Ok(stream),
+            Ok(accepted) => return Ok(accepted),
             Err(error) if passes(&error) => {
                 warn!(%listener, %error, ?pause, "can't accept a connection, will try again");
                 time::sleep(pause).await;

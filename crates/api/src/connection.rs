@@ -16,6 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::task;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -25,13 +26,18 @@ use crate::{
     listener::Stream,
     read_limit::{ReadLimit, Waiting},
     slots::Slot,
-    write_limit::WriteLimit,
+    via::Via,
 };
 
 /// Serves a connection until it ends. After `stop` it finishes the request at hand.
-pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: CancellationToken) {
+pub(crate) async fn serve(
+    stream: Stream,
+    via: Via,
+    slot: Slot,
+    api: Switch,
+    stop: CancellationToken,
+) {
     let limits = *api.current().limits();
-    let via = stream.via();
     let waiting = Waiting::opened(&limits);
     let mut evicted = slot.evicted().clone();
     let slot = &Mutex::new(slot);
@@ -41,8 +47,9 @@ pub(crate) async fn serve(stream: Stream, slot: Slot, api: Switch, stop: Cancell
         let request = request.map(|body| Awaited::new(body, slot));
         Ok::<_, Infallible>(api.current().respond(request, via).await)
     });
-    let stream = WriteLimit::new(stream, limits.write_time);
-    let stream = TokioIo::new(ReadLimit::new(stream, waiting.clone(), &limits));
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.write_time));
+    let stream = TokioIo::new(ReadLimit::new(Box::pin(stream), waiting.clone(), &limits));
     let mut connection = pin!(protocol().serve_connection(stream, service));
     let mut ending = false;
     loop {

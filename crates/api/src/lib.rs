@@ -33,7 +33,6 @@ mod slots;
 mod switch;
 mod token;
 mod via;
-mod write_limit;
 
 pub use api::{Api, Settings};
 pub use availability::Availability;

@@ -2,15 +2,11 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    pin::Pin,
-    task::{Context, Poll},
+    os::fd::{AsFd, OwnedFd},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
-};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 
 use crate::via::Via;
 
@@ -32,16 +28,21 @@ impl Listener {
         }
     }
 
-    /// Waits for a connection. Cancel-safe.
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+    /// Waits for a connection, which comes with what tells whether all of it was read. Cancel-safe.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Unread)> {
         match self {
-            Self::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let unread = Unread::of(&stream);
+                Ok((Either::Left(stream), unread))
+            }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 // Answers are small and written in one piece: waiting for more helps nobody.
                 // It can only fail on a connection that is broken already.
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                let unread = Unread::of(&stream);
+                Ok((Either::Right(stream), unread))
             }
         }
     }
@@ -79,35 +80,7 @@ impl fmt::Display for Listener {
 }
 
 /// An accepted connection.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    /// The kind of its socket.
-    pub(crate) fn via(&self) -> Via {
-        match self {
-            Self::Unix(_) => Via::Unix,
-            Self::Tcp(_) => Via::Tcp,
-        }
-    }
-
-    /// Tells what the connection's reader hasn't read yet.
-    pub(crate) fn unread(&self) -> Unread {
-        Unread::of(self)
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tcp(stream) => stream.as_fd(),
-        }
-    }
-}
+pub(crate) type Stream = Either<UnixStream, TcpStream>;
 
 /// Whether a socket has something to read, asked of the kernel: what has come a moment ago isn't
 /// known to the runtime yet.
@@ -124,45 +97,5 @@ impl Unread {
     pub(crate) fn is_any(&self) -> bool {
         let waiting = self.0.as_ref().map(rustix::io::ioctl_fionread);
         waiting.and_then(Result::ok).is_some_and(|bytes| bytes > 0)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }

@@ -6,6 +6,7 @@ pub mod error_text;
 mod glob;
 mod hash;
 mod lexer;
+pub mod literal;
 mod machine;
 mod obstacle;
 mod own_units;

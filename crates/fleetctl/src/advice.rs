@@ -10,8 +10,6 @@ mod table;
 mod whole;
 mod words;
 
-pub(crate) use words::distance;
-
 /// The section that is fleet's.
 const FLEET: &str = "X-Fleet";
 /// How many remarks there are about one file at most.

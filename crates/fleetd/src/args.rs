@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use fleet_core::literal;
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Invocation {
@@ -106,7 +108,7 @@ pub(crate) fn parse(
 
 fn switch(name: &str, value: Option<&str>) -> Result<bool, UsageError> {
     let Some(value) = value else { return Ok(true) };
-    crate::config::parse_bool(value)
+    literal::boolean(value)
         .ok_or_else(|| UsageError::BadBool { flag: name.to_owned(), value: value.to_owned() })
 }
 

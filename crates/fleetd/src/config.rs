@@ -12,12 +12,14 @@ use std::{
     time::Duration,
 };
 
-use fleet_core::error_text::{carries_login, plain};
+use fleet_core::{
+    error_text::{carries_login, plain},
+    literal,
+};
 use fleet_etcd::{InvalidTls, Login, Tls};
 use fleet_registry::Keys;
 
 pub(crate) use source::{ConfigError, Layers, load};
-pub(crate) use value::parse_bool;
 
 /// The name of every option, as in the file; the environment has `FLEET_` + upper case.
 pub(crate) const OPTIONS: [&str; 27] = [
@@ -149,7 +151,7 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
         })?,
         etcd_checks: layers.flag("etcd_checks", true)?,
         etcd_size_warning: layers.with("etcd_size_warning", "1536", |text| {
-            let mib = value::parse_int(text).and_then(|mib| u64::try_from(mib).ok());
+            let mib = literal::integer(text).and_then(|mib| u64::try_from(mib).ok());
             mib.and_then(|mib| mib.checked_mul(1 << 20)).ok_or_else(|| {
                 format!("invalid value {text:?}: must be a number of MiB, 0 for none")
             })
@@ -164,7 +166,7 @@ pub(crate) fn build(layers: &Layers) -> Result<(Config, Vec<String>), ConfigErro
         runtime_directory: layers.path("runtime_directory", RUNTIME_DIRECTORY)?,
         systemd_user: layers.flag("systemd_user", false)?,
         token_limit: layers.with("token_limit", "100", |text| {
-            value::parse_int(text)
+            literal::integer(text)
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|number| *number > 0)
                 .ok_or_else(|| format!("invalid value {text:?}: must be a number from 1 to 65535"))

@@ -1,33 +1,19 @@
 //! Words that are nearly others.
 
+use strsim::levenshtein;
+
 /// How many letters two words may differ in to count as one of them misspelt.
 const NEAR: usize = 2;
 
 /// The word that `word` is likely to be meant for.
 pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let far = |other: &str| distance(&other.to_lowercase(), &lower);
+    let far = |other: &str| levenshtein(&other.to_lowercase(), &lower);
     let near = |other: &str| {
         // Of a short word two letters are too much; what is longer by more can't be near.
         other.len().abs_diff(word.len()) <= NEAR && far(other) <= NEAR.min(word.len() / 3)
     };
     words.into_iter().filter(|other| near(other)).min_by_key(|other| (far(other), *other))
-}
-
-/// The Levenshtein distance of two texts.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fleet_core::literal;
+
 /// A value that can't be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadValue {
@@ -24,37 +26,12 @@ pub(crate) enum BadValue {
 
 /// Reads a boolean.
 pub(crate) fn boolean(text: &str) -> Result<bool, BadValue> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(BadValue::Boolean),
-    }
+    literal::boolean(text).ok_or(BadValue::Boolean)
 }
 
 /// Reads an integer: decimal, or with a prefix that says otherwise.
 pub(crate) fn integer(text: &str) -> Result<i64, BadValue> {
-    let (negative, digits) = match text.as_bytes() {
-        [b'-', ..] => (true, &text[1..]),
-        [b'+', ..] => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (radix, digits) = if let Some(hex) = lower.strip_prefix("0x") {
-        (16, hex)
-    } else if let Some(binary) = lower.strip_prefix("0b") {
-        (2, binary)
-    } else if let Some(octal) = lower.strip_prefix("0o") {
-        (8, octal)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (8, &lower[1..])
-    } else {
-        (10, &*lower)
-    };
-    if digits.starts_with(['+', '-']) {
-        return Err(BadValue::Integer);
-    }
-    let value = i128::from_str_radix(digits, radix).map_err(|_| BadValue::Integer)?;
-    i64::try_from(if negative { -value } else { value }).map_err(|_| BadValue::Integer)
+    literal::integer(text).ok_or(BadValue::Integer)
 }
 
 /// Reads a number of seconds; 0 is no limit.
@@ -66,9 +43,7 @@ pub(crate) fn seconds(text: &str) -> Result<Option<Duration>, BadValue> {
 
 /// Reads a number of seconds that is more than nothing, cut to whole milliseconds.
 pub(crate) fn limit(text: &str) -> Result<Duration, BadValue> {
-    let time = seconds(text).ok().flatten().ok_or(BadValue::Limit)?;
-    let whole = Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    if whole.is_zero() { Err(BadValue::Limit) } else { Ok(whole) }
+    literal::seconds(text).ok_or(BadValue::Limit)
 }
 
 /// Reads the number of a port.
@@ -82,57 +57,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn booleans_are_exactly_the_listed_words() {
-        for text in ["1", "t", "T", "TRUE", "true", "True"] {
-            assert_eq!(boolean(text), Ok(true), "{text}");
-        }
-        for text in ["0", "f", "F", "FALSE", "false", "False"] {
-            assert_eq!(boolean(text), Ok(false), "{text}");
-        }
-        for text in ["", "yes", "no", "on", "off", "tRUE", " true", "2"] {
-            assert_eq!(boolean(text), Err(BadValue::Boolean), "{text}");
-        }
-    }
-
-    #[test]
-    fn integers_may_have_a_base() {
-        for (text, value) in [
-            ("10", 10),
-            ("0x0a", 10),
-            ("0X0A", 10),
-            ("012", 10),
-            ("0o12", 10),
-            ("0b1010", 10),
-            ("-3", -3),
-            ("+3", 3),
-            ("0", 0),
-            ("-9223372036854775808", i64::MIN),
-        ] {
-            assert_eq!(integer(text), Ok(value), "{text}");
-        }
-        for text in ["", "-", "x", "1.5", "09", "0x", "--3", "0x-3", "9223372036854775808", "1 "] {
-            assert_eq!(integer(text), Err(BadValue::Integer), "{text}");
-        }
-    }
-
-    #[test]
     fn seconds_may_have_a_fraction_and_zero_is_no_limit() {
         assert_eq!(seconds("3"), Ok(Some(Duration::from_secs(3))));
         assert_eq!(seconds("0.25"), Ok(Some(Duration::from_millis(250))));
         assert_eq!(seconds("0"), Ok(None));
         for text in ["", "10s", "-1", "nan", "inf", "1e300", "abc"] {
             assert_eq!(seconds(text), Err(BadValue::Seconds), "{text}");
-        }
-    }
-
-    #[test]
-    fn limits_are_more_than_nothing() {
-        for (text, milliseconds) in [("10", 10_000), ("0.25", 250), ("1.2345", 1234), ("0.001", 1)]
-        {
-            assert_eq!(limit(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["0", "0.0", "-1", "0.0009", "", "10s", "nan", "inf", "1e300", "-0"] {
-            assert_eq!(limit(text), Err(BadValue::Limit), "{text}");
         }
     }
 

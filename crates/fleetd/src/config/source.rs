@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_core::error_text::plain;
+use fleet_core::{error_text::plain, literal};
 
 use super::{
     OPTIONS,
@@ -184,7 +184,7 @@ impl Layers {
 
     pub(crate) fn flag(&self, option: &str, default: bool) -> Result<bool, ConfigError> {
         self.with(option, if default { "true" } else { "false" }, |text| {
-            value::parse_bool(text)
+            literal::boolean(text)
                 .ok_or_else(|| format!("invalid value {text:?}: must be true or false"))
         })
     }
@@ -199,7 +199,7 @@ impl Layers {
 
     pub(crate) fn seconds(&self, option: &str, default: &str) -> Result<Duration, ConfigError> {
         self.with(option, default, |text| {
-            value::parse_seconds(text).ok_or_else(|| {
+            literal::seconds(text).ok_or_else(|| {
                 format!("invalid value {text:?}: must be a number of seconds greater than 0")
             })
         })
@@ -217,7 +217,7 @@ impl Layers {
     /// The `verbosity` option: any positive number turns DEBUG on.
     pub(crate) fn verbosity(&self) -> Result<i64, ConfigError> {
         self.with("verbosity", "0", |text| {
-            value::parse_int(text)
+            literal::integer(text)
                 .ok_or_else(|| format!("invalid value {text:?}: must be a number"))
         })
     }

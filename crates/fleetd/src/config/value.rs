@@ -1,44 +1,6 @@
-//! The types of option values (`fleetd.md` 2.4): Go's literals, none of them ever guessed.
+//! The types of option values (`fleetd.md` 2.4) beside the literals of `fleet_core`.
 
 use std::{collections::BTreeMap, time::Duration};
-
-/// Reads one of Go's boolean literals.
-pub(crate) fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-/// Reads an integer with Go's base prefixes and `_` separators.
-pub(crate) fn parse_int(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let digits = digits.replace('_', "").to_lowercase();
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let (radix, digits) = match digits.as_str() {
-        d if d.starts_with("0x") => (16, &digits[2..]),
-        d if d.starts_with("0o") => (8, &digits[2..]),
-        d if d.starts_with("0b") => (2, &digits[2..]),
-        d if d.len() > 1 && d.starts_with('0') => (8, &digits[1..]),
-        d => (10, d),
-    };
-    let value = i64::from_str_radix(digits, radix).ok()?;
-    Some(if negative { -value } else { value })
-}
-
-/// Reads a positive number of seconds, to the millisecond.
-pub(crate) fn parse_seconds(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0)?;
-    let duration = Duration::try_from_secs_f64(seconds).ok()?;
-    let millis = u64::try_from(duration.as_millis()).ok().filter(|millis| *millis > 0)?;
-    Some(Duration::from_millis(millis))
-}
 
 /// Why a text is no duration. The texts are Go's, people grep for them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,29 +99,6 @@ mod tests {
             ("30x", "time: unknown unit \"x\" in duration \"30x\""),
         ] {
             assert_eq!(parse_duration(text).unwrap_err().to_string(), error);
-        }
-    }
-
-    #[test]
-    fn numbers_are_read_or_refused() {
-        for (text, value) in [
-            ("10", 10),
-            ("0x0a", 10),
-            ("012", 10),
-            ("0b11", 3),
-            ("1_000", 1000),
-            ("-3", -3),
-            ("0", 0),
-        ] {
-            assert_eq!(parse_int(text), Some(value), "{text}");
-        }
-        for text in ["", "abc", "1s", "--1", "0x", "9999999999999999999"] {
-            assert_eq!(parse_int(text), None, "{text}");
-        }
-        assert_eq!(parse_seconds("2.5"), Some(Duration::from_millis(2500)));
-        assert_eq!(parse_seconds("1e1"), Some(Duration::from_secs(10)));
-        for text in ["0", "-1", "1s", "NaN", "inf", "0.0001", "1e300"] {
-            assert_eq!(parse_seconds(text), None, "{text}");
         }
     }
 
