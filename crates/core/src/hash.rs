@@ -29,9 +29,6 @@ pub enum InvalidHash {
 }
 
 impl UnitHash {
-    /// Twenty zero bytes: stands for a content that isn't known, and equals no content's hash.
-    pub const EMPTY: Self = Self([0; SIZE]);
-
     /// The hash of a serialised unit.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
@@ -104,7 +101,6 @@ mod tests {
         assert_eq!(hash.to_string(), HELLO);
         assert_eq!(format!("{hash:?}"), HELLO);
         assert_eq!(hash.short(), "1c6fb6f");
-        assert_eq!(UnitHash::EMPTY.to_string(), "0".repeat(40));
     }
 
     #[test]
