@@ -65,13 +65,22 @@ enum Known {
 impl Known {
     /// Whether whoever waits can have an answer.
     fn is_settled(&self) -> bool {
-        matches!(self, Self::Failed | Self::All(_))
+        !matches!(self, Self::Reading)
     }
 }
 
 struct Picture {
     cluster: Cluster,
     engine: Engine,
+}
+
+/// Lets somebody else read the cluster once this reading is over, however it ends.
+struct Reading(Arc<watch::Sender<Known>>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.send_replace(Known::Nothing);
+    }
 }
 
 /// Whether anybody leads.
@@ -117,7 +126,7 @@ impl Explainer {
         if is_mine {
             let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
             while reading.try_join_next().is_some() {}
-            reading.spawn(keep(self.registry.clone(), Arc::clone(&self.known)));
+            reading.spawn(keep(self.registry.clone(), Reading(Arc::clone(&self.known))));
         }
         let known = known.wait_for(Known::is_settled).await.ok()?;
         match &*known {
@@ -134,7 +143,7 @@ impl Explain for Explainer {
 }
 
 /// Reads the cluster, and forgets it after a while.
-async fn keep(registry: Registry, known: Arc<watch::Sender<Known>>) {
+async fn keep(registry: Registry, reading: Reading) {
     let found = match read(&registry).await {
         Ok(picture) => Known::All(Arc::new(picture)),
         Err(error) => {
@@ -142,9 +151,8 @@ async fn keep(registry: Registry, known: Arc<watch::Sender<Known>>) {
             Known::Failed
         }
     };
-    known.send_replace(found);
+    reading.0.send_replace(found);
     time::sleep(KEEP).await;
-    known.send_replace(Known::Nothing);
 }
 
 async fn read(registry: &Registry) -> Result<Picture, RegistryError> {
@@ -209,6 +217,23 @@ mod tests {
         assert_eq!(explainer.explain(&unit).await, Some(expected), "and not for long");
         let unknown = "unknown.service".parse().unwrap();
         assert_eq!(explainer.explain(&unknown).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_that_dies_ends_nobody_elses() {
+        let store = MemoryStore::new();
+        let registry = registry(&store);
+        create(&registry, "a.service").await;
+        let explainer = Explainer::new(registry, None);
+        let unit: UnitName = "a.service".parse().unwrap();
+        store.set_read_delay(Duration::from_secs(60));
+        let asked = time::timeout(Duration::from_secs(1), explainer.explain(&unit));
+        assert!(asked.await.is_err());
+        store.set_read_delay(Duration::ZERO);
+        explainer.reading.lock().unwrap().abort_all();
+        let waiting = time::timeout(Duration::from_secs(1), explainer.explain(&unit));
+        assert_eq!(waiting.await.expect("nobody waits for it any more"), None);
+        assert!(explainer.explain(&unit).await.is_some(), "it is read again");
     }
 
     #[tokio::test(start_paused = true)]

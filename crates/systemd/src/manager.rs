@@ -14,7 +14,7 @@ use fleet_agent::manager::{
 use fleet_core::{UnitFile, UnitName, UnitState, error_text::plain};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
-    task::{self, JoinSet},
+    task::{self, AbortHandle, JoinSet},
     time::Instant,
 };
 use tracing::{debug, error, info};
@@ -53,7 +53,8 @@ pub struct SystemdManager {
     pub(crate) owned: Mutex<Owned>,
     reload: Mutex<Due>,
     journal: Journal,
-    _follower: JoinSet<()>,
+    follower: AbortHandle,
+    _tasks: JoinSet<()>,
 }
 
 impl SystemdManager {
@@ -74,8 +75,8 @@ impl SystemdManager {
         let limits = Limits::new(config.call_timeout, config.wake_socket.clone());
         let journal = config.journal.clone();
         let root = config.root.clone();
-        let mut follower = JoinSet::new();
-        follower.spawn(session::follow(
+        let mut tasks = JoinSet::new();
+        let follower = tasks.spawn(session::follow(
             Arc::clone(&session),
             Arc::clone(&signals),
             config,
@@ -90,14 +91,19 @@ impl SystemdManager {
             owned: Mutex::default(),
             reload: Mutex::default(),
             journal,
-            _follower: follower,
+            follower,
+            _tasks: tasks,
         })
     }
 
     /// Since when systemd has been out of reach; `None` while it isn't. A fleetd that can't drive
     /// its units for longer than `agent_ttl` should give way (`fleetd.md` 6).
+    ///
+    /// # Panics
+    /// Nobody takes in what systemd says any more (decision 21).
     #[must_use]
     pub fn lost_since(&self) -> Option<Instant> {
+        assert!(!self.follower.is_finished(), "who takes in what systemd says goes on for ever");
         self.session.lost_since()
     }
 
