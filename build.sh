@@ -75,6 +75,7 @@ install_to() {
     README.md LICENSE $dist/fleet.conf $dist/user.conf
   install -D --mode=644 --target-directory="$doc/docs" docs/*.md
   install -D --mode=644 --target-directory="$doc/docs/decisions" docs/decisions/*.md
+  install -D --mode=644 --target-directory="$doc/docs/spec" docs/spec/*.md
   for section in 1 5 8; do
     install -D --mode=644 --target-directory="$root/share/man/man$section" "$manual/man$section"/*
   done
