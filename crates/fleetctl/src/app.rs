@@ -6,12 +6,12 @@ use clap::ArgMatches;
 use tokio::runtime;
 
 use crate::{
-    args::{self, Invocation, Verb},
-    commands,
+    args::{self, Invocation},
+    commands::{self, Verb, help},
     config::{Config, Environment},
     connect::connect,
     error::CliError,
-    help, log,
+    log,
     nobody::{self, Noting},
     session::Session,
     ssh::Ssh,
@@ -25,10 +25,10 @@ pub(crate) fn run(
     ui: &Ui,
 ) -> Result<(), CliError> {
     match args::read(words)? {
-        Invocation::Help(Some(verb)) => ui.text(&help::of(verb)),
-        Invocation::Help(None) => ui.text(&help::overview()),
+        Invocation::Help(Some(verb)) => ui.text(&help::of(&verb.command())),
+        Invocation::Help(None) => ui.text(&overview()),
         Invocation::HelpOfUnknown(word) => {
-            ui.text(&help::overview())?;
+            ui.text(&overview())?;
             Err(CliError::Failed(format!("Unknown help topic [`{word}`].")))
         }
         Invocation::Version => commands::version::run(ui),
@@ -40,6 +40,10 @@ pub(crate) fn run(
             command(verb, &matches, &config, ui)
         }
     }
+}
+
+fn overview() -> String {
+    help::overview(&Verb::ALL.map(Verb::command))
 }
 
 /// Runs a command that needs a cluster.
@@ -65,8 +69,20 @@ async fn on_cluster(
     };
     result.map_err(|error| {
         let hint = dial.has_failed().then(|| nobody::hint(config)).flatten();
-        error.with_hint(hint, ui)
+        hinted(error, hint, ui)
     })
+}
+
+/// `error` with a hint below, which is said at once where the failure has been.
+fn hinted(error: CliError, hint: Option<String>, ui: &Ui) -> CliError {
+    match (error, hint) {
+        (CliError::Failed(text), Some(hint)) => CliError::Failed(format!("{text}\n{hint}")),
+        (error @ (CliError::Reported | CliError::Ended(_)), Some(hint)) => {
+            ui.err(hint);
+            error
+        }
+        (error, _) => error,
+    }
 }
 
 /// Runs a command to its end, on this thread.

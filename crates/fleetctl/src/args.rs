@@ -7,18 +7,13 @@ use std::ffi::OsString;
 
 use clap::{ArgMatches, Command};
 
-use crate::error::CliError;
+use crate::{commands::Verb, error::CliError, flags};
 
-pub(crate) mod flags;
 mod tree;
 mod usage;
-mod values;
-mod verb;
 mod words;
 
 pub use tree::command;
-pub(crate) use values::{boolean, limit, seconds};
-pub(crate) use verb::Verb;
 
 /// What is to be done.
 pub(crate) enum Invocation {
@@ -45,7 +40,7 @@ pub(crate) fn read(words: Vec<OsString>) -> Result<Invocation, CliError> {
         split => split?,
     };
     let Some((verb, rest)) = split else {
-        let matches = parse(flags::global(words::base("fleetctl")), &words, None)?;
+        let matches = parse(flags::global(flags::base("fleetctl")), &words, None)?;
         let version = matches.get_flag("version");
         return Ok(if version { Invocation::Version } else { Invocation::Help(None) });
     };

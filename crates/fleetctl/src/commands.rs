@@ -2,11 +2,7 @@
 
 use clap::{ArgMatches, parser::ValueSource};
 
-use crate::{
-    args::{Verb, flags},
-    error::CliError,
-    session::Session,
-};
+use crate::{error::CliError, flags, session::Session};
 
 pub(crate) mod cat;
 pub(crate) mod destroy;
@@ -24,8 +20,11 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod unload;
+mod verb;
 pub(crate) mod verify;
 pub(crate) mod version;
+
+pub(crate) use verb::Verb;
 
 /// What is said to whoever asks for signatures of units.
 pub(crate) const NO_SIGNATURES: &str =
@@ -56,7 +55,7 @@ pub(crate) async fn run(
         Verb::Submit => submit::run(matches, session).await,
         Verb::Unload => unload::run(matches, session).await,
         Verb::FdForward => fd_forward::run(matches).await,
-        Verb::Help => session.ui.text(&crate::help::overview()),
+        Verb::Help => session.ui.text(&help::overview(&Verb::ALL.map(Verb::command))),
         Verb::Verify => verify::run(),
         Verb::Version => version::run(session.ui),
     }

@@ -7,9 +7,9 @@ use clap::{ArgMatches, parser::ValueSource};
 use fleet_ssh::Settings;
 
 use crate::{
-    args::{boolean, limit, seconds},
     certificates::Files,
     error::CliError,
+    flags::{boolean, limit, seconds},
 };
 
 /// Reads the environment.
@@ -189,7 +189,7 @@ impl Layers<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Verb;
+    use crate::commands::Verb;
 
     fn config(words: &[&str], variables: &[(&str, &str)]) -> Result<Config, CliError> {
         let matches = Verb::ListUnits.command().try_get_matches_from(words).unwrap();

@@ -7,9 +7,9 @@ use fleet_core::error_text::carries_login;
 use tracing::warn;
 
 use crate::{
-    args::flags::DRIVER,
     config::Config,
     error::CliError,
+    flags::DRIVER,
     nobody::Noting,
     ssh::{Ssh, Tunnel},
     ui::Ui,

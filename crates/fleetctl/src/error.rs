@@ -1,8 +1,6 @@
 //! How a command fails, and what becomes of it: the one place for exit codes (`fleetctl.md` 1.4).
 
-use std::{io, process::ExitCode};
-
-use crate::ui::Ui;
+use std::io;
 
 /// The exit code of a failed command.
 const FAILED: u8 = 1;
@@ -48,40 +46,21 @@ impl CliError {
         if code == 0 { Ok(()) } else { Err(Self::Ended(code)) }
     }
 
-    /// The same with a hint below, which is said at once where the failure has been.
-    pub(crate) fn with_hint(self, hint: Option<String>, ui: &Ui) -> Self {
-        match (self, hint) {
-            (Self::Failed(text), Some(hint)) => Self::Failed(format!("{text}\n{hint}")),
-            (error @ (Self::Reported | Self::Ended(_)), Some(hint)) => {
-                ui.err(hint);
-                error
-            }
-            (error, _) => error,
+    /// The code to end with.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) | Self::Reported | Self::Output(_) => FAILED,
+            Self::Ended(code) => *code,
+            Self::Usage { .. } | Self::GivenUp(_) => USAGE,
         }
     }
 
-    /// Tells the user, and says with which code to end.
-    pub(crate) fn report(&self, ui: &Ui) -> ExitCode {
+    /// What the user is told, unless that is done.
+    pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Failed(_) => {
-                ui.err(self);
-                ExitCode::from(FAILED)
-            }
-            Self::Reported => ExitCode::from(FAILED),
-            Self::Ended(code) => ExitCode::from(*code),
-            Self::Usage { hint, .. } => {
-                ui.err(self);
-                ui.err(format_args!("\n{hint}"));
-                ExitCode::from(USAGE)
-            }
-            Self::GivenUp(_) => {
-                ui.err(self);
-                ExitCode::from(USAGE)
-            }
-            Self::Output(_) => {
-                ui.err(self);
-                ExitCode::from(FAILED)
-            }
+            Self::Reported | Self::Ended(_) => None,
+            Self::Usage { hint, .. } => Some(format!("{self}\n\n{hint}")),
+            Self::Failed(_) | Self::GivenUp(_) | Self::Output(_) => Some(self.to_string()),
         }
     }
 }

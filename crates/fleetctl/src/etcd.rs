@@ -20,7 +20,7 @@ use fleet_registry::{InvalidPrefix, Keys, Registry, RegistryError};
 use tokio::{io::duplex, task::JoinSet};
 use tracing::error;
 
-use crate::{args::flags::ENDPOINT, config::Config, ui::Ui};
+use crate::{config::Config, flags::ENDPOINT, ui::Ui};
 
 mod version;
 

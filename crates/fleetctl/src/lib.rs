@@ -1,7 +1,7 @@
 //! fleetctl, as a library so that its manual can be made of it.
 //!
 //! [`main`] reads the words and the environment, runs the command, prints what went wrong and
-//! turns it into the exit code. `args` says what the words mean, `commands` has one file a command,
+//! turns it into the exit code. `args` says what the words mean, `commands` has the table of commands and one file a command,
 //! and all that commands know of a cluster is the client of its API.
 
 mod advice;
@@ -15,8 +15,8 @@ mod create;
 mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
+mod flags;
 mod halt;
-mod help;
 mod hosts;
 mod legend;
 mod local;
@@ -47,6 +47,11 @@ pub fn main() -> ExitCode {
     let ui = Ui::standard();
     match app::run(words, &environment, &ui) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(&ui),
+        Err(error) => {
+            if let Some(text) = error.text() {
+                ui.err(text);
+            }
+            error.code().into()
+        }
     }
 }

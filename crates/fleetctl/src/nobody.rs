@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use fleet_client::{BoxStream, Dial, DialError, Direct, Endpoint, Target};
 
-use crate::{args::flags::DRIVER, config::Config};
+use crate::{config::Config, flags::DRIVER};
 
 /// Whose systemd the fleetd that is asked drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

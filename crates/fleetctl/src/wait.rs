@@ -3,7 +3,7 @@
 //! Every unit is polled by itself: at once, then at growing pauses. All polls run in the future of
 //! the command; the first failure, or the end of the attempts, drops those that are left.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, iter, num::NonZeroU32, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, fmt, iter, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{self, Instant};
@@ -19,51 +19,19 @@ mod restarted;
 mod since;
 mod state;
 
+pub(crate) use crate::flags::{ATTEMPT, Block};
 pub(crate) use everywhere::{Everywhere, for_everywhere};
 pub(crate) use launched::{Asked, for_systemd};
 pub(crate) use restarted::{Before, for_restart};
 use since::Since;
 pub(crate) use state::{Change, Goal, for_state, running};
 
-/// The length of an attempt.
-pub(crate) const ATTEMPT: Duration = Duration::from_secs(2);
 /// The pause after the first poll.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause between polls.
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// How many units are named when a wait takes long.
 const NAMED: usize = 3;
-
-/// How long a command waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Block {
-    /// Not at all.
-    No,
-    /// That many attempts.
-    Attempts(NonZeroU32),
-    /// As long as it takes.
-    Forever,
-}
-
-impl Block {
-    /// What `--no-block` and `--block-attempts` mean together.
-    pub(crate) fn new(no_block: bool, attempts: i64) -> Self {
-        if no_block {
-            return Self::No;
-        }
-        let attempts = u32::try_from(attempts.clamp(0, u32::MAX.into())).unwrap_or_default();
-        NonZeroU32::new(attempts).map_or(Self::Forever, Self::Attempts)
-    }
-
-    /// How long that is at most, when there is a limit.
-    pub(crate) fn limit(self) -> Option<Duration> {
-        match self {
-            Self::No => Some(Duration::ZERO),
-            Self::Attempts(count) => Some(ATTEMPT.saturating_mul(count.get())),
-            Self::Forever => None,
-        }
-    }
-}
 
 /// What a poll found.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Which words are refused, and in which words.
 
 use super::*;
-use crate::help;
+use crate::commands::help;
 
 fn error(words: &str) -> String {
     let words = words.split_whitespace().map(OsString::from).collect();
@@ -111,7 +111,7 @@ fn usage_lines_are_the_ones_people_know() {
         ("verify", "verify UNIT"),
         ("version", "version"),
     ] {
-        let text = help::of(words::find(name).unwrap());
+        let text = help::of(&words::find(name).unwrap().command());
         let line = text.split("USAGE:\n\tfleetctl ").nth(1).and_then(|rest| rest.lines().next());
         assert_eq!(line, Some(expected), "{name}");
     }
@@ -120,7 +120,7 @@ fn usage_lines_are_the_ones_people_know() {
 #[test]
 fn usage_lines_name_every_flag_that_does_something() {
     for verb in Verb::ALL {
-        let (command, usage) = (verb.command(), help::usage(verb));
+        let (command, usage) = (verb.command(), help::usage(&verb.command()));
         for arg in command.get_arguments().filter(|arg| !flags::is_global(arg)) {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let Some(long) = arg.get_long().filter(|_| !is_without_effect(&help)) else { continue };

@@ -1,20 +1,18 @@
 //! The whole command line as one clap command: for manual pages and completions. What fleetctl
-//! parses with is made command by command ([`Verb::command`](super::Verb::command)).
+//! parses with is made command by command ([`Verb::command`]).
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use super::{
-    Verb,
-    flags::{self, is_global, is_operands},
-    words,
+use crate::{
+    commands::{Verb, help},
+    flags::{self, base, is_boolean, is_global, is_operands},
 };
-use crate::help;
 
 /// Everything that fleetctl takes: the global flags, and a subcommand for each command with the
 /// flags of its own.
 #[must_use]
 pub fn command() -> Command {
-    let root = flags::global(words::base("fleetctl"))
+    let root = flags::global(base("fleetctl"))
         .about("fleetctl is a command-line interface to fleet, the cluster-wide CoreOS init system")
         .version(fleet_core::VERSION.trim_start_matches('v'))
         .disable_help_subcommand(true)
@@ -28,13 +26,13 @@ fn subcommand(verb: Verb) -> Command {
     // A page has a heading anyway, and a listing has room for a line: both want something.
     let about = full.get_about().map_or_else(|| "Deprecated".to_owned(), ToString::to_string);
     let description = full.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
-    let usage = help::usage(verb);
+    let usage = help::usage(&full);
     let operands = usage.split(' ').skip(1).find_map(operand).map(|name| {
         let hint = if verb.reads_files() { ValueHint::FilePath } else { ValueHint::Other };
         flags::positionals().value_name(name).value_hint(hint)
     });
     let own = |arg: &&Arg| !is_global(arg) && !is_operands(arg);
-    words::base(verb.name())
+    base(verb.name())
         .about(about)
         .long_about(description)
         .override_usage(format!("fleetctl {usage}"))
@@ -51,7 +49,7 @@ fn operand(word: &str) -> Option<String> {
 
 /// A flag that may have a value after `=` is shown as one that has none.
 fn plain(arg: Arg) -> Arg {
-    if !words::is_boolean(&arg) {
+    if !is_boolean(&arg) {
         return arg;
     }
     let mut flag = Arg::new(arg.get_id().clone()).action(ArgAction::SetTrue);

@@ -4,8 +4,10 @@ use std::{error::Error, ffi::OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Verb;
-use crate::{error::CliError, help};
+use crate::{
+    commands::{Verb, help},
+    error::CliError,
+};
 
 /// The words as text.
 pub(crate) fn utf8(words: Vec<OsString>) -> Result<Vec<String>, CliError> {
@@ -74,7 +76,7 @@ pub(crate) fn wrong(message: String, verb: Option<Verb>) -> CliError {
         None => "Run 'fleetctl --help' for usage.".to_owned(),
         Some(verb) => format!(
             "Usage: fleetctl {}\nRun 'fleetctl {} --help' for usage.",
-            help::usage(verb),
+            help::usage(&verb.command()),
             verb.name()
         ),
     };

@@ -1,24 +1,15 @@
 //! Finding the command among the words (`fleetctl.md` 1.1, 1.2).
 
-use clap::{Arg, ArgAction, Command};
+use clap::Arg;
 use strsim::levenshtein;
 
-use super::{Verb, usage};
-use crate::error::CliError;
+use super::usage;
+use crate::{commands::Verb, error::CliError, flags::is_boolean};
 
 mod ssh;
 
 /// How far a word may be from the command that is suggested instead.
 const NEAR: usize = 2;
-
-/// What all our commands have in common for clap: we have our own help and our own version.
-pub(crate) fn base(name: &'static str) -> Command {
-    Command::new(name)
-        .no_binary_name(true)
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .args_override_self(true)
-}
 
 /// Splits the words into the command and all others. `None`: there are only flags.
 pub(crate) fn split(words: &[String]) -> Result<Option<(Verb, Vec<String>)>, CliError> {
@@ -71,11 +62,6 @@ fn takes_next(word: &str, flags: &[Arg]) -> bool {
     flags
         .iter()
         .any(|flag| flag.get_long().is_some() && flag.get_long() == name && !is_boolean(flag))
-}
-
-/// Whether a flag's value, if any, is in the same word.
-pub(crate) fn is_boolean(flag: &Arg) -> bool {
-    matches!(flag.get_action(), ArgAction::Set) && flag.is_require_equals_set()
 }
 
 /// Commands that look like `word`, in alphabetical order.

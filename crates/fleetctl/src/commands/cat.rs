@@ -2,7 +2,7 @@
 
 use clap::{ArgMatches, Command};
 
-use crate::{args::flags, error::CliError, name::UnitArg, session::Session, unit};
+use crate::{error::CliError, flags, name::UnitArg, session::Session, unit};
 
 pub(crate) fn describe(command: Command) -> Command {
     command.about("Output the contents of a submitted unit").override_usage("cat UNIT").long_about(

@@ -10,8 +10,8 @@ use fleet_client::Removal;
 use fleet_schema::Unit;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     name::UnitArg,
     select::select,
     session::Session,

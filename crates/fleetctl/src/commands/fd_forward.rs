@@ -9,7 +9,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use crate::{args::flags, error::CliError};
+use crate::{error::CliError, flags};
 
 pub(crate) fn describe(command: Command) -> Command {
     command

@@ -4,8 +4,8 @@ use clap::{ArgMatches, Command};
 use fleet_schema::UnitState;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     hosts::{Hosts, Trouble},
     legend::{self, Width},
     name::UnitArg,
@@ -173,7 +173,7 @@ fn list(machines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Verb;
+    use crate::commands::Verb;
 
     #[test]
     fn flags_become_journalctls_arguments() {

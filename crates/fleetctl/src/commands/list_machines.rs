@@ -4,8 +4,8 @@ use clap::{ArgMatches, Command};
 use fleet_schema::Machine;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     legend::{self, Machines},
     render::{Column, List, or_dash},
     session::Session,

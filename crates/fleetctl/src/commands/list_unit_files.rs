@@ -8,8 +8,8 @@ use futures::{StreamExt, future::ready, stream};
 use tracing::debug;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     legend::{self, Machines, Width},
     render::{Column, List, machines_for, or_dash},
     session::Session,

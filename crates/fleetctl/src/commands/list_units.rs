@@ -4,8 +4,8 @@ use clap::{ArgMatches, Command};
 use fleet_schema::UnitState;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     legend::{self, Width},
     render::{Column, List, machines_for, or_dash},
     session::Session,

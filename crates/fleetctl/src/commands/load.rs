@@ -3,10 +3,10 @@
 use clap::{ArgMatches, Command};
 
 use crate::{
-    args::flags,
     commands::submit::{bring_in, finish},
     create::{Created, CreatingCommand},
     error::CliError,
+    flags,
     session::Session,
     target::{Triggered, settle, trigger},
     wait::{Block, Change},

@@ -7,8 +7,8 @@ use fleet_schema::Unit;
 use tracing::info;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     name::UnitArg,
     select::pick,
     session::Session,

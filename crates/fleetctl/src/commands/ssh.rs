@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Command};
 use fleet_ssh::Job;
 
-use crate::{args::flags, error::CliError, session::Session};
+use crate::{error::CliError, flags, session::Session};
 
 mod lookup;
 

@@ -3,13 +3,13 @@
 use clap::{ArgMatches, Command};
 
 use crate::{
-    args::flags,
     commands::{
         load::{self, Changed},
         submit::finish,
     },
     create::{Created, CreatingCommand},
     error::CliError,
+    flags,
     session::Session,
     target::Triggered,
     wait::{Asked, Block, Change, Everywhere, for_everywhere, for_systemd},

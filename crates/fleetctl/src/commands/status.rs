@@ -6,8 +6,8 @@ use clap::{ArgMatches, Command};
 use fleet_schema::UnitState;
 
 use crate::{
-    args::flags,
     error::CliError,
+    flags,
     hosts::{Hosts, Trouble},
     name::UnitArg,
     program::Program,

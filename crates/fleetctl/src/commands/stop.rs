@@ -2,9 +2,7 @@
 
 use clap::{ArgMatches, Command};
 
-use crate::{
-    args::flags, error::CliError, halt::halt, name::UnitArg, session::Session, wait::Change,
-};
+use crate::{error::CliError, flags, halt::halt, name::UnitArg, session::Session, wait::Change};
 
 pub(crate) fn describe(command: Command) -> Command {
     command

@@ -3,9 +3,9 @@
 use clap::{ArgMatches, Command};
 
 use crate::{
-    args::flags,
     create::{Created, CreatingCommand, Existing, Remarks, create},
     error::CliError,
+    flags,
     name::UnitArg,
     session::Session,
     wait::Block,

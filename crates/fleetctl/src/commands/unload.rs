@@ -2,7 +2,7 @@
 
 use clap::{ArgMatches, Command};
 
-use crate::{args::flags, commands::stop, error::CliError, session::Session, wait::Change};
+use crate::{commands::stop, error::CliError, flags, session::Session, wait::Change};
 
 pub(crate) fn describe(command: Command) -> Command {
     command

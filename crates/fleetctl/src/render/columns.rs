@@ -27,7 +27,7 @@ pub(crate) struct List<R: 'static> {
 }
 
 impl<R> List<R> {
-    /// Reads the flags of [`listing`](crate::args::flags::listing); every key must be one of
+    /// Reads the flags of [`listing`](crate::flags::listing); every key must be one of
     /// `known`.
     pub(crate) fn new(known: &'static [Column<R>], matches: &ArgMatches) -> Result<Self, CliError> {
         let width = if matches.get_flag("full") { Width::Full } else { Width::Short };

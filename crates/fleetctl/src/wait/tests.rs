@@ -1,6 +1,6 @@
 //! The schedule and the ends of a wait, on a paused clock.
 
-use std::{io, rc::Rc};
+use std::{io, num::NonZeroU32, rc::Rc};
 
 use super::*;
 

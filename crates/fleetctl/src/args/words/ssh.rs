@@ -3,7 +3,7 @@
 use clap::Arg;
 
 use super::takes_next;
-use crate::args::Verb;
+use crate::commands::Verb;
 
 /// Puts the words of `fleetctl ssh`, those `before` that word and those `behind` it, into an order
 /// that keeps them apart: flags, `--`, operands. The operands are the machine or unit, unless a

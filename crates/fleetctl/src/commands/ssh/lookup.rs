@@ -3,7 +3,7 @@
 
 use fleet_client::ClientError;
 
-use crate::{args::flags, name::UnitArg, session::Session, unit};
+use crate::{flags, name::UnitArg, session::Session, unit};
 
 /// Why there is no address; the text after `Unable to proceed: `.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,12 @@
-//! The commands.
+//! The table of commands.
 
 use clap::Command;
 
-use super::{flags, words};
-use crate::commands;
+use super::{
+    cat, destroy, fd_forward, help, journal, list_machines, list_unit_files, list_units, load,
+    restart, ssh, start, status, stop, submit, unload, verify, version,
+};
+use crate::flags;
 
 /// A command, by the word that calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,26 +95,26 @@ impl Verb {
 
     /// What clap has to know of it: flags, summary, usage and description.
     pub(crate) fn command(self) -> Command {
-        let base = words::base(self.name()).arg(flags::positionals());
+        let base = flags::base(self.name()).arg(flags::positionals());
         flags::global(match self {
-            Self::Cat => commands::cat::describe(base),
-            Self::Destroy => commands::destroy::describe(base),
-            Self::FdForward => commands::fd_forward::describe(base),
-            Self::Help => commands::help::describe(base),
-            Self::Journal => commands::journal::describe(base),
-            Self::ListMachines => commands::list_machines::describe(base),
-            Self::ListUnitFiles => commands::list_unit_files::describe(base),
-            Self::ListUnits => commands::list_units::describe(base),
-            Self::Load => commands::load::describe(base),
-            Self::Restart => commands::restart::describe(base),
-            Self::Ssh => commands::ssh::describe(base),
-            Self::Start => commands::start::describe(base),
-            Self::Status => commands::status::describe(base),
-            Self::Stop => commands::stop::describe(base),
-            Self::Submit => commands::submit::describe(base),
-            Self::Unload => commands::unload::describe(base),
-            Self::Verify => commands::verify::describe(base),
-            Self::Version => commands::version::describe(base),
+            Self::Cat => cat::describe(base),
+            Self::Destroy => destroy::describe(base),
+            Self::FdForward => fd_forward::describe(base),
+            Self::Help => help::describe(base),
+            Self::Journal => journal::describe(base),
+            Self::ListMachines => list_machines::describe(base),
+            Self::ListUnitFiles => list_unit_files::describe(base),
+            Self::ListUnits => list_units::describe(base),
+            Self::Load => load::describe(base),
+            Self::Restart => restart::describe(base),
+            Self::Ssh => ssh::describe(base),
+            Self::Start => start::describe(base),
+            Self::Status => status::describe(base),
+            Self::Stop => stop::describe(base),
+            Self::Submit => submit::describe(base),
+            Self::Unload => unload::describe(base),
+            Self::Verify => verify::describe(base),
+            Self::Version => version::describe(base),
         })
     }
 }

@@ -1,9 +1,15 @@
-//! The two kinds of flags (`fleetctl.md` 1.1), and the flags that are common to several commands.
+//! The two kinds of flags (`fleetctl.md` 1.1), the flags that are common to several commands, and
+//! what a command says of itself with them.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::values;
-use crate::{legend::SHORTENED, wait::Block};
+use crate::legend::SHORTENED;
+
+mod block;
+mod values;
+
+pub(crate) use block::{ATTEMPT, Block, attempts, attempts_block, block, blocking};
+pub(crate) use values::{boolean, limit, seconds};
 
 /// The name of what follows the flags.
 const WORDS: &str = "words";
@@ -25,6 +31,15 @@ const SSH_USERNAME: &str = "core";
 /// What help says of flags that nobody needs any more.
 pub(crate) const DEPRECATED: &str = "DEPRECATED: do not use this flag.";
 
+/// What all our commands have in common for clap: we have our own help and our own version.
+pub(crate) fn base(name: &'static str) -> Command {
+    Command::new(name)
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+}
+
 /// A flag that is on or off: `--name`, or `--name=VALUE`.
 pub(crate) fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
@@ -36,6 +51,11 @@ pub(crate) fn flag(name: &'static str, help: &'static str) -> Arg {
         .default_value("false")
         .value_parser(values::boolean)
         .action(ArgAction::Set)
+}
+
+/// Whether a flag's value, if any, is in the same word.
+pub(crate) fn is_boolean(flag: &Arg) -> bool {
+    matches!(flag.get_action(), ArgAction::Set) && flag.is_require_equals_set()
 }
 
 /// A flag with a letter, which is also taken as a long name.
@@ -193,31 +213,6 @@ const GLOBAL: [&str; 20] = [
 /// Whether every command takes `arg`.
 pub(crate) fn is_global(arg: &Arg) -> bool {
     GLOBAL.contains(&arg.get_id().as_str())
-}
-
-/// The flag of commands that always wait.
-pub(crate) fn attempts() -> Arg {
-    int(
-        "block-attempts",
-        "Wait for the units in at most that many attempts of 2 seconds; \
-         0 to wait as long as it takes",
-    )
-}
-
-/// What [`attempts`] says.
-pub(crate) fn attempts_block(matches: &ArgMatches) -> Block {
-    Block::new(false, matches.get_one("block-attempts").copied().unwrap_or_default())
-}
-
-/// The flags of commands that wait.
-pub(crate) fn blocking() -> [Arg; 2] {
-    [attempts(), flag("no-block", "Do not wait for the units")]
-}
-
-/// What [`blocking`] says.
-pub(crate) fn block(matches: &ArgMatches) -> Block {
-    let attempts = matches.get_one("block-attempts").copied().unwrap_or_default();
-    Block::new(matches.get_flag("no-block"), attempts)
 }
 
 /// The flags of commands that bring units in.
