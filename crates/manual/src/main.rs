@@ -106,7 +106,7 @@ mod tests {
             ),
             (
                 "man1/fleetctl-start.1",
-                &["\\-\\-block\\-attempts=N] UNIT...\n", "no\\-block", ".nf\nfleetctl start"],
+                &["\\-\\-no\\-warn] UNIT...\n", "no\\-block", ".nf\nfleetctl start"],
             ),
             ("man8/fleetd.8", &["config", "dev", "etcd_servers", "FLEET_", "SIGNALS"]),
             ("man5/fleet.unit.5", &["X\\-Fleet", "MachineMetadata", "web@"]),
