@@ -20,11 +20,11 @@ use crate::{
     Availability, Limits,
     body::{BodyReader, RequestBody},
     error::ApiError,
-    explain::{Explainer, PATIENCE},
     gzip,
     handlers::{discovery, machines, put, restart, states, units},
     metrics::{self, MetricsSource},
     outage::Outage,
+    pending::Reasons,
     query::Query,
     reads::Reads,
     reply::{self, Reply},
@@ -53,8 +53,7 @@ pub struct Api {
     reads: Reads,
     availability: Availability,
     metrics: Option<Arc<dyn MetricsSource>>,
-    pub(crate) explainer: Option<Explainer>,
-    room: Option<Arc<dyn Room>>,
+    pub(crate) reasons: Reasons,
     token_limit: NonZeroU16,
     server: HeaderValue,
     limits: Limits,
@@ -93,8 +92,7 @@ impl Api {
             reads: Reads::new(&limits),
             availability,
             metrics: None,
-            explainer: None,
-            room: None,
+            reasons: Reasons::default(),
             token_limit,
             server,
             limits,
@@ -107,13 +105,13 @@ impl Api {
     /// The same, telling of units without a machine what `explain` says.
     #[must_use]
     pub fn with_explain(self, explain: Arc<dyn Explain>) -> Self {
-        Self { explainer: Some(Explainer::new(explain)), ..self }
+        Self { reasons: Reasons { explain: Some(explain), ..self.reasons }, ..self }
     }
 
     /// The same, telling of units that wait when `room` says that nothing can be written.
     #[must_use]
     pub fn with_room(self, room: Arc<dyn Room>) -> Self {
-        Self { room: Some(room), ..self }
+        Self { reasons: Reasons { room: Some(room), ..self.reasons }, ..self }
     }
 
     /// The same with something to show under `/metrics`, which is an empty page otherwise.
@@ -132,12 +130,6 @@ impl Api {
     /// What clients may take.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Whether it is known soon that the store takes nothing new.
-    pub(crate) async fn is_out_of_space(&self) -> bool {
-        let Some(room) = &self.room else { return false };
-        time::timeout(PATIENCE, room.is_out()).await.unwrap_or(false)
     }
 
     /// The number of items on a page.

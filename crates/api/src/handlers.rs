@@ -3,7 +3,6 @@
 pub(crate) mod discovery;
 pub(crate) mod machines;
 mod paging;
-pub(crate) mod pending;
 pub(crate) mod put;
 pub(crate) mod restart;
 pub(crate) mod states;

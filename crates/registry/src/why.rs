@@ -5,7 +5,7 @@
 //! ```text
 //! gather ─▶ Facts      reads what there is to know of this unit
 //! judge  ─▶ Finding    a function: the one reason, and what each machine has to do with it
-//! words  ─▶ Pending    what the API makes JSON of
+//! words                what that is called, for programs and for people
 //! ```
 //!
 //! Costs nothing for a unit that runs where it should, two small reads for one that has a machine
@@ -23,7 +23,7 @@ mod gather;
 mod judge;
 mod words;
 
-pub use words::{Pending, Said};
+pub use judge::{Cause, Finding, Reason, Remark};
 
 /// Machines that are named at most: an answer stays small in any cluster.
 const NAMED: usize = 100;
@@ -65,11 +65,16 @@ pub enum Engine {
 /// What keeps `unit` from running; `None` when it is as it should be or nothing is known.
 pub async fn pending(
     registry: &Registry,
-    explainer: Option<&dyn Explain>,
+    explain: Option<&dyn Explain>,
+    room: Option<&dyn Room>,
     unit: &Unit,
-) -> Option<Pending> {
-    let facts = gather::facts(registry, explainer, unit).await;
+) -> Option<Finding> {
+    let facts = gather::facts(registry, explain, unit).await;
     // Only a remark is lost when this fails: the unit itself has been read.
     let facts = facts.inspect_err(|error| debug!(%error, "nothing is told of why a unit waits"));
-    judge::judge(facts.ok()??).map(Pending::from)
+    let finding = judge::judge(facts.ok()??)?;
+    match room {
+        Some(room) if room.is_out().await => Some(Finding::OutOfSpace(Box::new(finding))),
+        _ => Some(finding),
+    }
 }

@@ -401,24 +401,24 @@ async fn entries_are_forgotten_as_far_as_what_that_rests_on_holds() {
 #[tokio::test]
 async fn a_unit_that_waits_for_where_it_still_stops_says_so() {
     let (world, presence, lead) = placed().await;
-    let told = async || why::pending(&world.registry, None, &world.unit(A).await).await;
+    let told = async || why::pending(&world.registry, None, None, &world.unit(A).await).await;
     ask(&world, &lead).await;
     world.publish(&presence, A, Launched).await;
     let pending = told().await.unwrap();
-    assert_eq!(pending.reason, "stopping");
-    assert_eq!(pending.message, "it is leaving machine m1, where it still stops");
-    assert_eq!(pending.machines[0].machine, machine("m1"));
-    assert_eq!(pending.machines[0].message, "still stops it");
+    assert_eq!(pending.word(), "stopping");
+    assert_eq!(pending.to_string(), "it is leaving machine m1, where it still stops");
+    assert_eq!(pending.remarks()[0].machine, machine("m1"));
+    assert_eq!(pending.remarks()[0].to_string(), "still stops it");
 
     world.registry.destroy_unit(&unit(A)).await.unwrap();
     world.create(A, OTHER, Launched).await;
     world.say_trouble(&presence, A, "no way").await;
     let pending = told().await.unwrap();
-    assert_eq!(pending.message, "it is leaving machine m1, where it still stops: no way");
-    assert_eq!(pending.machines[0].message, "still stops it: no way");
+    assert_eq!(pending.to_string(), "it is leaving machine m1, where it still stops: no way");
+    assert_eq!(pending.remarks()[0].to_string(), "still stops it: no way");
     world.registry.leave(&presence).await.unwrap();
     let pending = told().await.unwrap();
-    assert_eq!(pending.message, "it is leaving machine m1, which is not present");
+    assert_eq!(pending.to_string(), "it is leaving machine m1, which is not present");
     let put = Op::Put { key: Key::from("/f/leaving/a.service"), value: b"{".into(), lease: None };
     world.store.commit(Txn { compare: vec![], then: vec![put] }).await.unwrap();
     assert_eq!(told().await, None, "nobody knows, and nobody could be asked");

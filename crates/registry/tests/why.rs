@@ -24,10 +24,10 @@ async fn placed() -> (World, fleet_registry::Presence) {
 /// What is said of `a.service`: reason, message, and whether it is refused.
 async fn said(world: &World) -> Option<(&'static str, String, bool)> {
     let unit = world.unit("a.service").await;
-    let mut pending = why::pending(&world.registry, None, &unit).await?;
-    let machine = pending.machines.remove(0);
-    assert_eq!(machine.reason, pending.reason);
-    Some((machine.reason, machine.message, machine.refused))
+    let finding = why::pending(&world.registry, None, None, &unit).await?;
+    let remark = &finding.remarks()[0];
+    assert_eq!(remark.word(), finding.word());
+    Some((remark.word(), remark.to_string(), remark.refused))
 }
 
 #[tokio::test]
@@ -68,11 +68,11 @@ async fn a_content_that_its_record_does_not_speak_of_is_named() {
     };
     world.store.commit(Txn { compare: vec![], then: vec![put] }).await.unwrap();
     let unit = world.unit("a.service").await;
-    let pending = why::pending(&world.registry, None, &unit).await.unwrap();
-    assert_eq!(pending.reason, "content-differs");
+    let pending = why::pending(&world.registry, None, None, &unit).await.unwrap();
+    assert_eq!(pending.word(), "content-differs");
     let (now, recorded) = (other.hash(), file(SLEEP).hash());
     assert_eq!(
-        pending.message,
+        pending.to_string(),
         format!("its content has the hash {now}, its record says {recorded}")
     );
 }

@@ -7,8 +7,7 @@ entity! {
         pub machines: Vec<PendingMachine> = "machines",
         /// The reason in words.
         pub message: String = "message",
-        /// The reason for programs: `no-machine`, `refused`, `no-engine`, `unscheduled`,
-        /// `machine-absent`, `not-loaded`, `not-launched` or `failing`. More may come.
+        /// The reason for programs: one of those in `docs/api-v1.md`. More may come.
         pub reason: String = "reason",
     }
 
@@ -18,10 +17,7 @@ entity! {
         pub machine_id: String = "machineID",
         /// The reason in words.
         pub message: String = "message",
-        /// The reason for programs: `eligible`, `leaving`, `silent`, `other-machine`, `metadata`,
-        /// `peer-absent`, `conflict`, `replaced`, `name-taken`, `machine-absent`, `not-loaded`,
-        /// `not-launched` or `failing`. More
-        /// may come.
+        /// The reason for programs; the same.
         pub reason: String = "reason",
         /// Whether its service manager refuses the unit as things are: the machine tries again, and
         /// gets the same answer unless something changes.

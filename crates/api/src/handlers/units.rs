@@ -1,17 +1,14 @@
 //! Units: list, show, destroy (`api.md` 4.1 to 4.3).
 
 use fleet_core::UnitName;
-use fleet_registry::{
-    RegistryError, Unit,
-    why::{self, Explain},
-};
+use fleet_registry::{RegistryError, Unit};
 use fleet_schema as schema;
 use hyper::StatusCode;
 
 use crate::{
     Api,
     error::ApiError,
-    handlers::{paging, pending},
+    handlers::paging,
     query::Query,
     reply::{self, Reply},
     token::Collection,
@@ -30,13 +27,7 @@ pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
 /// One unit.
 pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
     let unit = existing(api, name).await?;
-    let explain = api.explainer.as_ref().map(|explainer| explainer as &dyn Explain);
-    let pending = why::pending(&api.registry, explain, &unit).await;
-    let pending = match pending {
-        Some(pending) if api.is_out_of_space().await => Some(pending.out_of_space()),
-        pending => pending,
-    };
-    let pending = pending.map(pending::entity).unwrap_or_default();
+    let pending = api.reasons.of(&api.registry, &unit).await;
     let global = unit.record.value.global;
     let mut entity = schema::Unit { pending, ..entity(unit) };
     if global {

@@ -1,6 +1,6 @@
 //! Which of all reasons it is that keeps a unit from being what it should be.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use fleet_core::{JobState, MachineId, MachineStanding, Obstacle, UnitHash, UnitState};
 
@@ -12,19 +12,38 @@ use crate::{PublishedState, Trouble};
 
 /// What keeps a unit from being what it should be: all there is to say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub enum Finding {
     /// It has to do with this machine alone.
     OneMachine(Remark),
     /// It has to do with the unit itself, or with all these machines.
     Cluster(Reason, Vec<Remark>),
+    /// Nobody can write down what would change this.
+    OutOfSpace(Box<Self>),
+}
+
+impl Finding {
+    /// What single machines have to do with it, in order.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        match self {
+            Self::OneMachine(remark) => slice::from_ref(remark),
+            Self::Cluster(_, remarks) => remarks,
+            Self::OutOfSpace(finding) => finding.remarks(),
+        }
+    }
 }
 
 /// What keeps a unit as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub enum Reason {
     /// No machine takes a content that isn't the one its record speaks of: the two are written
     /// together, so somebody else wrote one of them.
-    ContentDiffers { content: UnitHash, recorded: UnitHash },
+    ContentDiffers {
+        /// The hash of its content.
+        content: UnitHash,
+        /// The one in its record.
+        recorded: UnitHash,
+    },
     /// There is no machine.
     NoMachine,
     /// No machine takes it.
@@ -41,24 +60,29 @@ pub(super) enum Reason {
 
 /// What one machine has to do with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Remark {
-    pub(super) machine: MachineId,
-    pub(super) cause: Cause,
+pub struct Remark {
+    /// The machine.
+    pub machine: MachineId,
+    /// What is so there.
+    pub cause: Cause,
     /// What the machine says of why.
-    pub(super) trouble: Option<String>,
+    pub trouble: Option<String>,
     /// Whether its service manager refuses the unit's content as things are.
-    pub(super) refused: bool,
+    pub refused: bool,
 }
 
 /// What is so on a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub enum Cause {
     /// It takes the unit.
     TakesIt,
     /// It doesn't.
     Unable(Obstacle),
     /// It may still have the unit that is to go.
-    Leaving { is_present: bool },
+    Leaving {
+        /// Whether it is there.
+        is_present: bool,
+    },
     /// It isn't there.
     Absent,
     /// It hasn't loaded the unit.

@@ -2,91 +2,62 @@
 
 use std::fmt;
 
-use fleet_core::{MachineId, MachineStanding, Obstacle, eligibility::Refusal};
+use fleet_core::{MachineStanding, Obstacle, eligibility::Refusal};
 use fleet_store::StoreError;
 
 use super::judge::{Cause, Finding, Reason, Remark};
 
-/// What keeps a unit from being what it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// A word for machines (`api-v1.md`).
-    pub reason: &'static str,
-    /// The same for people.
-    pub message: String,
-    /// What single machines have to do with it, in order.
-    pub machines: Vec<Said>,
-}
-
-/// What is to be said of one machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// The machine.
-    pub machine: MachineId,
-    /// A word for machines.
-    pub reason: &'static str,
-    /// The same for people.
-    pub message: String,
-    /// Whether its service manager refuses the unit's content as things are.
-    pub refused: bool,
-}
-
-impl Pending {
-    /// The same, of a store that has no room: nobody can write down what would change it.
+impl Finding {
+    /// The reason for programs.
     #[must_use]
-    pub fn out_of_space(self) -> Self {
-        let message = format!("{} ({})", StoreError::OutOfSpace, self.message);
-        Self { reason: "out-of-space", message, ..self }
-    }
-}
-
-impl From<Finding> for Pending {
-    fn from(finding: Finding) -> Self {
-        match finding {
-            Finding::OneMachine(remark) => Self {
-                reason: remark.cause.word(),
-                message: remark.of_unit(),
-                machines: vec![remark.into()],
-            },
-            Finding::Cluster(reason, remarks) => Self {
-                reason: reason.word(),
-                message: reason.to_string(),
-                machines: remarks.into_iter().map(Said::from).collect(),
-            },
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::OneMachine(remark) => remark.word(),
+            Self::Cluster(reason, _) => reason.word(),
+            Self::OutOfSpace(_) => "out-of-space",
         }
     }
 }
 
-impl From<Remark> for Said {
-    fn from(remark: Remark) -> Self {
-        let (reason, message) =
-            (remark.cause.word(), remark.with_trouble(remark.cause.to_string()));
-        Self { machine: remark.machine, reason, message, refused: remark.refused }
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneMachine(Remark { machine, cause, trouble, .. }) => {
+                match cause {
+                    Cause::Leaving { is_present: true } => {
+                        write!(f, "it is leaving machine {machine}, where it still stops")
+                    }
+                    Cause::Leaving { is_present: false } => {
+                        write!(f, "it is leaving machine {machine}, which is not present")
+                    }
+                    cause => write!(f, "machine {machine} {cause}"),
+                }?;
+                because(f, trouble.as_deref())
+            }
+            Self::Cluster(reason, _) => reason.fmt(f),
+            Self::OutOfSpace(finding) => write!(f, "{} ({finding})", StoreError::OutOfSpace),
+        }
     }
 }
 
 impl Remark {
-    /// What is said of a unit that has to do with this machine alone.
-    fn of_unit(&self) -> String {
-        let Self { machine, cause, .. } = self;
-        self.with_trouble(match cause {
-            Cause::Leaving { is_present: true } => {
-                format!("it is leaving machine {machine}, where it still stops")
-            }
-            Cause::Leaving { is_present: false } => {
-                format!("it is leaving machine {machine}, which is not present")
-            }
-            cause => format!("machine {machine} {cause}"),
-        })
+    /// The reason for programs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.cause.word()
     }
+}
 
-    /// What isn't so yet, and what the machine says of why.
-    fn with_trouble(&self, message: String) -> String {
-        match &self.trouble {
-            Some(trouble) => format!("{message}: {trouble}"),
-            None => message,
-        }
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)?;
+        because(f, self.trouble.as_deref())
     }
+}
+
+/// What the machine says of why it isn't so yet.
+fn because(f: &mut fmt::Formatter<'_>, trouble: Option<&str>) -> fmt::Result {
+    trouble.map_or(Ok(()), |trouble| write!(f, ": {trouble}"))
 }
 
 impl Reason {
@@ -155,10 +126,6 @@ fn refusal(obstacle: &Obstacle) -> &'static str {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = |failure: &str| match failure {
-            "" => String::new(),
-            failure => format!(": {failure}"),
-        };
         f.write_str(match self {
             Self::TakesIt => "takes it",
             Self::Unable(obstacle) => return obstacle.fmt(f),
@@ -173,11 +140,13 @@ impl fmt::Display for Cause {
             Self::NotLaunched => "has not started it yet",
             Self::NotStarted => "could not start it",
             Self::Failed(state, failure) => {
-                let (active, sub, how) = (&state.active, &state.sub, how(failure));
-                return write!(f, "started it, and systemd reports {active} ({sub}){how}");
+                let (active, sub) = (&state.active, &state.sub);
+                write!(f, "started it, and systemd reports {active} ({sub})")?;
+                return because(f, Some(&**failure).filter(|how| !how.is_empty()));
             }
             Self::Restarting(failure) => {
-                return write!(f, "started it, and it is in a restart loop{}", how(failure));
+                f.write_str("started it, and it is in a restart loop")?;
+                return because(f, Some(&**failure).filter(|how| !how.is_empty()));
             }
             Self::Failing(error) => error,
         })

@@ -3,7 +3,6 @@
 use fleet_core::{UnitHash, eligibility::Refusal};
 
 use super::*;
-use crate::why::Pending;
 
 const DOCUMENTED: &str = include_str!("../../../../../docs/api-v1.md");
 
@@ -27,15 +26,19 @@ fn state((active, sub, failure): (&str, &str, &str)) -> PublishedState {
 
 /// What is said of `facts`: each reason with its message, that of the unit first.
 fn said(facts: Facts) -> Vec<String> {
-    let Some(pending) = judge(facts).map(Pending::from) else { return Vec::new() };
-    let machines = pending.machines.into_iter().map(|said| {
-        assert!(DOCUMENTED.contains(&format!("`{}`", said.reason)), "{}", said.reason);
-        let refused = if said.refused { " (refused)" } else { "" };
-        format!("{} {}: {}{refused}", said.machine, said.reason, said.message)
+    judge(facts).map(|finding| in_words(&finding)).unwrap_or_default()
+}
+
+fn in_words(finding: &Finding) -> Vec<String> {
+    let word = finding.word();
+    assert!(DOCUMENTED.contains(&format!("| `{word}` |")), "{word}");
+    let machines = finding.remarks().iter().map(|remark| {
+        let (machine, word) = (&remark.machine, remark.word());
+        assert!(DOCUMENTED.contains(&format!("`{word}`")), "{word}");
+        let refused = if remark.refused { " (refused)" } else { "" };
+        format!("{machine} {word}: {remark}{refused}")
     });
-    assert!(DOCUMENTED.contains(&format!("| `{}` |", pending.reason)), "{}", pending.reason);
-    let unit = format!("{}: {}", pending.reason, pending.message);
-    std::iter::once(unit).chain(machines).collect()
+    std::iter::once(format!("{word}: {finding}")).chain(machines).collect()
 }
 
 /// What is said of a unit that has to do with `m1` alone.
@@ -277,4 +280,13 @@ fn a_content_that_its_record_does_not_speak_of_is_named() {
     let expected =
         format!("content-differs: its content has the hash {content}, its record says {recorded}");
     assert_eq!(said(Facts::Contradictory { content, recorded }), [expected]);
+}
+
+#[test]
+fn where_nothing_can_be_written_that_is_why_and_what_it_keeps_is_told() {
+    let finding = judge(Facts::Unplaced(explanation(Engine::Missing, &[("m1", None)]))).unwrap();
+    let [unit, machine] = in_words(&Finding::OutOfSpace(Box::new(finding))).try_into().unwrap();
+    assert!(unit.starts_with("out-of-space: "), "{unit}");
+    assert!(unit.ends_with(" (no engine leads the cluster)"), "{unit}");
+    assert_eq!(machine, "m1 eligible: takes it");
 }
