@@ -33,8 +33,11 @@ tests() {
     cargo test --locked --package fleet-functional --lib --bins
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps; }
-# fleetctl without its driver etcd.
-features() { cargo clippy --locked --package fleetctl --no-default-features -- -D warnings; }
+# What ships, without what only tests use; and fleetctl without its optional parts.
+features() {
+  cargo clippy --locked --package fleetd --package fleetctl -- -D warnings &&
+    cargo clippy --locked --package fleetctl --no-default-features -- -D warnings
+}
 # The fuzz targets are outside the workspace, since running them takes a nightly compiler.
 fuzz_targets() {
   local crate

@@ -13,6 +13,7 @@ mod complaint;
 pub mod desired;
 mod dump;
 mod execute;
+#[cfg(feature = "testing")]
 pub mod fake;
 mod intent;
 pub mod manager;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use fleet_core::{UnitFile, UnitHash, UnitName, UnitState};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "testing")]
 pub mod contract;
 mod outcome;
 mod run;

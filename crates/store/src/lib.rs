@@ -1,6 +1,10 @@
 //! The seam to etcd: the [`Store`] trait with etcd's own semantics, [`MemoryStore`], and the
 //! contract that every implementation keeps.
+//!
+//! The contract, and the switches with which a [`MemoryStore`] plays failures, come with the feature
+//! `testing`.
 
+#[cfg(feature = "testing")]
 pub mod contract;
 mod memory;
 mod store;

@@ -3,10 +3,10 @@
 use std::{fs, future, io, task::Poll};
 
 use russh::Sig;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[cfg(feature = "testing")]
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::last_resort;
 
@@ -87,7 +87,8 @@ pub struct Events(Source);
 
 enum Source {
     Process(Box<Streams>),
-    Scripted(mpsc::Receiver<Event>),
+    #[cfg(feature = "testing")]
+    Scripted(Receiver<Event>),
 }
 
 struct Streams {
@@ -121,14 +122,16 @@ impl Events {
     }
 
     /// Those that are sent.
-    pub fn scripted() -> (mpsc::Sender<Event>, Self) {
-        let (script, events) = mpsc::channel(8);
+    #[cfg(feature = "testing")]
+    pub fn scripted() -> (Sender<Event>, Self) {
+        let (script, events) = channel(8);
         (script, Self(Source::Scripted(events)))
     }
 
     /// Waits for the next one. Loses none when it is dropped.
     pub(super) async fn next(&mut self) -> Event {
         match &mut self.0 {
+            #[cfg(feature = "testing")]
             Source::Scripted(events) => match events.recv().await {
                 Some(event) => event,
                 None => future::pending().await,

@@ -134,6 +134,7 @@ impl State {
         }
     }
 
+    #[cfg(feature = "testing")]
     pub(super) fn compact(&mut self, revision: Revision) {
         self.history.compact(revision);
     }
@@ -202,6 +203,7 @@ impl State {
         self.available
     }
 
+    #[cfg(feature = "testing")]
     pub(super) fn set_available(&mut self, available: bool, now: Instant) {
         if available && !self.available {
             self.leases.renew_all(now);
@@ -212,6 +214,7 @@ impl State {
         self.available = available;
     }
 
+    #[cfg(feature = "testing")]
     pub(super) fn lose_next_answer(&mut self) {
         self.lose_answer = true;
     }
