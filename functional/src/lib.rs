@@ -7,6 +7,7 @@ mod api;
 mod etcd;
 mod host;
 mod http;
+mod inotify;
 mod lab;
 mod laptop;
 mod needs;

@@ -83,6 +83,7 @@ impl Builder {
     pub fn up(&self) -> Result<Lab> {
         ensure!((1..=MOST_HOSTS).contains(&self.hosts), "1 to {MOST_HOSTS} hosts are possible");
         crate::needs::check()?;
+        crate::inotify::make_room(self.hosts)?;
         let mut lab = Slot::claim(self.folder.as_deref(), |slot, folder| {
             let sandbox = self.sandbox(slot, folder)?;
             let first = sandbox.first();
