@@ -50,7 +50,15 @@ pub fn tame(text: &str) -> String {
     text.replace(is_harmful, " ")
 }
 
-/// The same for text of several lines.
+/// What a stranger said, cut short as well. What is harmful is left out.
+#[must_use]
+pub fn tame_stranger(text: &str) -> String {
+    /// More letters than any honest one says.
+    const MOST: usize = 1000;
+    text.chars().filter(|letter| !is_harmful(*letter)).take(MOST).collect()
+}
+
+/// What is fit for a terminal of a text of several lines.
 #[must_use]
 pub fn tame_lines(text: &str) -> String {
     text.replace(|letter| is_harmful(letter) && !matches!(letter, '\n' | '\t'), " ")
@@ -72,6 +80,8 @@ mod tests {
         ] {
             assert_eq!((&*tame(text), &*tame_lines(text)), (line, lines), "{text:?}");
         }
+        let long = "\u{202e}é\n".repeat(2000);
+        assert_eq!(tame_stranger(&long), "é".repeat(1000));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv6Addr, SocketAddr},
 };
 
-use crate::error::tame;
+use fleet_core::error_text::tame_stranger;
 
 /// SSH's port.
 pub(crate) const PORT: u16 = 22;
@@ -40,7 +40,7 @@ impl Address {
                 let port = port.map_or(Ok(default_port), parse_port)?;
                 Ok(Self { host: host.to_owned(), port })
             })
-            .map_err(|reason| InvalidAddress { text: tame(text), reason })
+            .map_err(|reason| InvalidAddress { text: tame_stranger(text), reason })
     }
 
     /// Returns the name that known hosts have for it: the bare host on SSH's port, otherwise

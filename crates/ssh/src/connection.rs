@@ -27,13 +27,9 @@ use crate::{
     handler::{Ended, Peer, Shared},
     host_key::Check,
     tcp,
-    wire::{Lifeline, Wire},
+    wire::{Lifeline, QUIET, SIGNS, Wire},
 };
 
-/// Silence after which the host is asked for a sign of life.
-pub(crate) const QUIET: Duration = Duration::from_secs(15);
-/// Unanswered signs after which it counts as lost: a minute in all.
-pub(crate) const SIGNS: usize = 3;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 

@@ -2,9 +2,9 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use fleet_core::error_text::{is_harmful, plain};
+use fleet_core::error_text::{plain, tame_stranger};
 
-use crate::{Address, BadConfig, InvalidAddress, known_hosts::KnownHostsError, route::Role};
+use crate::{Address, BadConfig, InvalidAddress, Role, known_hosts::KnownHostsError};
 
 /// A connection that could not be made: which host, which hop, which step, and why.
 ///
@@ -235,11 +235,6 @@ pub enum Cause {
     Lost,
 }
 
-/// What a host said, or what is said about it, fit for a terminal: it may be anybody.
-pub(crate) fn tame(words: &str) -> String {
-    words.chars().filter(|letter| !is_harmful(*letter)).take(1000).collect()
-}
-
 impl From<russh::Error> for Cause {
     fn from(error: russh::Error) -> Self {
         use russh::{AlgorithmKind, Error};
@@ -253,14 +248,14 @@ impl From<russh::Error> for Cause {
                     AlgorithmKind::Mac => "MAC",
                 },
                 ours: ours.join(" "),
-                theirs: tame(&theirs.join(" ")),
+                theirs: tame_stranger(&theirs.join(" ")),
             },
             Error::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Self::Protocol("EOF".into())
             }
             Error::HUP | Error::Disconnect => Self::Protocol("EOF".into()),
             Error::IO(error) => Self::Protocol(plain(&error)),
-            other => Self::Protocol(tame(&other.to_string())),
+            other => Self::Protocol(tame_stranger(&other.to_string())),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use fleet_core::error_text::tame_stranger;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure,
     client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
@@ -18,7 +19,7 @@ use russh::{
 };
 use tokio::{io, net::UnixStream, task::JoinSet};
 
-use crate::{Cause, error::tame, host_key::Check, refusals::Refusals};
+use crate::{Cause, host_key::Check, refusals::Refusals};
 
 /// Agent channels that may be open at once; more are refused.
 const AGENT_CHANNELS: usize = 16;
@@ -165,7 +166,8 @@ impl Handler for Peer {
             DisconnectReason::Error(Ended::Protocol(error)) => error.to_string(),
             DisconnectReason::Error(Ended::HostKey(cause)) => cause.to_string(),
         };
-        *self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(tame(&words));
+        *self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(tame_stranger(&words));
         Ok(())
     }
 

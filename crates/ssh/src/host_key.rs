@@ -5,6 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use fleet_core::error_text::tame_stranger;
 use russh::{
     Preferred,
     keys::{Certificate, PublicKeyOrCertificate, ssh_key::public::KeyData},
@@ -12,7 +13,6 @@ use russh::{
 
 use crate::{
     Address, Ask, Cause, KnownHosts,
-    error::tame,
     known_hosts::{Found, Kind, Known, Names},
 };
 
@@ -152,7 +152,7 @@ impl Check {
         let keys = keys.iter().map(ToString::to_string);
         let certificates = certificates.iter().map(|one| one.to_certificate_type());
         let kept_back = keys.chain(certificates).any(|one| theirs.contains(&one));
-        let (ours, theirs) = (ours.join(" "), tame(&theirs.join(" ")));
+        let (ours, theirs) = (ours.join(" "), tame_stranger(&theirs.join(" ")));
         let mut about = self.known.about(Kind::Key, &self.names);
         if let Some(found) = about.next().filter(|_| !kept_back) {
             self.ask.tell(&text::no_known_type(&ours, &theirs, &found.path));

@@ -9,13 +9,11 @@ use std::{
     time::Duration,
 };
 
+use fleet_core::error_text::tame_stranger;
 use russh::{Channel, ChannelOpenFailure, client::Msg};
 use tokio::{sync::Notify, time};
 
-use crate::{
-    Cause,
-    error::{Refusal, tame},
-};
+use crate::{Cause, error::Refusal};
 
 /// How long words may come after the number: both are from one packet.
 const WORDS_LATE: Duration = Duration::from_secs(1);
@@ -60,7 +58,7 @@ impl Refusals {
     pub(crate) fn note(&self, failure: &ChannelOpenFailure, words: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.words.len() < state.open {
-            state.words.push((general(failure), tame(words)));
+            state.words.push((general(failure), tame_stranger(words)));
         }
         drop(state);
         self.came.notify_waiters();

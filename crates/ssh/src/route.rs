@@ -2,21 +2,10 @@
 
 mod build;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use crate::{Address, Checking, HostKeyRules, Identities, KnownHosts, SshError, UserConfig};
+use crate::{Address, Checking, HostKeyRules, Identities, KnownHosts, Role, SshError, UserConfig};
 use build::Builder;
-
-/// What a host is on a way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The host of `--tunnel`.
-    Tunnel,
-    /// A host that `ProxyJump` names.
-    Jump,
-    /// The host that is meant.
-    Target,
-}
 
 /// A host to log in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,15 +86,5 @@ impl Settings {
             None => {}
         }
         builder.route()
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tunnel => "tunnel",
-            Self::Jump => "jump host",
-            Self::Target => "target",
-        })
     }
 }

@@ -23,7 +23,10 @@ use tokio::{
     time::{self, Instant, Sleep},
 };
 
-use crate::connection::{QUIET, SIGNS};
+/// Silence after which the host is asked for a sign of life.
+pub(crate) const QUIET: Duration = Duration::from_secs(15);
+/// Unanswered signs after which it counts as lost: a minute in all.
+pub(crate) const SIGNS: usize = 3;
 
 /// How much is read ahead: what a host may send unasked for on all channels of a connection.
 const AHEAD: usize = 32 << 20;

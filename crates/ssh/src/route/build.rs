@@ -4,9 +4,10 @@ use std::{env, path::PathBuf};
 
 use nix::unistd::{Uid, User};
 
-use super::{Hop, Role, Route, Settings};
+use super::{Hop, Route, Settings};
 use crate::{
-    Address, Cause, Checking, HostKeyRules, Identities, KnownHosts, SshError, Step, UserConfig,
+    Address, Cause, Checking, HostKeyRules, Identities, KnownHosts, Role, SshError, Step,
+    UserConfig,
     address::{PORT, split_user},
     config::{Asked, HostConfig, Undecided, tokens},
     known_hosts::expand,
