@@ -9,7 +9,6 @@
 //! ```
 
 mod agent;
-mod complaint;
 pub mod desired;
 mod dump;
 mod execute;

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use fleet_core::{JobState, UnitFile, UnitHash, UnitName, UnitState};
+use fleet_core::{JobState, Pauses, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_registry::Start;
 use fleet_store::Revision;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use crate::{Taken, desired::Wanted};
 
 /// The first pause after a failure, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAUSES: Pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(60));
 
 /// What is here.
 #[derive(Clone, Debug, Default)]
@@ -141,9 +141,14 @@ impl Retry {
         now: Instant,
     ) -> Self {
         let before = earlier.filter(|retry| retry.wanted == wanted).map_or(0, |r| r.attempts);
-        let factor = 1 << before.min(16);
-        let at = now + (RETRY.0 * factor).min(RETRY.1);
-        Self { wanted, attempts: before + 1, at, error: error.to_owned(), refused: false }
+        let at = now + PAUSES.after(before);
+        Self {
+            wanted,
+            attempts: before.saturating_add(1),
+            at,
+            error: error.to_owned(),
+            refused: false,
+        }
     }
 }
 

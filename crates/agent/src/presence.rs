@@ -14,7 +14,7 @@
 
 use std::{mem, path::Path, sync::Arc, time::Duration};
 
-use fleet_core::{MachineId, MachineStanding};
+use fleet_core::{Complaint, MachineId, MachineStanding, Pauses};
 use fleet_registry::{Contact, Instance, MachineRecord, Presence, Registry, RegistryError};
 use tokio::{
     sync::{Notify, watch},
@@ -23,17 +23,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{complaint::Complaint, runtime::RuntimeFile, standing::StandingHandle};
+use crate::{runtime::RuntimeFile, standing::StandingHandle};
 
 mod earlier;
 
-/// The longest pause between attempts to register, in seconds (`fleetd.md` 3).
-const MAX_PAUSE: u64 = 60;
+/// The pauses between attempts to register (`fleetd.md` 3).
+const PAUSES: Pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(60));
 
 /// The longest pause of a machine that may have units here, and while the registry is out of
 /// reach: after an outage the engine gives machines some seconds to return before it takes them
 /// for dead.
-const MAX_PAUSE_TO_RETURN: u64 = 4;
+const MAX_PAUSE_TO_RETURN: Duration = Duration::from_secs(4);
 
 /// Why presence is kept no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Keeper {
     /// Makes the machine present, trying for ever. Where it is present already, a beat will do.
     /// `None` when told to stop first.
     pub(crate) async fn register(&mut self, stop: &CancellationToken) -> Option<Presence> {
-        let mut pause = 1;
+        let mut backoff = PAUSES.begin();
         loop {
             let result = tokio::select! {
                 biased;
@@ -199,7 +199,7 @@ impl Keeper {
                 result => Some(result),
             };
             let Some(result) = result else { continue };
-            let longest = match result {
+            let pause = match result {
                 Ok(how) => {
                     self.obstacle.send_replace(None);
                     match how {
@@ -212,26 +212,28 @@ impl Keeper {
                     if let RegistryError::DuplicateMachine { id, address } = &error {
                         error!(machine = %id, %address, "another machine has this machine's id");
                     }
-                    warn!("Server register machine failed: {error}, retrying in {pause} sec.");
+                    backoff.limit(self.longest_pause(&error));
+                    let pause = backoff.pause();
+                    let seconds = pause.as_secs();
+                    warn!("Server register machine failed: {error}, retrying in {seconds} sec.");
                     self.obstacle.send_replace(Some(error.to_string()));
-                    self.longest_pause(&error)
+                    pause
                 }
             };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = time::sleep(Duration::from_secs(pause)) => {}
+                () = time::sleep(pause) => {}
             }
-            pause = (pause * 2).min(longest);
         }
     }
 
-    fn longest_pause(&self, error: &RegistryError) -> u64 {
+    fn longest_pause(&self, error: &RegistryError) -> Duration {
         match error {
-            RegistryError::DuplicateMachine { .. } => MAX_PAUSE,
+            RegistryError::DuplicateMachine { .. } => PAUSES.longest(),
             RegistryError::EarlierEntry(_) => MAX_PAUSE_TO_RETURN,
             error if self.returns || error.is_unavailable() => MAX_PAUSE_TO_RETURN,
-            _ => MAX_PAUSE,
+            _ => PAUSES.longest(),
         }
     }
 

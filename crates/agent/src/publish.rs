@@ -15,7 +15,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use fleet_core::UnitName;
+use fleet_core::{Complaint, UnitName};
 use fleet_registry::{Presence, Registry, RegistryError};
 use tokio::{
     sync::watch,
@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{Changed, UnitManager, complaint::Complaint};
+use crate::{Changed, UnitManager};
 
 mod board;
 mod failures;

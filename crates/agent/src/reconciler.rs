@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use fleet_core::Machine;
+use fleet_core::{Complaint, Machine};
 use fleet_registry::{Registry, RegistryError};
 use tokio::{
     sync::{Notify, watch},
@@ -21,7 +21,6 @@ use tracing::{error, info, warn};
 
 use crate::{
     ManagerError, UnitManager,
-    complaint::Complaint,
     desired::{Desired, desired},
     execute::{Done, execute},
     plan::{self, Current, Step, plan},

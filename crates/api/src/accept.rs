@@ -6,6 +6,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use fleet_core::Pauses;
 use tokio::{
     task::{JoinError, JoinSet},
     time,
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The first pause after a failure to accept, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(5), Duration::from_secs(1));
 
 /// Serves a listener until `stop`.
 pub(crate) async fn run(
@@ -64,14 +65,14 @@ pub(crate) async fn run(
 /// # Errors
 /// The listener won't accept any more.
 async fn accept(listener: &Listener) -> io::Result<(Stream, Unread)> {
-    let (mut pause, longest) = PAUSES;
+    let mut backoff = PAUSES.begin();
     loop {
         match listener.accept().await {
             Ok(accepted) => return Ok(accepted),
             Err(error) if passes(&error) => {
+                let pause = backoff.pause();
                 warn!(%listener, %error, ?pause, "can't accept a connection, will try again");
                 time::sleep(pause).await;
-                pause = longest.min(pause * 2);
             }
             Err(error) => return Err(error),
         }

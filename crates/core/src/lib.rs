@@ -1,6 +1,7 @@
 //! The vocabulary of fleet: unit names, unit files, `[X-Fleet]` requirements, hashes, machines,
 //! states, eligibility, who is on a machine. No I/O, no async, no clock.
 
+mod complaint;
 pub mod eligibility;
 pub mod error_text;
 mod glob;
@@ -10,6 +11,7 @@ pub mod literal;
 mod machine;
 mod obstacle;
 mod own_units;
+mod pauses;
 mod quote;
 mod reading;
 mod requirements;
@@ -20,12 +22,14 @@ mod unit_file;
 mod unit_name;
 mod validate;
 
+pub use complaint::Complaint;
 pub use glob::Pattern;
 pub use hash::{InvalidHash, UnitHash};
 pub use lexer::{ByteList, LexError};
 pub use machine::{InvalidMachineId, Machine, MachineId};
 pub use obstacle::Obstacle;
 pub use own_units::{OWN_UNITS, OwnName, check_own_names, check_own_names_for};
+pub use pauses::{Backoff, Pauses};
 pub use quote::{Quoted, QuotedChar};
 pub use requirements::{
     Excess, FleetOptions, MAX_PATTERN_BYTES, MAX_PATTERNS, Requirements, Warning,

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     EngineHandle, SharedMetrics,
-    backoff::Backoff,
+    backoff::backoff,
     contact::Touch,
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
     reconciler::{FailureDetector, Reconciler},
@@ -105,7 +105,7 @@ impl Engine {
 
     /// Follows the leader until this engine has taken the lease; `None` when told to stop.
     async fn await_turn(&mut self, stop: &CancellationToken) -> Option<Term> {
-        let mut backoff = Backoff::up_to(self.interval);
+        let mut backoff = backoff(self.interval);
         let (mut free_since, mut not_before) = (None::<Instant>, Instant::now());
         loop {
             let stance = self.follower.stance();

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use fleet_core::MachineId;
 use fleet_registry::{
-    Event, LeaderRecord, Leadership, Mirror, Model, Registry, RegistryError, Scope, Versioned,
+    Event, Followed, LeaderRecord, Leadership, Mirror, Model, Registry, RegistryError, Scope,
+    Versioned,
 };
 use tokio::{
     sync::watch,
@@ -20,7 +21,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use crate::{backoff::Backoff, status::Status};
+use crate::{
+    backoff::{backoff, pauses},
+    status::Status,
+};
 
 /// The version of this engine. One of a higher version takes the lease from those below.
 pub const VERSION: u64 = 1;
@@ -131,7 +135,7 @@ pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
     let mut deadline = term.since + ttl;
     let mut renewal = term.since + pause;
     let mut next = term.since + probe;
-    let mut backoff = Backoff::up_to(probe);
+    let mut backoff = backoff(probe);
     let mut reason = "no answer in time".to_owned();
     loop {
         time::sleep_until(next.min(renewal).min(deadline)).await;
@@ -165,7 +169,6 @@ pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
 pub(crate) struct Follower {
     me: LeaderRecord,
     mirror: Mirror<LeadView>,
-    backoff: Backoff,
     /// The last leader we told of.
     told: Option<MachineId>,
     is_outdated: bool,
@@ -189,8 +192,8 @@ impl Follower {
         most: Duration,
         period: Option<Duration>,
     ) -> Self {
-        let mirror = Mirror::new(registry.clone(), Scope::Lead).every(period);
-        Self { me, mirror, backoff: Backoff::up_to(most), told: None, is_outdated: false }
+        let mirror = Mirror::new(registry.clone(), Scope::Lead).every(period).pausing(pauses(most));
+        Self { me, mirror, told: None, is_outdated: false }
     }
 
     /// What to do, as things are known.
@@ -205,19 +208,8 @@ impl Follower {
 
     /// Waits until something may have changed. Cancel-safe.
     pub(crate) async fn news(&mut self, status: &watch::Sender<Status>) {
-        match self.mirror.changed().await {
-            Ok(()) => {
-                self.backoff.reset();
-                self.tell(status);
-            }
-            Err(error) => {
-                if self.backoff.is_fresh() {
-                    warn!(%error, "can't follow the engine lease, will retry");
-                } else {
-                    debug!(%error, "still can't follow the engine lease");
-                }
-                time::sleep(self.backoff.pause()).await;
-            }
+        if self.mirror.follow().await != Followed::Lost {
+            self.tell(status);
         }
     }
 

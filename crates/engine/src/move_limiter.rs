@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_core::{UnitHash, UnitName};
+use fleet_core::{Pauses, UnitHash, UnitName};
 use tokio::time::Instant;
 
 use crate::cluster::Unit;
@@ -21,7 +21,7 @@ const FREE: u32 = 8;
 const CALM: Duration = Duration::from_secs(60);
 
 /// The first pause and the longest, after which an operator's mend is seen.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const PAUSES: Pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(300));
 
 /// What was moved of late.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl MoveLimiter {
         let (now, hash) = (Instant::now(), unit.record.value.hash);
         let earlier = self.0.get(&unit.name).filter(|moves| moves.hash == hash);
         let count = earlier.map_or(0, |moves| moves.count).saturating_add(1);
-        let pause = count.checked_sub(FREE + 1).map(pause);
+        let pause = count.checked_sub(FREE + 1).map(|earlier| PAUSES.after(earlier));
         let until = now + pause.unwrap_or_default();
         self.0.insert(unit.name.clone(), Moves { hash, count, until });
         pause
@@ -59,9 +59,4 @@ impl MoveLimiter {
         let resting = self.0.iter().filter(|(_, moves)| now < moves.until);
         resting.map(|(unit, _)| unit.clone()).collect()
     }
-}
-
-/// The pause before which there were `earlier` ones.
-fn pause(earlier: u32) -> Duration {
-    PAUSE.0.saturating_mul(1 << earlier.min(16)).min(PAUSE.1)
 }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fleet_core::UnitName;
-use fleet_registry::{Event, Leadership, Mirror, Model, Registry, RegistryError, Scope};
+use fleet_registry::{Event, Followed, Leadership, Mirror, Model, Registry, RegistryError, Scope};
 use tokio::{
     sync::{mpsc, watch},
     time::{self, Instant, MissedTickBehavior},
@@ -15,7 +15,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    backoff::Backoff,
+    backoff::{backoff, pauses},
     cluster::Cluster,
     contact::Touch,
     engine::sleep_until,
@@ -103,7 +103,8 @@ impl<'a> Reconciler<'a> {
         detector: FailureDetector,
         status: &'a watch::Sender<Status>,
     ) -> Self {
-        let mirror = Mirror::new(registry.clone(), Scope::Cluster).every(period);
+        let mirror =
+            Mirror::new(registry.clone(), Scope::Cluster).every(period).pausing(pauses(interval));
         let (past, rest, has_tidied) = (Past::default(), Rest::default(), false);
         Self { registry, lead, interval, detector, status, mirror, past, has_tidied, rest }
     }
@@ -115,10 +116,11 @@ impl<'a> Reconciler<'a> {
         self.status.send_modify(|status| status.queries = Some(asker));
         let mut tick = time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut backoff = Backoff::up_to(self.interval);
+        let mut backoff = backoff(self.interval);
         loop {
             if !self.mirror.is_current() {
-                self.read_cluster().await;
+                // However long the store is out of reach: nothing moves until it can be read.
+                while self.mirror.follow().await == Followed::Lost {}
                 self.rest.begin_anew();
             } else if !self.is_due(&mut tick, &mut answers).await {
                 continue;
@@ -142,22 +144,6 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// Takes a snapshot, however long the store is out of reach.
-    async fn read_cluster(&mut self) {
-        let mut backoff = Backoff::up_to(self.interval);
-        while let Err(error) = self.mirror.changed().await {
-            if backoff.is_fresh() {
-                warn!(%error, "can't read the cluster, nothing moves until that works");
-            } else {
-                debug!(%error, "still can't read the cluster");
-            }
-            time::sleep(backoff.pause()).await;
-        }
-        if !backoff.is_fresh() {
-            info!("the cluster can be read again");
-        }
-    }
-
     /// Waits for something to do; whether it is a pass.
     async fn is_due(&mut self, tick: &mut time::Interval, answers: &mut Answers) -> bool {
         let next_change = self.detector.roll.next_change(Instant::now());
@@ -167,19 +153,13 @@ impl<'a> Reconciler<'a> {
                 self.rest.begin_anew();
                 return true;
             }
-            changed = self.mirror.changed() => match changed {
-                Ok(()) => {
-                    let has_news = self.mirror.model_mut().has_news();
-                    if has_news {
-                        self.rest.begin_anew();
-                    }
-                    return has_news;
+            followed = self.mirror.follow() => {
+                let has_news = followed != Followed::Lost && self.mirror.model_mut().has_news();
+                if has_news {
+                    self.rest.begin_anew();
                 }
-                Err(error) => {
-                    debug!(%error, "lost sight of the cluster");
-                    return false;
-                }
-            },
+                return has_news;
+            }
             _ = tick.tick() => return true,
             query = answers.next() => query,
         };

@@ -5,14 +5,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use fleet_core::UnitName;
+use fleet_core::{Pauses, UnitName};
 use fleet_store::Revision;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 
 /// The first pause and the longest: somebody may have raised etcd's limits.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+const PAUSES: Pauses = Pauses::between(Duration::from_secs(10), Duration::from_secs(600));
 
 /// What was refused, by unit.
 #[derive(Debug, Default)]
@@ -22,7 +22,8 @@ pub(crate) struct Refused(BTreeMap<UnitName, Refusal>);
 struct Refusal {
     /// The record that was decided on.
     seen: Revision,
-    pause: Duration,
+    /// How often the same was refused before.
+    earlier: u32,
     until: Instant,
 }
 
@@ -38,10 +39,10 @@ impl Refused {
     /// Takes in that what was decided on a record was refused, and returns whether that is news.
     pub(crate) fn note(&mut self, unit: &UnitName, seen: Revision) -> bool {
         let earlier = self.0.get(unit).filter(|refusal| refusal.seen == seen);
-        let pause = earlier.map_or(PAUSE.0, |refusal| (refusal.pause * 2).min(PAUSE.1));
-        let is_news = earlier.is_none();
-        self.0.insert(unit.clone(), Refusal { seen, pause, until: Instant::now() + pause });
-        is_news
+        let earlier = earlier.map_or(0, |refusal| refusal.earlier.saturating_add(1));
+        let until = Instant::now() + PAUSES.after(earlier);
+        self.0.insert(unit.clone(), Refusal { seen, earlier, until });
+        earlier == 0
     }
 
     /// Forgets units that have changed since, or are gone.

@@ -3,8 +3,9 @@
 //! Every unit is polled by itself: at once, then at growing pauses. All polls run in the future of
 //! the command; the first failure, or the end of the attempts, drops those that are left.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, iter, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, fmt, time::Duration};
 
+use fleet_core::Pauses;
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{self, Instant};
 
@@ -26,10 +27,8 @@ pub(crate) use restarted::{Before, for_restart};
 use since::Since;
 pub(crate) use state::{Change, Goal, for_state, running};
 
-/// The pause after the first poll.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// The longest pause between polls.
-const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// The pauses between polls.
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(20), Duration::from_millis(250));
 /// How many units are named when a wait takes long.
 const NAMED: usize = 3;
 
@@ -157,7 +156,8 @@ async fn poll_until(
     known: &Known,
 ) -> (usize, Result<Option<String>, CliError>) {
     known.borrow_mut().insert(place, "no answer yet".to_owned());
-    for pause in pauses() {
+    let mut backoff = PAUSES.begin();
+    loop {
         match poll(unit, begun.elapsed()).await {
             Ok(Poll::Reached) => break,
             Ok(Poll::NotYet(what)) => {
@@ -166,14 +166,9 @@ async fn poll_until(
             Ok(Poll::Never(reason)) => return (place, Ok(Some(reason))),
             Err(error) => return (place, Err(error)),
         }
-        time::sleep(pause).await;
+        time::sleep(backoff.pause()).await;
     }
     (place, Ok(None))
-}
-
-/// The pauses between polls, without end.
-fn pauses() -> impl Iterator<Item = Duration> {
-    iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 3 / 2).min(LAST_PAUSE)))
 }
 
 async fn sleep_at(when: Option<Instant>) {

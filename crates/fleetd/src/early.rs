@@ -7,6 +7,7 @@
 
 use std::{convert::Infallible, fs, path::PathBuf, time::Duration};
 
+use fleet_core::Pauses;
 use tokio::time;
 use tracing::{debug, warn};
 
@@ -18,9 +19,10 @@ const EARLY: Duration = Duration::from_secs(10);
 const FREE: u32 = 3;
 
 /// The first pause, and the longest: below any `agent_ttl` that moves no units at a restart.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(200), Duration::from_secs(5));
 
-const _: () = assert!(PAUSES.1.as_secs() < EARLY.as_secs(), "a pause is no time that it ran");
+const _: () =
+    assert!(PAUSES.longest().as_secs() < EARLY.as_secs(), "a pause is no time that it ran");
 
 /// The starts in a row of which none lasted.
 #[derive(Debug)]
@@ -67,11 +69,7 @@ impl Starts {
 }
 
 fn pause_after(starts: u32) -> Duration {
-    let doublings = match starts.checked_sub(FREE) {
-        None => return Duration::ZERO,
-        Some(more) => more.min(16),
-    };
-    (PAUSES.0 * (1 << doublings)).min(PAUSES.1)
+    starts.checked_sub(FREE).map_or(Duration::ZERO, |earlier| PAUSES.after(earlier))
 }
 
 #[cfg(test)]
@@ -104,7 +102,7 @@ mod tests {
         let lasted = time::timeout(EARLY + Duration::from_millis(1), starts.last()).await;
         assert!(lasted.is_err());
         assert_eq!(paused(&starts).await, 0);
-        assert_eq!(pause_after(u32::MAX), PAUSES.1);
+        assert_eq!(pause_after(u32::MAX), PAUSES.longest());
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,34 +2,35 @@
 
 use std::time::Duration;
 
+use fleet_core::{Backoff, Pauses};
 use tokio::time::{self, Instant};
 
 /// The first pause, and the longest: rivals on one unit are done in a few transactions.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(1), Duration::from_millis(50));
 
 /// Attempts at one change, for a limited time. Each that comes too late means that somebody else's
 /// change went in; pauses that grow, and differ, let everybody's do so in the end.
 #[derive(Debug)]
 pub struct Attempts {
     until: Instant,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Attempts {
     /// Attempts from now on for so long.
     #[must_use]
     pub fn within(time: Duration) -> Self {
-        Self { until: Instant::now() + time, pause: PAUSES.0 }
+        let backoff = PAUSES.begin_jittered(fastrand::Rng::new());
+        Self { until: Instant::now() + time, backoff }
     }
 
     /// Pauses before the next attempt; false when there is no time for one.
     pub async fn again(&mut self) -> bool {
-        let pause = self.pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let pause = self.backoff.pause();
         if Instant::now() + pause > self.until {
             return false;
         }
         time::sleep(pause).await;
-        self.pause = PAUSES.1.min(self.pause * 2);
         true
     }
 }
@@ -46,7 +47,7 @@ mod tests {
         while attempts.again().await {
             count += 1;
         }
-        assert!(start.elapsed() <= time && start.elapsed() > time - 2 * PAUSES.1);
+        assert!(start.elapsed() <= time && start.elapsed() > time - 2 * PAUSES.longest());
         assert!((20..60).contains(&count), "{count}");
         assert!(!Attempts::within(Duration::ZERO).again().await);
     }

@@ -35,7 +35,7 @@ pub use lead::{LeaderRecord, Leadership};
 pub use leaving::{Gone, Moot, Stale};
 pub use metadata::{MetadataChange, effective_metadata};
 pub use metrics::{BUCKETS, FileCounters, FileMetrics, Histogram, OperationMetrics};
-pub use mirror::{Mirror, Model, Scope};
+pub use mirror::{Followed, Mirror, Model, Scope};
 pub use pages::{MachineView, Page, StateFilter, StateView};
 pub use presence::{Instance, Presence};
 pub use records::{

@@ -1,13 +1,24 @@
 //! Follows a part of the registry: one consistent snapshot, then watches from the next revision;
 //! or, where watching is switched off, one snapshot after the other.
 //!
-//! A mirror has one owner, usually a reconciler, which awaits [`Mirror::changed`] among its other
+//! A mirror has one owner, usually a reconciler, which awaits [`Mirror::follow`] among its other
 //! wake-ups and plans on [`Mirror::model`]. No lock, and a task only while a snapshot is read: so
 //! a reading that takes longer than its owner waits at a time goes on, instead of beginning anew.
+//!
+//! While the registry is out of reach it tries again and again, and says so once:
+//!
+//! ```text
+//!            ┌── Changed ──┐
+//!            ▼             │       the watch breaks
+//! begins ─ Anew ──▶ is current ──────── Lost ────────▶ pauses, is not current ──┐
+//!            ▲                                          ▲                       │
+//!            └────────── a snapshot could be read ──────┼───────────────────────┤
+//!                                                       └── Lost: could not ────┘
+//! ```
 
 use std::{panic, time::Duration};
 
-use fleet_core::MachineId;
+use fleet_core::{MachineId, Pauses};
 use fleet_store::{Change, Changes, KeyValue, Range, StoreError};
 use tokio::{
     task::JoinSet,
@@ -16,6 +27,13 @@ use tokio::{
 use tracing::debug;
 
 use crate::{Event, Keys, Registry, RegistryError};
+
+mod outage;
+
+use outage::Outage;
+
+/// The pauses while the registry is out of reach, where the owner names none.
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(50), Duration::from_secs(2));
 
 /// What a mirror keeps. The default is an empty registry.
 pub trait Model: Default + Send {
@@ -37,6 +55,15 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// What it is, in words for the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Cluster => "the cluster",
+            Self::Machine(_) => "what this machine is to do",
+            Self::Lead => "the engine lease",
+        }
+    }
+
     fn ranges(&self, keys: &Keys) -> Vec<Range> {
         match self {
             Self::Cluster => [
@@ -85,8 +112,21 @@ pub struct Mirror<M> {
     /// The time between two snapshots, where nothing is watched.
     period: Option<Duration>,
     following: Option<Following>,
+    outage: Outage,
     /// The reading of a snapshot that is under way.
     reading: JoinSet<Result<Reading, RegistryError>>,
+}
+
+/// What has become of what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Followed {
+    /// Something has changed.
+    Changed,
+    /// It was read from a new beginning: the first time, or after it was lost.
+    Anew,
+    /// The registry is out of reach. What was known last is known still, and isn't current.
+    Lost,
 }
 
 /// A snapshot, and how to go on from it.
@@ -105,8 +145,15 @@ impl<M: Model> Mirror<M> {
     #[must_use]
     pub fn new(registry: Registry, scope: Scope) -> Self {
         let ranges = scope.ranges(&registry.keys);
+        let outage = Outage::new(scope.name(), PAUSES);
         let (model, reading) = (M::default(), JoinSet::new());
-        Self { registry, ranges, model, period: None, following: None, reading }
+        Self { registry, ranges, model, period: None, following: None, outage, reading }
+    }
+
+    /// With these pauses while the registry is out of reach.
+    #[must_use]
+    pub fn pausing(self, pauses: Pauses) -> Self {
+        Self { outage: Outage::new(self.outage.of, pauses), ..self }
     }
 
     /// With a `period` it watches nothing and takes a new snapshot that often instead, whether
@@ -114,6 +161,23 @@ impl<M: Model> Mirror<M> {
     #[must_use]
     pub fn every(self, period: Option<Duration>) -> Self {
         Self { period, ..self }
+    }
+
+    /// Waits until something is new, be it that the registry is out of reach. Waits for longer and
+    /// longer then, and says so once. Cancel-safe.
+    pub async fn follow(&mut self) -> Followed {
+        self.outage.pause().await;
+        let was_current = self.is_current();
+        match self.changed().await {
+            Ok(()) => {
+                self.outage.is_over();
+                if was_current { Followed::Changed } else { Followed::Anew }
+            }
+            Err(error) => {
+                self.outage.goes_on(&error);
+                Followed::Lost
+            }
+        }
     }
 
     /// Waits until something has changed, and has taken in all that is here. The first call, and

@@ -9,6 +9,7 @@
 
 use std::{io, path::Path, time::Duration};
 
+use fleet_core::Pauses;
 use tokio::{
     net::{UnixDatagram, UnixStream},
     time,
@@ -18,7 +19,7 @@ use tracing::debug;
 use crate::{config::WakeSocket, signals::Signals};
 
 /// The first and the longest pause between nudges. Some jobs take hours.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const PAUSES: Pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Waits for `answer`, and nudges while it doesn't come.
 pub(crate) async fn await_answer<T, N: Future<Output = ()>>(
@@ -46,14 +47,13 @@ pub(crate) async fn await_jobs<N: Future<Output = ()>>(signals: &Signals, nudge:
 
 /// Nudges at growing pauses, until it isn't needed when one is due.
 async fn keep_nudging<N: Future<Output = ()>>(is_needed: impl Fn() -> bool, nudge: impl Fn() -> N) {
-    let mut pause = PAUSES.0;
+    let mut backoff = PAUSES.begin();
     loop {
-        time::sleep(pause).await;
+        time::sleep(backoff.pause()).await;
         if !is_needed() {
             return;
         }
         nudge().await;
-        pause = (pause * 2).min(PAUSES.1);
     }
 }
 

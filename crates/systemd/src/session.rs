@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use fleet_core::Pauses;
 use futures::StreamExt as _;
 use tokio::time::{self, Instant};
 use tracing::{info, warn};
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// The first and the longest pause between attempts (`fleetd.md` 6).
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAUSES: Pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(60));
 
 /// The connection of the moment, for whoever wants to call.
 #[derive(Debug)]
@@ -136,16 +137,18 @@ async fn read(mut messages: MessageStream, signals: &Signals) {
 }
 
 async fn redial(config: &Config) -> Line {
-    let mut pause = PAUSES.0;
+    let mut backoff = PAUSES.begin_jittered(fastrand::Rng::new());
     loop {
         match dial(config).await {
             Ok(line) => {
                 info!(endpoint = %line.endpoint, version = line.version, "reconnected to systemd");
                 return line;
             }
-            Err(error) => warn!(%error, ?pause, "systemd can't be reached, will retry"),
+            Err(error) => {
+                let pause = backoff.pause();
+                warn!(%error, ?pause, "systemd can't be reached, will retry");
+                time::sleep(pause).await;
+            }
         }
-        time::sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
-        pause = (pause * 2).min(PAUSES.1);
     }
 }

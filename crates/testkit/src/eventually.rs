@@ -2,11 +2,11 @@
 
 use std::{fmt::Display, future::Future, time::Duration};
 
+use fleet_core::Pauses;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// The first pause between two attempts, and the longest; each is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The pauses between attempts.
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(1), Duration::from_millis(100));
 
 /// What an attempt came to: `Some` or `Ok` ends the waiting.
 pub trait Attempt {
@@ -48,7 +48,7 @@ where
 {
     let deadline = Instant::now() + patience;
     let mut status = "the first attempt did not end".to_owned();
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = PAUSES.begin();
     while let Ok(attempted) = timeout_at(deadline, attempt()).await {
         match attempted.outcome() {
             Ok(output) => return output,
@@ -57,8 +57,7 @@ where
         if Instant::now() >= deadline {
             break;
         }
-        sleep(pause.min(deadline - Instant::now())).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
+        sleep(backoff.pause().min(deadline - Instant::now())).await;
     }
     panic!("{what}: not within {patience:?}; last status: {status}");
 }

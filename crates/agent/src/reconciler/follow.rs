@@ -1,19 +1,15 @@
-//! Follows the orders of this machine, with growing pauses while the registry is out of reach.
+//! Follows the orders of this machine.
 
 use std::{sync::Arc, time::Duration};
 
-use fleet_core::MachineId;
-use fleet_registry::{Mirror, Registry, RegistryError, Scope};
-use tokio::{
-    sync::Notify,
-    time::{self, Instant},
-};
-use tracing::{info, warn};
+use fleet_core::{MachineId, Pauses};
+use fleet_registry::{Followed, Mirror, Registry, Scope};
+use tokio::sync::Notify;
 
-use crate::{complaint::Complaint, desired::Orders};
+use crate::desired::Orders;
 
-/// The first and the longest pause before the registry is tried again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// The pauses before the registry is tried again.
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(250), Duration::from_secs(2));
 
 /// The orders, and how well they are known.
 pub(super) struct Follow {
@@ -22,20 +18,13 @@ pub(super) struct Follow {
     has_news: bool,
     /// Tells that the registry is followed from a new beginning.
     pub(super) refollowed: Arc<Notify>,
-    resume: Option<(Instant, Duration)>,
-    complaint: Complaint,
 }
 
 impl Follow {
     /// Follows what `machine` has to obey.
     pub(super) fn new(registry: Registry, machine: MachineId) -> Self {
-        Self {
-            mirror: Mirror::new(registry, Scope::Machine(machine)),
-            has_news: true,
-            refollowed: Arc::default(),
-            resume: None,
-            complaint: Complaint::default(),
-        }
+        let mirror = Mirror::new(registry, Scope::Machine(machine)).pausing(PAUSES);
+        Self { mirror, has_news: true, refollowed: Arc::default() }
     }
 
     /// Looks at the registry every `period`, and follows no changes.
@@ -45,35 +34,13 @@ impl Follow {
 
     /// Waits until something is new, or out of reach, and returns whether it is new. Cancel-safe.
     pub(super) async fn news(&mut self) -> bool {
-        if let Some((at, _)) = self.resume {
-            time::sleep_until(at).await;
+        let followed = self.mirror.follow().await;
+        if followed == Followed::Anew {
+            self.refollowed.notify_one();
         }
-        let was_current = self.mirror.is_current();
-        match self.mirror.changed().await {
-            Ok(()) => {
-                self.resume = None;
-                if self.complaint.is_over() {
-                    info!("registry is followed again");
-                }
-                self.has_news = true;
-                if !was_current {
-                    self.refollowed.notify_one();
-                }
-                true
-            }
-            Err(error) => {
-                self.lost(&error);
-                false
-            }
-        }
-    }
-
-    fn lost(&mut self, error: &RegistryError) {
-        let pause = self.resume.map_or(PAUSES.0, |(_, pause)| (pause * 2).min(PAUSES.1));
-        self.resume = Some((Instant::now() + pause, pause));
-        if self.complaint.is_news(error) {
-            warn!(%error, "registry can't be followed, units stay as they are");
-        }
+        let is_new = followed != Followed::Lost;
+        self.has_news |= is_new;
+        is_new
     }
 
     /// Whether the orders are known as they are now.

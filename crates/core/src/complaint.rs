@@ -4,21 +4,21 @@ use std::fmt::Display;
 
 /// The last thing that went wrong, until it works again.
 #[derive(Debug, Default)]
-pub(crate) struct Complaint {
+pub struct Complaint {
     last: Option<String>,
 }
 
 impl Complaint {
     /// Whether this hasn't been said the last time.
-    pub(crate) fn is_news(&mut self, error: &impl Display) -> bool {
+    pub fn is_news(&mut self, error: &impl Display) -> bool {
         let text = Some(error.to_string());
         let news = self.last != text;
         self.last = text;
         news
     }
 
-    /// It works. Returns whether there was something to complain about.
-    pub(crate) fn is_over(&mut self) -> bool {
+    /// It works again. Returns whether there was something to complain about.
+    pub fn is_over(&mut self) -> bool {
         self.last.take().is_some()
     }
 }
