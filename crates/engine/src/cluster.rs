@@ -120,7 +120,7 @@ impl Unit {
     }
 
     /// Global units go everywhere and templates nowhere: neither has a target.
-    fn is_scheduled_kind(&self) -> bool {
+    pub(crate) fn is_scheduled_kind(&self) -> bool {
         !self.record.value.global && !self.record.value.template
     }
 }
@@ -329,7 +329,16 @@ impl Cluster {
         }
         self.units.insert(unit.name.clone(), Arc::clone(&unit));
         self.link(&unit);
+        assert!(self.is_indexed(&unit), "a unit is found by what its record says");
         self.is_seen = false;
+    }
+
+    /// Whether a unit is in the index that its record says, and in no other.
+    fn is_indexed(&self, unit: &Unit) -> bool {
+        let is_everywhere = unit.is_global() && !unit.record.value.template;
+        self.scheduled.contains_key(&unit.name) == unit.target().is_some()
+            && self.waiting.contains_key(&unit.name) == unit.waits()
+            && self.globals.contains_key(&unit.name) == is_everywhere
     }
 
     fn remove_unit(&mut self, name: &UnitName) {

@@ -55,6 +55,7 @@ pub(crate) async fn execute(
     let decided = registry.decide(lead, &decisions).await.inspect_err(|_| {
         tasks.iter().for_each(|task| tally.failed.count(task.action));
     })?;
+    assert_eq!(decided.len(), decisions.len(), "every decision has its answer");
     let mut outcomes: BTreeMap<UnitName, bool> = BTreeMap::new();
     for (decision, decided) in decisions.into_iter().zip(decided) {
         let is_done = take_in(cluster, refused, &decision, decided);
@@ -95,6 +96,7 @@ fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
     let mut decisions: Vec<Decision> = Vec::with_capacity(tasks.len());
     let mut known: BTreeMap<&UnitName, usize> = BTreeMap::new();
     for task in tasks {
+        assert!(rests_on(task, cluster), "a task is carried out on what it was planned on: {task}");
         let created = cluster.hosts().get(&task.machine).map(|host| host.created);
         let target = match (task.action, created) {
             (Action::Unschedule, _) => Target::None,
@@ -115,6 +117,14 @@ fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
         }
     }
     decisions
+}
+
+/// Whether the unit of a task is still what the plan saw: nothing is taken in between the two.
+fn rests_on(task: &Task, cluster: &Cluster) -> bool {
+    cluster.unit(&task.unit).is_some_and(|unit| match task.action {
+        Action::Schedule => unit.is_wanted() && unit.is_scheduled_kind(),
+        Action::Leave | Action::Unschedule => unit.target() == Some(&task.machine),
+    })
 }
 
 /// Takes what was decided about a unit into the model; whether it was carried out.

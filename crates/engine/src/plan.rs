@@ -24,10 +24,13 @@ use std::{
 use fleet_core::{JobState, MachineId, Obstacle, UnitName};
 use fleet_registry::{Leaving, Moot, Stale, Versioned};
 
+mod agree;
+
 use crate::{
     cluster::{Cluster, Unit},
     picture::Picture,
 };
+use agree::agree;
 
 /// What a task does to its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -211,6 +214,7 @@ pub fn plan_within(
     let mut waiting = pass.unschedule();
     waiting.extend(cluster.waiting());
     let unplaced = pass.schedule(waiting);
+    assert!(agree(&pass.tasks, &pass.picture), "a plan does what its picture shows");
     Plan { tasks: pass.tasks, unplaced, moot, rest: pass.rest }
 }
 

@@ -109,6 +109,7 @@ impl Registry {
                 (Err(error), _) => return Err(error),
             }
         }
+        assert_eq!(decided.len(), decisions.len(), "every decision is answered, in their order");
         Ok(decided)
     }
 

@@ -32,6 +32,11 @@ impl Residents {
         self.all.len()
     }
 
+    /// Whether this unit is one of them.
+    pub(crate) fn has(&self, unit: &UnitName) -> bool {
+        self.all.contains_key(unit)
+    }
+
     /// The residents that can matter to `unit`, in name order.
     pub(crate) fn met_by<'a>(
         &'a self,
