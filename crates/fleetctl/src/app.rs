@@ -7,13 +7,15 @@ use tokio::runtime;
 
 use crate::{
     args::{self, Invocation},
+    cluster::{
+        connect::connect,
+        nobody::{self, Noting},
+        session::Session,
+    },
     commands::{self, Verb, help},
     config::{Config, Environment},
-    connect::connect,
     error::CliError,
     log,
-    nobody::{self, Noting},
-    session::Session,
     ssh::Ssh,
     ui::Ui,
 };

@@ -2,7 +2,7 @@
 
 use clap::{ArgMatches, parser::ValueSource};
 
-use crate::{error::CliError, flags, session::Session};
+use crate::{cluster::session::Session, error::CliError, flags};
 
 pub(crate) mod cat;
 pub(crate) mod destroy;

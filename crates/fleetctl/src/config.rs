@@ -7,10 +7,12 @@ use clap::{ArgMatches, parser::ValueSource};
 use fleet_ssh::Settings;
 
 use crate::{
-    certificates::Files,
+    config::certificates::Files,
     error::CliError,
     flags::{boolean, limit, seconds},
 };
+
+pub(crate) mod certificates;
 
 /// Reads the environment.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;

@@ -8,11 +8,12 @@ use fleet_ssh::{Job, Local, Stop};
 use tokio::process;
 
 use crate::{
+    cluster::{nobody::Manager, session::Session},
+    hosts::program::Program,
     legend::{self, Width},
-    nobody::Manager,
-    program::Program,
-    session::Session,
 };
+
+pub(crate) mod program;
 
 /// Where this machine keeps its id.
 const MACHINE_ID: &str = "/etc/machine-id";

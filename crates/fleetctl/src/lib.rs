@@ -4,35 +4,20 @@
 //! turns it into the exit code. `args` says what the words mean, `commands` has the table of commands and one file a command,
 //! and all that commands know of a cluster is the client of its API.
 
-mod advice;
 mod app;
 mod args;
-mod certificates;
+mod cluster;
 mod commands;
 mod config;
-mod connect;
-mod create;
 mod error;
-#[cfg(feature = "etcd")]
-mod etcd;
 mod flags;
-mod halt;
 mod hosts;
 mod legend;
-mod local;
 mod log;
-mod name;
-mod nobody;
-mod program;
 mod render;
-mod select;
-mod session;
 mod ssh;
-mod target;
 mod ui;
-mod unit;
-mod wait;
-mod why;
+mod units;
 
 use std::{env, process::ExitCode};
 

@@ -2,7 +2,12 @@
 
 use clap::{ArgMatches, Command};
 
-use crate::{error::CliError, flags, name::UnitArg, session::Session, unit};
+use crate::{
+    cluster::session::Session,
+    error::CliError,
+    flags,
+    units::{name::UnitArg, unit},
+};
 
 pub(crate) fn describe(command: Command) -> Command {
     command.about("Output the contents of a submitted unit").override_usage("cat UNIT").long_about(

@@ -10,12 +10,14 @@ use fleet_client::Removal;
 use fleet_schema::Unit;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
-    name::UnitArg,
-    select::select,
-    session::Session,
-    wait::{Block, Cause, Failure, OnFailure, Poll, Wait, running},
+    units::{
+        name::UnitArg,
+        select::select,
+        wait::{Block, Cause, Failure, OnFailure, Poll, Wait, running},
+    },
 };
 
 pub(crate) fn describe(command: Command) -> Command {

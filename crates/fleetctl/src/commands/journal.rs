@@ -4,14 +4,12 @@ use clap::{ArgMatches, Command};
 use fleet_schema::UnitState;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
-    hosts::{Hosts, Trouble},
+    hosts::{Hosts, Trouble, program::Program},
     legend::{self, Width},
-    name::UnitArg,
-    program::Program,
-    session::Session,
-    unit,
+    units::{name::UnitArg, unit},
 };
 
 /// How many lines there are, unless something else is said.

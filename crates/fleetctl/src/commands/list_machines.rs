@@ -4,11 +4,11 @@ use clap::{ArgMatches, Command};
 use fleet_schema::Machine;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
     legend::{self, Machines},
     render::{Column, List, or_dash},
-    session::Session,
 };
 
 /// What can be shown of a machine.

@@ -8,12 +8,12 @@ use futures::{StreamExt, future::ready, stream};
 use tracing::debug;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
     legend::{self, Machines, Width},
     render::{Column, List, machines_for, or_dash},
-    session::Session,
-    unit, why,
+    units::{unit, why},
 };
 
 /// What can be shown of a unit.

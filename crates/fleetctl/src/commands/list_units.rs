@@ -4,11 +4,11 @@ use clap::{ArgMatches, Command};
 use fleet_schema::UnitState;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
     legend::{self, Width},
     render::{Column, List, machines_for, or_dash},
-    session::Session,
 };
 
 /// The length of a short hash.

@@ -3,13 +3,15 @@
 use clap::{ArgMatches, Command};
 
 use crate::{
+    cluster::session::Session,
     commands::submit::{bring_in, finish},
-    create::{Created, CreatingCommand},
     error::CliError,
     flags,
-    session::Session,
-    target::{Triggered, settle, trigger},
-    wait::{Block, Change},
+    units::{
+        create::{Created, CreatingCommand},
+        target::{Triggered, settle, trigger},
+        wait::{Block, Change},
+    },
 };
 
 pub(crate) fn describe(command: Command) -> Command {

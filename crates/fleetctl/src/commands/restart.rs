@@ -7,13 +7,15 @@ use fleet_schema::Unit;
 use tracing::info;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
-    name::UnitArg,
-    select::pick,
-    session::Session,
-    unit,
-    wait::{Asked, Before, Block, Goal, OnFailure, for_restart, for_state, for_systemd},
+    units::{
+        name::UnitArg,
+        select::pick,
+        unit,
+        wait::{Asked, Before, Block, Goal, OnFailure, for_restart, for_state, for_systemd},
+    },
 };
 
 /// The first fleet whose fleetd restarts units.

@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Command};
 use fleet_ssh::Job;
 
-use crate::{error::CliError, flags, session::Session};
+use crate::{cluster::session::Session, error::CliError, flags};
 
 mod lookup;
 

@@ -3,16 +3,18 @@
 use clap::{ArgMatches, Command};
 
 use crate::{
+    cluster::session::Session,
     commands::{
         load::{self, Changed},
         submit::finish,
     },
-    create::{Created, CreatingCommand},
     error::CliError,
     flags,
-    session::Session,
-    target::Triggered,
-    wait::{Asked, Block, Change, Everywhere, for_everywhere, for_systemd},
+    units::{
+        create::{Created, CreatingCommand},
+        target::Triggered,
+        wait::{Asked, Block, Change, Everywhere, for_everywhere, for_systemd},
+    },
 };
 
 mod already;

@@ -6,14 +6,12 @@ use clap::{ArgMatches, Command};
 use fleet_schema::UnitState;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     flags,
-    hosts::{Hosts, Trouble},
-    name::UnitArg,
-    program::Program,
-    session::Session,
+    hosts::{Hosts, Trouble, program::Program},
     ui::tame,
-    unit,
+    units::{name::UnitArg, unit},
 };
 
 /// What is said of flags that other commands wait by.

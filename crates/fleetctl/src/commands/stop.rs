@@ -2,7 +2,12 @@
 
 use clap::{ArgMatches, Command};
 
-use crate::{error::CliError, flags, halt::halt, name::UnitArg, session::Session, wait::Change};
+use crate::{
+    cluster::session::Session,
+    error::CliError,
+    flags,
+    units::{halt::halt, name::UnitArg, wait::Change},
+};
 
 pub(crate) fn describe(command: Command) -> Command {
     command

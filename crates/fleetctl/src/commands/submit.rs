@@ -3,12 +3,14 @@
 use clap::{ArgMatches, Command};
 
 use crate::{
-    create::{Created, CreatingCommand, Existing, Remarks, create},
+    cluster::session::Session,
     error::CliError,
     flags,
-    name::UnitArg,
-    session::Session,
-    wait::Block,
+    units::{
+        create::{Created, CreatingCommand, Existing, Remarks, create},
+        name::UnitArg,
+        wait::Block,
+    },
 };
 
 pub(crate) fn describe(command: Command) -> Command {

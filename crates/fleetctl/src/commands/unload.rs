@@ -2,7 +2,9 @@
 
 use clap::{ArgMatches, Command};
 
-use crate::{commands::stop, error::CliError, flags, session::Session, wait::Change};
+use crate::{
+    cluster::session::Session, commands::stop, error::CliError, flags, units::wait::Change,
+};
 
 pub(crate) fn describe(command: Command) -> Command {
     command

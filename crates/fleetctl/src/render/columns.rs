@@ -3,10 +3,10 @@
 use clap::ArgMatches;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
     legend::{Machines, Width},
     render::layout,
-    session::Session,
 };
 
 /// A column of rows of type `R`.

@@ -3,7 +3,11 @@
 
 use fleet_client::ClientError;
 
-use crate::{flags, name::UnitArg, session::Session, unit};
+use crate::{
+    cluster::session::Session,
+    flags,
+    units::{name::UnitArg, unit},
+};
 
 /// Why there is no address; the text after `Unable to proceed: `.
 #[derive(Debug, thiserror::Error)]

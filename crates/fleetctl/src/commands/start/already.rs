@@ -4,13 +4,15 @@
 use fleet_schema::{Unit, UnitStart, UnitState};
 
 use crate::{
+    cluster::session::Session,
     commands::load::launch,
     error::CliError,
-    session::Session,
     ui::tame,
-    unit,
-    wait::{Asked, Block, Change},
-    why,
+    units::{
+        unit,
+        wait::{Asked, Block, Change},
+        why,
+    },
 };
 
 /// What there is to do about them.

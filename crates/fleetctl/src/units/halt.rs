@@ -3,13 +3,15 @@
 use fleet_schema::Unit;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
-    name::UnitArg,
-    select::select,
-    session::Session,
-    target::settle,
-    unit,
-    wait::{Block, Change},
+    units::{
+        name::UnitArg,
+        select::select,
+        target::settle,
+        unit,
+        wait::{Block, Change},
+    },
 };
 
 /// What to do about one unit.

@@ -8,7 +8,7 @@ use std::{
 use fleet_core::{LexError, RECOGNISED_UNIT_TYPES, UnitFile, error_text::plain};
 use fleet_schema::Unit;
 
-use crate::{
+use crate::units::{
     advice::{self, Advice},
     name::UnitArg,
     unit,

@@ -6,8 +6,8 @@ use tokio::sync::OnceCell;
 use tracing::debug;
 
 use crate::{
+    cluster::nobody::Manager,
     legend::{self, Machines, Width},
-    nobody::Manager,
     ssh::Ssh,
     ui::Ui,
 };

@@ -5,10 +5,12 @@ use fleet_schema::Unit;
 use tracing::debug;
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
-    session::Session,
-    unit,
-    wait::{Asked, Block, Change, OnFailure, for_state},
+    units::{
+        unit,
+        wait::{Asked, Block, Change, OnFailure, for_state},
+    },
 };
 
 /// The units of a command that sets what is desired of them.

@@ -12,12 +12,14 @@ use fleet_schema::{Unit, UnitOption};
 use tracing::{debug, warn};
 
 use crate::{
+    cluster::session::Session,
     error::CliError,
-    local::{self, Content, Local},
-    name::UnitArg,
-    session::Session,
-    unit,
-    wait::{Block, Goal, OnFailure, for_state},
+    units::{
+        local::{self, Content, Local},
+        name::UnitArg,
+        unit,
+        wait::{Block, Goal, OnFailure, for_state},
+    },
 };
 
 /// Which command asks; it decides what `--replace` may replace.

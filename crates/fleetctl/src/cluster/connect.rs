@@ -7,10 +7,10 @@ use fleet_core::error_text::carries_login;
 use tracing::warn;
 
 use crate::{
+    cluster::nobody::Noting,
     config::Config,
     error::CliError,
     flags::DRIVER,
-    nobody::Noting,
     ssh::{Ssh, Tunnel},
     ui::Ui,
 };
@@ -61,7 +61,7 @@ pub(crate) async fn connect(
         ETCD => {
             let certificates = files.map(|(certificates, _)| certificates);
             let tunnel = tunnel(ssh).await?.map(|tunnel| tunnel as _);
-            crate::etcd::connect(config, certificates, tunnel, ui).await.map_err(failed)
+            crate::cluster::etcd::connect(config, certificates, tunnel, ui).await.map_err(failed)
         }
         #[cfg(not(feature = "etcd"))]
         ETCD => Err(failed("this fleetctl was built without its driver \"etcd\"")),

@@ -8,10 +8,10 @@ use tracing::debug;
 
 use super::{ATTEMPT, Block, Cause, Failure, OnFailure, Poll, Since, Wait};
 use crate::{
+    cluster::session::Session,
     error::CliError,
     legend::{self, Width},
-    session::Session,
-    unit, why,
+    units::{unit, why},
 };
 
 /// A change of what is desired of units, as messages call it.

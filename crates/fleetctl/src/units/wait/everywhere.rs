@@ -9,9 +9,9 @@ use super::{
     launched::{Judged, Rest, shown},
 };
 use crate::{
+    cluster::session::Session,
     error::CliError,
     legend::{self, Width},
-    session::Session,
     ui::tame,
 };
 

@@ -14,10 +14,10 @@ use super::{
     launched::{Judged, Rest, ended, wanted},
 };
 use crate::{
+    cluster::session::Session,
     error::CliError,
     legend::{self, Width},
-    session::Session,
-    why,
+    units::why,
 };
 
 /// For how long a restart must have been acknowledged before its unit's state counts: a machine

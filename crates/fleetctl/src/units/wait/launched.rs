@@ -8,7 +8,12 @@ use fleet_core::JobState;
 use fleet_schema::{Unit, UnitStart, UnitState};
 
 use super::{Block, Cause, Failure, OnFailure, Poll, Since, Wait};
-use crate::{error::CliError, session::Session, ui::tame, unit, why};
+use crate::{
+    cluster::session::Session,
+    error::CliError,
+    ui::tame,
+    units::{unit, why},
+};
 
 /// For how long a unit must have been seen at rest, to count as one that ran and ended well, or
 /// failed: a machine may publish what it claims of a unit a little before what systemd made of it,

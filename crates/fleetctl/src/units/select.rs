@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet_client::ClientError;
 use fleet_schema::Unit;
 
-use crate::{error::CliError, name::UnitArg, session::Session};
+use crate::{cluster::session::Session, error::CliError, units::name::UnitArg};
 
 /// This many units are asked for one by one; for more, all that exist are.
 const FEW: usize = 8;
