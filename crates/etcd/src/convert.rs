@@ -10,7 +10,9 @@ use tracing::debug;
 pub(crate) fn get(range: &Range, at: Option<Revision>) -> (&str, GetOptions) {
     // A limit beyond what etcd can be told is none.
     let limit = i64::try_from(range.limit).unwrap_or(0);
-    let options = GetOptions::new().with_limit(limit).with_revision(at.unwrap_or_default().0);
+    // To etcd 0 and less is the newest; to us it is as far away as what isn't there yet.
+    let revision = at.map_or(0, |at| if at.0 < 1 { i64::MAX } else { at.0 });
+    let options = GetOptions::new().with_limit(limit).with_revision(revision);
     let options = match &range.end {
         None => options,
         Some(end) => options.with_range(end.as_str()),
@@ -51,14 +53,24 @@ fn compare(compare: &Compare) -> etcd_client::Compare {
 fn op(op: &Op) -> TxnOp {
     match op {
         Op::Put { key, value, lease } => {
-            let options = lease.map(|lease| PutOptions::new().with_lease(lease.0));
+            let options = lease.map(|lease| PutOptions::new().with_lease(named(lease)));
             TxnOp::put(key.as_str(), value.clone(), options)
         }
         Op::Delete(key) => TxnOp::delete(key.as_str(), None),
+        // Not `with_prefix`, to which no prefix is everything that etcd holds.
         Op::DeletePrefix(prefix) => {
-            TxnOp::delete(prefix.as_str(), Some(DeleteOptions::new().with_prefix()))
+            let end = Range::prefix(prefix).end;
+            let options = end.map(|end| DeleteOptions::new().with_range(end.as_str()));
+            TxnOp::delete(prefix.as_str(), options)
         }
     }
+}
+
+/// A lease's number in a put. To etcd 0 is no lease at all; to us it is one that doesn't exist.
+fn named(lease: LeaseId) -> i64 {
+    /// etcd grants positive numbers only.
+    const NEVER_GRANTED: i64 = -1;
+    if lease.0 == 0 { NEVER_GRANTED } else { lease.0 }
 }
 
 /// What a range held.

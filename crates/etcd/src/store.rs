@@ -100,10 +100,6 @@ impl Store for EtcdStore {
 
     async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
         let leases = named_leases(&txn);
-        if leases.contains(&LeaseId(0)) {
-            // To etcd 0 means no lease at all.
-            return Err(StoreError::NoSuchLease(LeaseId(0)));
-        }
         match self.call(Repeat::Harmful, |link| commit(link, &txn)).await {
             Err(Failure::NoSuchLease) => Err(StoreError::NoSuchLease(self.missed(&leases).await)),
             result => result.map_err(|failure| failure.into_store(Revision::default(), LeaseId(0))),

@@ -60,8 +60,12 @@ pub(crate) async fn watch(
     ranges: &[Range],
     from: Revision,
 ) -> Result<Changes, StoreError> {
-    if ranges.is_empty() {
+    if ranges.is_empty() || ranges.iter().any(Range::is_empty) {
         return Err(StoreError::Refused("a watch of nothing".into()));
+    }
+    if ranges.iter().any(|range| range.start.as_str().is_empty()) {
+        // etcd would take the first key that can be for it.
+        return Err(StoreError::Refused("a watch without a key".into()));
     }
     let places: Vec<Place> =
         ranges.iter().map(|range| Place { range: range.clone(), next: from }).collect();

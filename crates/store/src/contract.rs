@@ -32,6 +32,7 @@ macro_rules! store_contract {
             reads {
                 the_past_can_be_read
                 the_future_can_not_be_read
+                nothing_was_before_the_first_revision
                 several_ranges_are_read_at_one_revision
                 no_ranges_tell_the_newest_revision
                 keys_come_in_the_order_of_their_bytes
@@ -78,6 +79,7 @@ macro_rules! store_contract {
                 several_ranges_are_watched
                 other_keys_are_not_told
                 a_single_key_is_watched
+                a_watch_of_nothing_is_refused
                 a_revision_is_not_split
                 deletions_are_told
                 puts_are_told_whole

@@ -162,7 +162,7 @@ impl Store for MemoryStore {
     }
 
     async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError> {
-        check::ranges(ranges)?;
+        check::watched(ranges)?;
         let watcher = self.0.shared.available()?.add_watcher(ranges.to_vec(), from)?;
         let (sink, changes) = watch_channel();
         let mut tasks = JoinSet::new();

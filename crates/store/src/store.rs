@@ -18,7 +18,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Compacted`] when `at` is too old, or newer than anything the store has (as
-    /// after it was restored from a backup): the answer to both is a new snapshot.
+    /// after it was restored from a backup): the answer to both is a new snapshot. The first
+    /// revision is 1, so 0 is too old.
     async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError>;
 
     /// Applies `then` in one transaction if every comparison holds, and says whether they did.
@@ -41,6 +42,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Compacted`] when `from` is too old: here or as the last item of `Changes`.
+    /// [`StoreError::Refused`] when there are no ranges, or one that can't hold a key.
     async fn watch(&self, ranges: &[Range], from: Revision) -> Result<Changes, StoreError>;
 
     /// Grants a lease of at least `ttl` (whole seconds; rounded up).

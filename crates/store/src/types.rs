@@ -127,6 +127,12 @@ impl Range {
         Self { limit, ..self }
     }
 
+    /// Whether it ends before it begins.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
     /// Whether `key` lies in the range.
     #[must_use]
     pub fn contains(&self, key: &Key) -> bool {

@@ -135,8 +135,11 @@ pub async fn a_dead_lease_in_a_transaction_that_does_not_apply_is_no_error(store
     let dead = scope.store.grant(60 * SECOND).await.unwrap().id;
     scope.store.revoke(dead).await.unwrap();
     let never = vec![Compare::Exists(scope.key("never"))];
-    let outcome = scope.try_commit(never, vec![scope.put_leased("a", dead)]).await.unwrap();
-    assert!(!outcome.applied);
+    for id in [dead, LeaseId(0)] {
+        let ops = vec![scope.put_leased("a", id)];
+        let outcome = scope.try_commit(never.clone(), ops).await.unwrap();
+        assert!(!outcome.applied, "{id:?}");
+    }
 }
 
 /// A key hangs on the lease of its last put.

@@ -38,6 +38,16 @@ pub async fn the_future_can_not_be_read(store: Arc<dyn Store>) {
     assert!(matches!(result, Err(StoreError::Compacted(at)) if at == later), "{result:?}");
 }
 
+/// 0 is a revision like any other, and not another name of the newest.
+pub async fn nothing_was_before_the_first_revision(store: Arc<dyn Store>) {
+    let scope = Scope::new(store, "before");
+    scope.write(vec![scope.put("a", "1")]).await;
+    for at in [0, -1, i64::MIN].map(Revision) {
+        let result = scope.store.read(&[scope.range("")], Some(at)).await;
+        assert!(matches!(result, Err(StoreError::Compacted(old)) if old == at), "{result:?}");
+    }
+}
+
 /// A snapshot of several ranges never shows half of a transaction.
 pub async fn several_ranges_are_read_at_one_revision(store: Arc<dyn Store>) {
     const ROUNDS: usize = 100;

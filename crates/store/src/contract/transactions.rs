@@ -150,12 +150,19 @@ pub async fn too_many_operations_are_refused(store: Arc<dyn Store>) {
     assert!(scope.names(scope.range("")).await.is_empty());
 }
 
-/// There is no empty key.
+/// There is no empty key, and nothing that all keys begin with.
 pub async fn an_empty_key_is_refused(store: Arc<dyn Store>) {
     let scope = Scope::new(store, "empty-key");
-    let empty = Op::Put { key: Key::from(""), value: vec![], lease: None };
-    assert!(is_refused(&scope.try_commit(vec![], vec![scope.put("a", ""), empty]).await));
-    assert!(!scope.exists("a").await);
+    let key = Key::from("");
+    for empty in [
+        Op::Put { key: key.clone(), value: vec![], lease: None },
+        Op::Delete(key.clone()),
+        Op::DeletePrefix(key),
+    ] {
+        let result = scope.try_commit(vec![], vec![scope.put("a", ""), empty.clone()]).await;
+        assert!(is_refused(&result), "{empty:?}: {result:?}");
+        assert!(!scope.exists("a").await);
+    }
 }
 
 /// A request beyond the store's limit is refused, not lost.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::scope::{Scope, next_event};
+use super::scope::{Scope, is_refused, next_event};
 use crate::{Change, KeyValue, MAX_TXN_OPS, Op, Range, Revision, Store};
 
 /// A watch tells what happened from its revision on, and goes on with what happens then.
@@ -69,6 +69,19 @@ pub async fn a_single_key_is_watched(store: Arc<dyn Store>) {
     scope.write(vec![scope.put("a0", "no"), scope.put("a/1", "no")]).await;
     let written = scope.write(vec![scope.put("a", "yes")]).await;
     assert_eq!(scope.next(&mut changes, 1).await, [format!("a=yes@{}", written.0)]);
+}
+
+/// Who watches what can't hold a key is mistaken, and is told so.
+pub async fn a_watch_of_nothing_is_refused(store: Arc<dyn Store>) {
+    let scope = Scope::new(store, "nothing-watched");
+    let from = scope.write(vec![scope.put("a", "1")]).await;
+    let backwards = Range { start: scope.key("b"), end: Some(scope.key("a")), limit: 0 };
+    let keyless = Range::key("".into());
+    for ranges in [vec![], vec![backwards.clone()], vec![scope.range(""), backwards], vec![keyless]]
+    {
+        let result = scope.store.watch(&ranges, from).await;
+        assert!(is_refused(&result), "{ranges:?}: {result:?}");
+    }
 }
 
 /// What one transaction did to a range comes in one event.

@@ -12,6 +12,21 @@ pub(super) fn ranges(ranges: &[Range]) -> Result<(), StoreError> {
     if ranges.len() > MAX_TXN_OPS {
         return refused("too many operations in txn request");
     }
+    has_starts(ranges)
+}
+
+/// A watch has one of etcd's watchers per range.
+pub(super) fn watched(ranges: &[Range]) -> Result<(), StoreError> {
+    if ranges.is_empty() {
+        return refused("a watch of nothing");
+    }
+    if ranges.iter().any(Range::is_empty) {
+        return refused("watcher range is empty");
+    }
+    has_starts(ranges)
+}
+
+fn has_starts(ranges: &[Range]) -> Result<(), StoreError> {
     if ranges.iter().any(|range| range.start.as_str().is_empty()) {
         return refused("key is not provided");
     }

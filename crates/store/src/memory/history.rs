@@ -32,10 +32,13 @@ struct Version {
 }
 
 impl History {
+    /// The revision of a store in which nothing was written yet.
+    const FIRST: Revision = Revision(1);
+
     pub(super) fn new() -> Self {
         Self {
-            revision: Revision(1),
-            compacted: Revision(0),
+            revision: Self::FIRST,
+            compacted: Self::FIRST,
             keys: BTreeMap::new(),
             log: VecDeque::new(),
         }
@@ -71,8 +74,7 @@ impl History {
             Some(end) => Bound::Excluded(end),
         };
         // BTreeMap panics on a range that ends before it starts; for etcd it is just empty.
-        let is_empty = range.end.as_ref().is_some_and(|end| *end <= range.start);
-        (!is_empty)
+        (!range.is_empty())
             .then(|| self.keys.range((Bound::Included(&range.start), end)))
             .into_iter()
             .flatten()
@@ -88,7 +90,12 @@ impl History {
 
     /// Whether all changes from `from` on are still known.
     pub(super) fn check_watchable(&self, from: Revision) -> Result<(), StoreError> {
-        if from < self.compacted { Err(StoreError::Compacted(from)) } else { Ok(()) }
+        // Nothing ever happened before the first, so from there on is from the first on.
+        if from.max(Self::FIRST) < self.compacted {
+            Err(StoreError::Compacted(from))
+        } else {
+            Ok(())
+        }
     }
 
     /// Puts a key at `revision` (the next one, the same for all of a transaction) and returns
