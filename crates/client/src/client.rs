@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use fleet_core::JobState;
+use fleet_net::{Dial, Direct, Tls};
 use fleet_schema::{
     Machine, MachinePage, RestartAsked, RestartPending, Unit, UnitOption, UnitPage, UnitState,
     UnitStatePage, from_json, to_json,
@@ -11,7 +12,7 @@ use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
-use crate::{ClientError, Dial, Direct, Endpoint, Tls, transport::Transport, transport::word};
+use crate::{ClientError, Endpoint, transport::Transport, transport::word};
 
 /// What is encoded in a path segment or a query value: everything but RFC 3986's unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

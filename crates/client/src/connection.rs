@@ -3,11 +3,12 @@
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
+use fleet_net::BoxStream;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Response, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 
-use crate::{BoxStream, error::TransportError};
+use crate::error::TransportError;
 
 /// The largest body that is read: a page of the largest units has some megabytes.
 const MAX_BODY: usize = 64 << 20;

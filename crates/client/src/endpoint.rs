@@ -1,7 +1,8 @@
 //! Where a server is: the text of `--endpoint`, checked once (`fleetctl.md` 3.1).
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
+use fleet_net::Target;
 use percent_encoding::percent_decode_str;
 use url::{Host, ParseError, Url};
 
@@ -18,20 +19,6 @@ pub struct Endpoint {
     /// What precedes `/fleet/v1` in the path: empty, or with a slash in front.
     base: String,
     tls: bool,
-}
-
-/// What has to be connected to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A TCP port.
-    Tcp {
-        /// A name, or an address (IPv6 without brackets).
-        host: String,
-        /// The port.
-        port: u16,
-    },
 }
 
 /// Why a text is no endpoint.
@@ -123,16 +110,6 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix {}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp [{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp {host}:{port}"),
-        }
     }
 }
 

@@ -3,10 +3,9 @@
 use std::{fmt, time::Duration};
 
 use fleet_core::error_text::{chain, tame};
+use fleet_net::DialError;
 use fleet_schema::{DecodeError, ErrorBody, ErrorEntity, from_json};
 use hyper::StatusCode;
-
-use crate::DialError;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use fleet_net::{Dial, Tls};
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
 use tokio::{sync::Semaphore, time};
@@ -13,7 +14,7 @@ use tracing::debug;
 use url::Url;
 
 use crate::{
-    Answer, ClientError, Dial, Endpoint, Tls,
+    Answer, ClientError, Endpoint,
     connection::{Connection, Reply},
     error::TransportError,
 };

@@ -4,7 +4,8 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use fleet_client::{Certificates, Client, ClientError, Direct, Tls};
+use fleet_client::{Client, ClientError};
+use fleet_net::{Certificates, Direct, Tls};
 use support::{
     Reply, Server,
     tls::{Authority, Clients, Pair},

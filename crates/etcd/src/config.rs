@@ -3,9 +3,8 @@
 use std::{fmt, time::Duration};
 
 use fleet_core::error_text::carries_login;
-use tonic::transport::Endpoint;
-
-use crate::tls::{InvalidTls, Tls};
+use fleet_net::{Certificates, InvalidTls};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 /// How long a connection is silent before it is pinged.
 ///
@@ -29,7 +28,7 @@ pub struct EtcdConfig {
     /// Whom to log in as.
     pub login: Option<Login>,
     /// Certificates for the endpoints that are `https`.
-    pub tls: Tls,
+    pub tls: Certificates,
     /// How long a request to one endpoint may take.
     pub request_timeout: Duration,
 }
@@ -98,18 +97,33 @@ impl EtcdConfig {
         match endpoint.uri().scheme_str() {
             Some("http") if has_host => Ok(endpoint),
             Some("https") if has_host => endpoint
-                .tls_config(self.tls.client_config()?)
+                .tls_config(tls_config(&self.tls)?)
                 .map_err(|error| ConfigError::Certificates(url.to_owned(), error)),
             _ => Err(ConfigError::UnknownScheme(url.to_owned())),
         }
     }
 }
 
+/// Members are always verified: against the given authorities alone, else the system's.
+fn tls_config(certificates: &Certificates) -> Result<ClientTlsConfig, InvalidTls> {
+    // The library drops authorities that it can't parse.
+    certificates.check()?;
+    let Certificates { ca, certificate, key } = certificates;
+    let config = match ca {
+        None => ClientTlsConfig::new().with_native_roots(),
+        Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+    };
+    Ok(match certificate.as_ref().zip(key.as_ref()) {
+        None => config,
+        Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn config(endpoints: &[&str], tls: Tls) -> EtcdConfig {
+    fn config(endpoints: &[&str], tls: Certificates) -> EtcdConfig {
         EtcdConfig {
             endpoints: endpoints.iter().map(|&url| url.to_owned()).collect(),
             login: None,
@@ -118,13 +132,13 @@ mod tests {
         }
     }
 
-    fn error(endpoints: &[&str], tls: Tls) -> ConfigError {
+    fn error(endpoints: &[&str], tls: Certificates) -> ConfigError {
         config(endpoints, tls).endpoints().expect_err("a bad configuration")
     }
 
     #[test]
     fn endpoints_are_urls_with_a_host() {
-        let none = Tls::default;
+        let none = Certificates::default;
         assert!(matches!(error(&[], none()), ConfigError::NoEndpoint));
         for url in ["127.0.0.1:2379", "etcd", "ftp://127.0.0.1:2379", "/run/etcd", ""] {
             let error = error(&["http://127.0.0.1:2379", url], none());
@@ -146,7 +160,7 @@ mod tests {
             &["http://alice:hid", "den@etcd"],
             &["ftp://hid#den@etcd"],
         ] {
-            let refused = error(endpoints, Tls::default());
+            let refused = error(endpoints, Certificates::default());
             let shown = format!("{refused} {refused:?}");
             assert!(matches!(refused, ConfigError::Credentials), "{shown}");
             assert!(!shown.contains("hid"), "{shown}");
@@ -155,7 +169,8 @@ mod tests {
 
     #[test]
     fn certificates_are_checked_where_they_are_used() {
-        let tls = Tls { ca: Some(b"garbage".to_vec()), identity: None };
+        let ca = Some(b"garbage".to_vec());
+        let tls = Certificates { ca, ..Certificates::default() };
         assert!(config(&["http://127.0.0.1:2379"], tls.clone()).endpoints().is_ok());
         let refused = error(&["https://127.0.0.1:2379"], tls);
         assert!(matches!(refused, ConfigError::Tls(InvalidTls::NoAuthority)), "{refused:?}");
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let login = Login { user: "fleet".into(), password: "hidden".into() };
-        let tls = Tls { ca: None, identity: Some((vec![], b"hidden".to_vec())) };
+        let tls = Certificates { key: Some(b"hidden".to_vec()), ..Certificates::default() };
         let config = EtcdConfig { login: Some(login), ..config(&[], tls) };
         let shown = format!("{config:?}");
         assert!(shown.contains("fleet") && !shown.contains("hidden"), "{shown}");

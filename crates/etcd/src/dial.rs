@@ -1,37 +1,21 @@
-//! Streams to members that others open: through a tunnel, say.
+//! Streams to members that others open: through a tunnel, say. TLS, where the endpoint wants it, is
+//! spoken inside.
 
 use std::{
+    error::Error as StdError,
     fmt,
     future::Future,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use async_trait::async_trait;
+use fleet_net::{BoxStream, Dial, DialError, Target};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::{
     codegen::Service,
     transport::{Channel, Endpoint, Error, Uri},
 };
-
-/// A stream to a member.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// A way to open streams to members. TLS, where the endpoint wants it, is spoken inside.
-#[async_trait]
-pub trait Dial: Send + Sync {
-    /// Opens a stream to `host` (a name, or an address; IPv6 without brackets) and `port`. It is
-    /// given up when the request timeout has passed.
-    ///
-    /// # Errors
-    /// There is no way there.
-    async fn dial(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>>;
-}
 
 /// How members are reached: by TCP from here, or as somebody else does it.
 #[derive(Clone, Default)]
@@ -57,29 +41,30 @@ impl fmt::Debug for Reach {
 struct Connector(Arc<dyn Dial>);
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Box<dyn Stream>>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+    type Response = TokioIo<BoxStream>;
+    /// The cause alone: what is said of a failure names the endpoint already.
+    type Error = Arc<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dial = Arc::clone(&self.0);
         Box::pin(async move {
-            let (host, port) = place(&uri);
-            Ok(TokioIo::new(dial.dial(host, port).await?))
+            let stream = dial.dial(&target(&uri)).await.map_err(DialError::into_cause)?;
+            Ok(TokioIo::new(stream))
         })
     }
 }
 
-/// Host and port of an endpoint.
-fn place(uri: &Uri) -> (&str, u16) {
+/// What has to be connected to for an endpoint.
+fn target(uri: &Uri) -> Target {
     let host = uri.host().unwrap_or_default();
     let implied = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let port = uri.port_u16().unwrap_or(implied);
-    (host.trim_start_matches('[').trim_end_matches(']'), port)
+    Target::Tcp { host: host.trim_matches(['[', ']']).to_owned(), port }
 }
 
 #[cfg(test)]
@@ -88,13 +73,14 @@ mod tests {
 
     #[test]
     fn ports_may_be_implied_and_addresses_bracketed() {
-        for (uri, expected) in [
-            ("http://etcd:2379", ("etcd", 2379)),
-            ("http://10.0.0.1", ("10.0.0.1", 80)),
-            ("https://etcd/", ("etcd", 443)),
-            ("https://[2001:db8::1]:2379", ("2001:db8::1", 2379)),
+        for (uri, host, port) in [
+            ("http://etcd:2379", "etcd", 2379),
+            ("http://10.0.0.1", "10.0.0.1", 80),
+            ("https://etcd/", "etcd", 443),
+            ("https://[2001:db8::1]:2379", "2001:db8::1", 2379),
         ] {
-            assert_eq!(place(&uri.parse().unwrap()), expected, "{uri}");
+            let expected = Target::Tcp { host: host.to_owned(), port };
+            assert_eq!(target(&uri.parse().unwrap()), expected, "{uri}");
         }
     }
 }

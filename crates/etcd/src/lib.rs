@@ -19,10 +19,7 @@ mod failure;
 mod link;
 mod moving;
 mod store;
-mod tls;
 mod watch;
 
 pub use config::{ConfigError, EtcdConfig, Login};
-pub use dial::{Dial, Stream};
 pub use store::{EtcdStore, Status};
-pub use tls::{InvalidTls, Tls};

@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use etcd_client::{GetOptions, TxnOp, TxnOpResponse};
+use fleet_net::Dial;
 use fleet_store::{
     Changes, Lease, LeaseId, Op, Outcome, Range, Revision, Snapshot, Store, StoreError, Txn,
 };
@@ -12,7 +13,7 @@ use crate::{
     call::{Repeat, call},
     config::{ConfigError, EtcdConfig},
     convert,
-    dial::{Dial, Reach},
+    dial::Reach,
     failure::Failure,
     link::{Link, Links},
     watch,

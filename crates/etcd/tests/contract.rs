@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use etcd_client::Client;
-use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{EtcdConfig, EtcdStore};
+use fleet_net::Certificates;
 use fleet_store::{Revision, Store, contract::compaction, store_contract};
 use fleet_testkit::EtcdServer;
 
@@ -11,7 +12,7 @@ fn connect(server: &EtcdServer) -> Arc<dyn Store> {
     let config = EtcdConfig {
         endpoints: vec![server.endpoint()],
         login: None,
-        tls: Tls::default(),
+        tls: Certificates::default(),
         // The contract moves many megabytes, perhaps on a busy machine.
         request_timeout: Duration::from_secs(10),
     };

@@ -5,7 +5,8 @@ mod support;
 use std::{fs, sync::Arc, time::Duration};
 
 use fleet_core::{JobState, UnitHash, UnitName, UnitState};
-use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{EtcdConfig, EtcdStore};
+use fleet_net::Certificates;
 use fleet_registry::{
     Decision, Keys, LeaderRecord, MachineRecord, Presence, PublishedState, Registry, Trouble,
 };
@@ -62,7 +63,7 @@ impl Desk {
         let store = EtcdStore::connect(EtcdConfig {
             endpoints: vec![self.server.endpoint()],
             login: None,
-            tls: Tls::default(),
+            tls: Certificates::default(),
             request_timeout: Duration::from_secs(10),
         });
         let registry = Registry::new(Arc::new(store.unwrap()), Keys::new(self.prefix).unwrap());

@@ -14,6 +14,7 @@ use support::{
 use tempfile::TempDir;
 
 const LOOPBACK: &str = "127.0.0.1";
+const TORN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 /// A folder with certificates of an authority, and those of a stranger.
 struct Desk {
@@ -33,6 +34,7 @@ impl Desk {
             ("client.key", &key),
             ("other.key", &authority.certify("client").key),
             ("garbage.pem", "garbage"),
+            ("torn.pem", &format!("{}{TORN}", authority.pem)),
         ] {
             fs::write(folder.path().join(name), text).unwrap();
         }
@@ -96,6 +98,7 @@ fn files_that_cannot_be_used_are_refused_whatever_the_endpoint() {
             ("--cert-file=nope --key-file=client.key", "open nope: no such file or directory"),
             ("--etcd-keyfile=nope", "open nope: no such file or directory"),
             ("--ca-file=garbage.pem", "tls: failed to find any certificate in CA input"),
+            ("--ca-file=torn.pem", "tls: failed to parse certificate 2 in CA input"),
             ("--cert-file=client.pem", "tls: failed to find any PEM data in key input"),
             ("--key-file=client.key", "tls: failed to find any PEM data in certificate input"),
             (

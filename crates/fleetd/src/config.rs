@@ -16,7 +16,8 @@ use fleet_core::{
     error_text::{carries_login, plain},
     literal,
 };
-use fleet_etcd::{InvalidTls, Login, Tls};
+use fleet_etcd::Login;
+use fleet_net::{Certificates, InvalidTls};
 use fleet_registry::Keys;
 
 pub(crate) use source::{ConfigError, Layers, load};
@@ -121,7 +122,7 @@ pub(crate) struct Etcd {
     pub(crate) servers: Vec<String>,
     pub(crate) login: Option<Login>,
     /// Read and checked, whether an endpoint is https or not: who names certificates means them.
-    pub(crate) tls: Tls,
+    pub(crate) tls: Certificates,
     /// The limit of every request.
     pub(crate) request_timeout: Duration,
 }
@@ -246,18 +247,14 @@ fn is_for_everybody(path: &Path) -> bool {
     metadata.is_ok_and(|metadata| metadata.permissions().mode() & READ_BY_OTHERS != 0)
 }
 
-fn tls(layers: &Layers) -> Result<Tls, ConfigError> {
-    let ca = content(layers, "etcd_cafile")?;
-    let certificate = content(layers, "etcd_certfile")?;
-    let key = content(layers, "etcd_keyfile")?;
-    let identity = match (certificate, key) {
-        (None, None) => None,
-        // What is missing is found missing.
-        (certificate, key) => Some((certificate.unwrap_or_default(), key.unwrap_or_default())),
+fn tls(layers: &Layers) -> Result<Certificates, ConfigError> {
+    let certificates = Certificates {
+        ca: content(layers, "etcd_cafile")?,
+        certificate: content(layers, "etcd_certfile")?,
+        key: content(layers, "etcd_keyfile")?,
     };
-    let tls = Tls { ca, identity };
-    tls.check().map_err(|error| unusable(layers, &error))?;
-    Ok(tls)
+    certificates.check().map_err(|error| unusable(layers, &error))?;
+    Ok(certificates)
 }
 
 /// Names the option, and the file, that certificates which can't be used come from.

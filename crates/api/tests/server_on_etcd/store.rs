@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{EtcdConfig, EtcdStore};
 use fleet_testkit::EtcdServer;
 
 /// How often a property is tried: enough to see whether etcd is any different.
@@ -24,7 +24,7 @@ pub(crate) fn new() -> (TestStore, Keeper) {
     let config = EtcdConfig {
         endpoints: vec![server.endpoint()],
         login: None,
-        tls: Tls::default(),
+        tls: Default::default(),
         request_timeout: Duration::from_secs(10),
     };
     (EtcdStore::connect(config).unwrap(), server)

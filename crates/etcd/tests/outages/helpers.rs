@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{EtcdConfig, EtcdStore};
+use fleet_net::Certificates;
 use fleet_store::{Key, Op, Outcome, Range, Snapshot, Store, StoreError, Txn};
 use tokio::time::{self, Instant};
 
@@ -13,7 +14,7 @@ pub(crate) fn config(endpoints: &[&str]) -> EtcdConfig {
     EtcdConfig {
         endpoints: endpoints.iter().map(|&url| url.to_owned()).collect(),
         login: None,
-        tls: Tls::default(),
+        tls: Certificates::default(),
         request_timeout: TIMEOUT,
     }
 }

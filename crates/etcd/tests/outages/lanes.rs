@@ -1,7 +1,6 @@
 //! Two lanes: what is slow on one is not felt on the other.
 
 use std::{
-    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,12 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fleet_etcd::{Dial, EtcdStore, Stream};
+use fleet_etcd::EtcdStore;
+use fleet_net::{BoxStream, Dial, DialError, Direct, Target};
 use fleet_store::{Revision, Store};
 use fleet_testkit::{EtcdServer, eventually};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex},
-    net::TcpStream,
     task::JoinSet,
     time::{self, Instant},
 };
@@ -59,9 +58,10 @@ impl Road {
 
 #[async_trait]
 impl Dial for Road {
-    async fn dial(&self, _: &str, _: u16) -> io::Result<Box<dyn Stream>> {
+    async fn dial(&self, _: &Target) -> Result<BoxStream, DialError> {
         let is_slow = self.dialled.fetch_add(1, Ordering::Relaxed) > 0;
-        let there = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let server = Target::Tcp { host: "127.0.0.1".to_owned(), port: self.port };
+        let there = Direct.dial(&server).await?;
         let (here, end) = duplex(PIPE);
         let (slow, open) = (Arc::clone(&self.slow), Arc::clone(&self.open));
         open.fetch_add(1, Ordering::Relaxed);
@@ -77,14 +77,14 @@ impl Dial for Road {
     }
 }
 
-async fn carry(mut end: DuplexStream, mut there: TcpStream) {
+async fn carry(mut end: DuplexStream, mut there: BoxStream) {
     let _ = copy_bidirectional(&mut end, &mut there).await;
 }
 
 /// Carries answers only while nobody holds `slow`.
-async fn carry_slowly(end: DuplexStream, there: TcpStream, slow: &tokio::sync::Mutex<()>) {
+async fn carry_slowly(end: DuplexStream, there: BoxStream, slow: &tokio::sync::Mutex<()>) {
     let (mut from_us, mut to_us) = tokio::io::split(end);
-    let (mut from_etcd, mut to_etcd) = there.into_split();
+    let (mut from_etcd, mut to_etcd) = tokio::io::split(there);
     let answers = async {
         while let Some(bytes) = some(&mut from_etcd).await {
             let _way = slow.lock().await;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{EtcdConfig, EtcdStore};
+use fleet_net::Certificates;
 use fleet_store::{Revision, Store};
 use fleet_testkit::EtcdServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -36,8 +37,8 @@ impl Authority {
     }
 
     /// Certificates of clients that believe it.
-    pub(crate) fn trusted(&self) -> Tls {
-        Tls { ca: Some(self.ca()), identity: None }
+    pub(crate) fn trusted(&self) -> Certificates {
+        Certificates { ca: Some(self.ca()), ..Certificates::default() }
     }
 
     /// A certificate for the name and its key.
@@ -69,7 +70,7 @@ impl Authority {
     }
 }
 
-fn connect(server: &EtcdServer, tls: Tls) -> EtcdStore {
+fn connect(server: &EtcdServer, tls: Certificates) -> EtcdStore {
     EtcdStore::connect(EtcdConfig { tls, ..config(&[&server.endpoint()]) }).unwrap()
 }
 
@@ -77,7 +78,7 @@ fn connect(server: &EtcdServer, tls: Tls) -> EtcdStore {
 async fn a_member_that_the_authority_vouches_for_is_used() {
     let authority = Authority::new();
     let server = authority.server(&[]);
-    let store = connect(&server, Tls { ca: Some(authority.ca()), identity: None });
+    let store = connect(&server, authority.trusted());
     write(&store, "/a").await.unwrap();
     let mut changes = store.watch(&[everything()], Revision(1)).await.unwrap();
     assert_eq!(changes.next().await.unwrap().len(), 1);
@@ -86,9 +87,8 @@ async fn a_member_that_the_authority_vouches_for_is_used() {
 #[tokio::test]
 async fn a_member_that_nobody_vouches_for_is_not_used() {
     let server = Authority::new().server(&[]);
-    let stranger = Authority::new().ca();
-    for ca in [None, Some(stranger)] {
-        let result = read(&connect(&server, Tls { ca, identity: None })).await;
+    for tls in [Certificates::default(), Authority::new().trusted()] {
+        let result = read(&connect(&server, tls)).await;
         assert!(is_unavailable(&result), "{result:?}");
     }
 }
@@ -99,10 +99,11 @@ async fn a_member_may_want_to_know_who_we_are() {
     let trusted = authority.write("ca.pem", &authority.ca());
     let trusted = format!("--trusted-ca-file={}", trusted.display());
     let server = authority.server(&["--client-cert-auth", &trusted]);
-    let ca = Some(authority.ca());
-    let anonymous = connect(&server, Tls { ca: ca.clone(), identity: None });
+    let anonymous = connect(&server, authority.trusted());
     assert!(is_unavailable(&read(&anonymous).await));
-    let known = connect(&server, Tls { ca, identity: Some(authority.sign()) });
+    let (certificate, key) = authority.sign();
+    let (certificate, key) = (Some(certificate), Some(key));
+    let known = connect(&server, Certificates { certificate, key, ..authority.trusted() });
     write(&known, "/a").await.unwrap();
 }
 

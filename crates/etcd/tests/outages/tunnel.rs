@@ -9,9 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fleet_etcd::{Dial, EtcdConfig, EtcdStore, Stream};
+use fleet_etcd::{EtcdConfig, EtcdStore};
+use fleet_net::{BoxStream, Dial, DialError, Direct, Target};
 use fleet_testkit::EtcdServer;
-use tokio::net::TcpStream;
 
 use crate::helpers::{config, is_unavailable, read, until_it_works, write};
 
@@ -30,12 +30,12 @@ impl Tunnel {
 
 #[async_trait]
 impl Dial for Tunnel {
-    async fn dial(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+    async fn dial(&self, target: &Target) -> Result<BoxStream, DialError> {
         self.dialled.fetch_add(1, Ordering::Relaxed);
-        if (host, port) != ("member", 7) {
-            return Err(io::Error::other(format!("no way to {host}:{port}")));
+        if *target != (Target::Tcp { host: "member".to_owned(), port: 7 }) {
+            return Err(DialError::new(target, io::Error::other(format!("no way to {target}"))));
         }
-        Ok(Box::new(TcpStream::connect(("127.0.0.1", self.port)).await?))
+        Direct.dial(&Target::Tcp { host: "127.0.0.1".to_owned(), port: self.port }).await
     }
 }
 
@@ -53,7 +53,7 @@ async fn names_are_left_to_whoever_dials() {
     assert_eq!(tunnel.dialled.load(Ordering::Relaxed), 1, "one stream serves all calls");
     let elsewhere = read(&connect(&tunnel, "http://other:7")).await;
     assert!(is_unavailable(&elsewhere), "{elsewhere:?}");
-    assert!(format!("{elsewhere:?}").contains("no way to other:7"), "{elsewhere:?}");
+    assert!(format!("{elsewhere:?}").contains("no way to tcp other:7"), "{elsewhere:?}");
 }
 
 #[tokio::test]

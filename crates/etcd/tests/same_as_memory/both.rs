@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use etcd_client::Client;
-use fleet_etcd::{EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{EtcdConfig, EtcdStore};
+use fleet_net::Certificates;
 use fleet_store::{Key, MemoryStore, Op, Revision};
 use fleet_testkit::EtcdServer;
 use proptest::test_runner::TestCaseError;
@@ -27,7 +28,7 @@ impl Both {
         let config = EtcdConfig {
             endpoints: vec![server.endpoint()],
             login: None,
-            tls: Tls::default(),
+            tls: Certificates::default(),
             request_timeout: Duration::from_secs(10),
         };
         let etcd = Arc::new(EtcdStore::connect(config).unwrap());

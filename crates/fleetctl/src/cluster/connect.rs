@@ -2,8 +2,9 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use fleet_client::{Client, Dial, Endpoint, InvalidEndpoint};
+use fleet_client::{Client, Endpoint, InvalidEndpoint};
 use fleet_core::error_text::carries_login;
+use fleet_net::Dial;
 use tracing::warn;
 
 use crate::{

@@ -9,13 +9,14 @@ use std::{
 
 use async_trait::async_trait;
 use fleet_api::{Api, Availability, Limits, serve_local};
-use fleet_client::{BoxStream, Certificates, Client, DialError, Target};
+use fleet_client::Client;
 use fleet_core::{
     VERSION,
     error_text::{carries_login, chain},
 };
 use fleet_engine::Explainer;
-use fleet_etcd::{ConfigError, Dial, EtcdConfig, EtcdStore, Tls};
+use fleet_etcd::{ConfigError, EtcdConfig, EtcdStore};
+use fleet_net::{BoxStream, Certificates, Dial, DialError, Target};
 use fleet_registry::{InvalidPrefix, Keys, Registry, RegistryError};
 use tokio::{io::duplex, task::JoinSet};
 use tracing::error;
@@ -79,7 +80,7 @@ fn registry(
     let config = EtcdConfig {
         endpoints,
         login: None,
-        tls: certificates.map(tls).unwrap_or_default(),
+        tls: certificates.unwrap_or_default(),
         request_timeout: config.request_timeout.unwrap_or(UNLIMITED),
     };
     let store = match dial {
@@ -111,12 +112,6 @@ fn words(error: &RegistryError) -> String {
     } else {
         cause
     }
-}
-
-/// Certificates that were checked, for etcd.
-fn tls(certificates: Certificates) -> Tls {
-    let Certificates { ca, certificate, key } = certificates;
-    Tls { ca, identity: certificate.zip(key) }
 }
 
 /// The scheme of a URL that etcd isn't reached by, where it has one.
@@ -153,7 +148,7 @@ impl Local {
 }
 
 #[async_trait]
-impl fleet_client::Dial for Local {
+impl Dial for Local {
     async fn dial(&self, _: &Target) -> Result<BoxStream, DialError> {
         let (near, far) = duplex(BUFFER);
         let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fleet_client::{BoxStream, Dial, DialError, Direct, Endpoint, Target};
+use fleet_client::Endpoint;
+use fleet_net::{BoxStream, Dial, DialError, Direct, Target};
 
 use crate::{config::Config, flags::DRIVER};
 

@@ -3,8 +3,8 @@
 
 use std::{fs, path::PathBuf};
 
-use fleet_client::{Certificates, InvalidTls, Tls};
 use fleet_core::error_text::plain;
+use fleet_net::{Certificates, InvalidTls, Tls};
 
 /// Where certificates are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

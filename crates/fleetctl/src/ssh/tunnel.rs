@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use fleet_client::{BoxStream, DialError, Target};
+use fleet_net::{BoxStream, Dial, DialError, Target};
 use fleet_ssh::{Ask, Connection, Far, FarStream, Route, SshError};
 use futures::{
     FutureExt,
@@ -68,7 +68,7 @@ impl Tunnel {
 }
 
 #[async_trait]
-impl fleet_client::Dial for Tunnel {
+impl Dial for Tunnel {
     async fn dial(&self, target: &Target) -> Result<BoxStream, DialError> {
         let far = match target {
             Target::Unix(path) => Far::Unix(path.clone()),
@@ -77,18 +77,6 @@ impl fleet_client::Dial for Tunnel {
         match self.stream(&far).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(DialError::new(target, error)),
-        }
-    }
-}
-
-#[cfg(feature = "etcd")]
-#[async_trait]
-impl fleet_etcd::Dial for Tunnel {
-    async fn dial(&self, host: &str, port: u16) -> std::io::Result<Box<dyn fleet_etcd::Stream>> {
-        let far = Far::Tcp { host: host.to_owned(), port };
-        match self.stream(&far).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(std::io::Error::other(error)),
         }
     }
 }

@@ -31,7 +31,7 @@ fn nothing_set_gives_the_defaults() {
     assert_eq!(config.api_listen, [Listen::Unix("/var/run/fleet.sock".into())]);
     assert!(config.purge_on_shutdown && !config.debug && !config.disable_engine);
     assert!(
-        config.etcd.tls == Tls::default()
+        config.etcd.tls == Certificates::default()
             && config.etcd.login.is_none()
             && config.public_ip.is_none()
     );

@@ -1,7 +1,7 @@
 //! Opening a stream to a server: directly, or however a [`Dial`] of somebody else's does it
 //! (a tunnel, say).
 
-use std::{error::Error, fmt, io, sync::Arc};
+use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use fleet_core::error_text::plain;
@@ -10,8 +10,6 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::Target;
-
 /// A stream to a server.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -19,6 +17,30 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Any stream to a server.
 pub type BoxStream = Box<dyn Stream>;
+
+/// What has to be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A TCP port.
+    Tcp {
+        /// A name, or an address (IPv6 without brackets).
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix {}", path.display()),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp [{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp {host}:{port}"),
+        }
+    }
+}
 
 /// A way to open streams. The caller bounds the time it may take.
 #[async_trait]
@@ -42,6 +64,12 @@ impl DialError {
     /// `target` could not be reached because of `cause`.
     pub fn new(target: &Target, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { target: target.clone(), cause: Arc::new(cause) }
+    }
+
+    /// The cause alone, for whoever names the target in other words.
+    #[must_use]
+    pub fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
+        self.cause
     }
 }
 
