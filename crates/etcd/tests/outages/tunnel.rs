@@ -53,7 +53,10 @@ async fn names_are_left_to_whoever_dials() {
     assert_eq!(tunnel.dialled.load(Ordering::Relaxed), 1, "one stream serves all calls");
     let elsewhere = read(&connect(&tunnel, "http://other:7")).await;
     assert!(is_unavailable(&elsewhere), "{elsewhere:?}");
-    assert!(format!("{elsewhere:?}").contains("no way to tcp other:7"), "{elsewhere:?}");
+    assert!(
+        format!("{elsewhere:?}").contains("transport error: no way to tcp other:7"),
+        "{elsewhere:?}"
+    );
 }
 
 #[tokio::test]
