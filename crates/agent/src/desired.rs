@@ -101,18 +101,25 @@ pub struct Desired {
 
 /// Returns what should be on `machine`, whose metadata is the configured one.
 ///
-/// Units desired `inactive`, or asked to leave, are not here and in nobody's way. Where an order can't
-/// be understood the unit may be here: others are judged beside it if the engine has put it here, but
-/// it asks nothing of them.
+/// Units desired `inactive`, or asked to leave, are not here and in nobody's way; no more is a global
+/// unit that `is_kept_off` by its name. Where an order can't be understood the unit may be here: others
+/// are judged beside it if the engine has put it here, but it asks nothing of them.
 #[must_use]
-pub fn desired(orders: &Orders, machine: &Machine) -> Desired {
+pub fn desired(
+    orders: &Orders,
+    machine: &Machine,
+    is_kept_off: impl Fn(&UnitName) -> bool,
+) -> Desired {
     let machine = Machine {
         id: machine.id.clone(),
         metadata: effective_metadata(&machine.metadata, &orders.metadata),
     };
     let scheduled = active(&orders.scheduled).map(|order| Asked::new(order, Origin::Scheduled));
     let globals = active(&orders.globals).filter(|(_, order)| order.is_ok());
-    let globals = globals.map(|order| Asked::new(order, Origin::Global));
+    let globals = globals.map(|order| {
+        let origin = if is_kept_off(order.0) { Origin::IdleGlobal } else { Origin::Global };
+        Asked::new(order, origin)
+    });
     let asked: Vec<Asked<'_>> = scheduled.chain(globals).collect();
     let mut desired = Desired { unclear: unclear(&orders.globals), ..Desired::default() };
     for (contender, verdict) in residents(&machine, asked.iter().map(Asked::contender)) {
@@ -203,7 +210,7 @@ mod tests {
     fn names(orders: &Orders) -> Vec<String> {
         let metadata = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
         let machine = Machine { id: "m1".parse().unwrap(), metadata };
-        desired(orders, &machine).units.keys().map(ToString::to_string).collect()
+        desired(orders, &machine, |_| false).units.keys().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -273,15 +280,33 @@ mod tests {
                 _ => &mut orders.globals,
             };
             of_a.insert(name("a.service"), unclear());
-            let found = desired(&orders, &machine);
+            let found = desired(&orders, &machine, |_| false);
             assert_eq!(found.unclear, [(name("a.service"), Unclear("why".into()))].into());
             assert_eq!(found.units.len(), expected);
         }
         // While it changes from one to the other the schedule counts, whatever it says.
         let mut orders = orders(&[], &[("a.service", &picky)], &[]);
         orders.scheduled.insert(name("a.service"), unclear());
-        let found = desired(&orders, &machine);
+        let found = desired(&orders, &machine, |_| false);
         assert_eq!((found.units.len(), found.unclear.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_global_unit_whose_name_the_host_has_is_in_nobodys_way() {
+        let machine = Machine { id: "m1".parse().unwrap(), metadata: BTreeMap::new() };
+        let (plain, picky) =
+            (unit(JobState::Launched, &[]), unit(JobState::Launched, &[("Conflicts", "b.*")]));
+        let wanted = |orders: &Orders, is_kept_off| -> Vec<UnitName> {
+            desired(orders, &machine, |unit| is_kept_off && *unit == name("a.service"))
+                .units
+                .into_keys()
+                .collect()
+        };
+        let alone = orders(&[], &[("a.service", &picky)], &[]);
+        assert_eq!(wanted(&alone, true), [name("a.service")], "so it is a trouble here");
+        let both = orders(&[], &[("a.service", &picky), ("b.service", &plain)], &[]);
+        assert_eq!(wanted(&both, true), [name("b.service")]);
+        assert_eq!(wanted(&both, false), [name("a.service")]);
     }
 
     #[test]
@@ -293,7 +318,7 @@ mod tests {
             let request = Event::Restart(machine.id.clone(), name(asked), Some(Revision(7)));
             orders.apply(request);
         }
-        let desired = desired(&orders, &machine).units;
+        let desired = desired(&orders, &machine, |_| false).units;
         assert_eq!(desired[&name("on.service")].restart, Some(Revision(7)));
         assert_eq!(desired[&name("off.service")].restart, None);
         assert_eq!(desired.len(), 2);

@@ -50,6 +50,14 @@ pub struct Current {
     pub taken: BTreeMap<UnitName, Taken>,
 }
 
+impl Current {
+    /// Whether a unit can't be here for its name, and doesn't run on all the same.
+    pub(crate) fn is_kept_off(&self, unit: &UnitName) -> bool {
+        let is_off = |taken: &Taken| !taken.runs_ours || !self.units.contains_key(unit);
+        self.taken.get(unit).is_some_and(is_off)
+    }
+}
+
 /// A unit that is here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Here {

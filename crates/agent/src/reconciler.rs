@@ -264,7 +264,7 @@ impl Reconciler {
     fn decide(&mut self) {
         let Some(orders) = self.follow.changed_orders() else { return };
         self.contents.look_again();
-        let desired = desired(orders, &self.machine);
+        let desired = desired(orders, &self.machine, |unit| self.current.is_kept_off(unit));
         for (unit, reason) in &desired.refused {
             if self.desired.refused.get(unit) != Some(reason) {
                 info!(%unit, %reason, "unit can't be here");

@@ -18,6 +18,17 @@ pub enum Origin {
     Scheduled,
     /// It is to be on every machine that takes it.
     Global,
+    /// It is global and doesn't run there whoever else does: it is inactive, or its name is a unit's
+    /// of the host's own. All others come before it.
+    IdleGlobal,
+}
+
+impl Origin {
+    /// Whether the schedule says nothing of it.
+    #[must_use]
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::Global | Self::IdleGlobal)
+    }
 }
 
 /// A unit that is to be on a machine.
@@ -32,9 +43,10 @@ pub struct Contender<'a, T> {
 }
 
 impl<T> Contender<'_, T> {
-    /// The first in this order stays: what is scheduled before global units, and by name among each.
-    fn rank(&self) -> (bool, &UnitName) {
-        (self.origin == Origin::Global, self.unit.name)
+    /// The first in this order stays: what is scheduled before global units, those that run before
+    /// those that don't, and by name among each.
+    fn rank(&self) -> (bool, bool, &UnitName) {
+        (self.origin.is_global(), self.origin == Origin::IdleGlobal, self.unit.name)
     }
 }
 
@@ -58,7 +70,7 @@ pub fn residents<'a, T>(
         let verdict = match contender.origin {
             Origin::Unjudged => Ok(()),
             Origin::Scheduled => check_conflicts(unit, here.met_by(unit)),
-            Origin::Global => judge_global(unit, machine, here.met_by(unit)),
+            Origin::Global | Origin::IdleGlobal => judge_global(unit, machine, here.met_by(unit)),
         };
         if verdict.is_ok() {
             here.insert(unit);

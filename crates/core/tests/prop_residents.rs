@@ -16,10 +16,13 @@ fn machine() -> Machine {
     Machine { id: "m1".parse().expect("an id"), metadata: BTreeMap::from(metadata) }
 }
 
+const ORIGINS: [Origin; 4] =
+    [Origin::Unjudged, Origin::Scheduled, Origin::Global, Origin::IdleGlobal];
+
 type Unit = (UnitName, Origin, Requirements);
 
 fn any_units() -> impl Strategy<Value = Vec<Unit>> {
-    let origin = select(&[Origin::Unjudged, Origin::Scheduled, Origin::Global][..]);
+    let origin = select(&ORIGINS[..]);
     let unit =
         (any_unit_name(), origin, any_fleet_options()).prop_map(|(name, origin, options)| {
             let requirements = options.requirements(&name);
@@ -55,11 +58,11 @@ proptest! {
         let found: Vec<&UnitName> = judged(&units).iter().map(|((name, ..), _)| name).collect();
         let unique: BTreeMap<&UnitName, bool> = units.iter().map(|(name, ..)| {
             let of_name = units.iter().filter(|(other, ..)| other == name);
-            (name, of_name.clone().all(|(_, origin, _)| *origin == Origin::Global))
+            (name, of_name.clone().all(|(_, origin, _)| origin.is_global()))
         }).collect();
         prop_assert_eq!(found.len(), unique.len());
         for ((name, origin, _), _) in judged(&units) {
-            prop_assert_eq!(*origin == Origin::Global, unique[name]);
+            prop_assert_eq!(origin.is_global(), unique[name]);
         }
     }
 
@@ -75,13 +78,14 @@ proptest! {
         prop_assert_eq!(judged(&units), judged(&shuffled));
     }
 
-    /// So no global unit drives off what is scheduled.
+    /// So no global unit drives off what is scheduled, and none that doesn't run one that does.
     #[test]
-    fn global_units_change_nothing_for_what_is_scheduled(units in any_units()) {
-        let scheduled = || units.iter().filter(|(_, origin, _)| *origin != Origin::Global);
-        let all = judged(&units);
-        let of_all = all.into_iter().filter(|((_, origin, _), _)| *origin != Origin::Global);
-        prop_assert_eq!(of_all.collect::<Vec<_>>(), judged(scheduled()));
+    fn who_comes_later_changes_nothing_for_those_before(units in any_units()) {
+        for comes_later in [Origin::is_global, |origin| origin == Origin::IdleGlobal] {
+            let first = || units.iter().filter(|(_, origin, _)| !comes_later(*origin));
+            let all = judged(&units).into_iter().filter(|((_, origin, _), _)| !comes_later(*origin));
+            prop_assert_eq!(all.collect::<Vec<_>>(), judged(first()));
+        }
     }
 
     /// Of any two that conflict at most one is there, if somebody has judged them.
@@ -114,7 +118,7 @@ proptest! {
                     prop_assert!(here.iter().any(|(name, ..)| *name == other), "{}", name);
                 }
                 Err(refusal) => {
-                    prop_assert_eq!((refusal, *origin), (Refusal::Metadata, Origin::Global));
+                    prop_assert_eq!((refusal, origin.is_global()), (Refusal::Metadata, true));
                 }
             }
         }

@@ -231,11 +231,6 @@ impl Cluster {
         self.hosts.values().map(|host| (&host.machine, host.residents.len()))
     }
 
-    /// The units that a machine has said it can't have.
-    pub fn obstacles_of(&self, machine: &MachineId) -> impl Iterator<Item = &UnitName> {
-        self.barred.get(machine).into_iter().flat_map(|barred| barred.keys())
-    }
-
     /// Whether anything that decisions rest on has changed since the last call.
     pub(crate) fn has_news(&mut self) -> bool {
         !std::mem::replace(&mut self.is_seen, true)

@@ -54,10 +54,9 @@ pub(crate) async fn run(
         Verb::Stop => stop::run(matches, session).await,
         Verb::Submit => submit::run(matches, session).await,
         Verb::Unload => unload::run(matches, session).await,
-        Verb::FdForward => fd_forward::run(matches).await,
-        Verb::Help => session.ui.text(&help::overview(&Verb::ALL.map(Verb::command))),
-        Verb::Verify => verify::run(),
-        Verb::Version => version::run(session.ui),
+        Verb::FdForward | Verb::Help | Verb::Verify | Verb::Version => {
+            unreachable!("{} needs no cluster", verb.name())
+        }
     }
 }
 

@@ -33,6 +33,7 @@ impl Reconciler {
             }
             Err(ManagerError::Taken(why)) if !self.current.units.contains_key(&step.unit) => {
                 self.memory.claims.settle(&step.unit);
+                self.follow.look_again(); // it is in nobody's way any more
                 self.names.is_taken(&mut self.current, &step, &why);
             }
             Err(error) => {

@@ -34,6 +34,7 @@ impl Reconciler {
             info!(units = found.len(), "units found here");
         }
         self.current.units = found;
+        self.follow.look_again(); // what is taken may have changed
         self.contents.look_again(); // look once more: a change may have been lost
         self.scanned = true;
         self.scan_at = Instant::now() + SCAN;

@@ -106,6 +106,26 @@ async fn a_global_unit_has_its_obstacle_on_the_machine_that_has_the_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_global_unit_that_has_its_obstacle_keeps_no_other_off() {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    host.manager.have_own(&name("g.service"), Some("active"));
+    let daemon = host.boot(&cluster).await;
+    let picky = format!("{RUNS}[X-Fleet]\nGlobal=true\nConflicts=h.*\n");
+    cluster.submit("g.service", &picky, Launched).await;
+    cluster.submit("h.service", &format!("{RUNS}[X-Fleet]\nGlobal=true\n"), Launched).await;
+    cluster.shows("h.service", "active", Launched).await;
+    time::sleep(HOUR).await;
+    daemon.kill().await;
+    let _daemon = host.boot(&cluster).await;
+    time::sleep(HOUR).await;
+    assert_eq!(host.manager.starts_of(&name("h.service")), 1);
+    cluster.has_obstacle("g.service", Some(OWN)).await;
+    host.manager.have_own(&name("g.service"), None);
+    cluster.shows("g.service", "active", Launched).await;
+    cluster.shows_nothing("h.service").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_unit_that_is_masked_while_it_runs_goes_on_until_it_has_to_leave() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let daemon = host.boot(&cluster).await;

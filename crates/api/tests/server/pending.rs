@@ -15,6 +15,7 @@ use fleet_core::{
     eligibility::Refusal::{Conflict, Leaving, Metadata, OtherMachine, PeerAbsent, Silent},
 };
 use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Room};
+use futures::future::join_all;
 use tokio::time;
 
 use crate::harness::{SLEEP, Server, machine, settings, unit};
@@ -88,28 +89,6 @@ async fn each_machine_says_why_it_does_not_take_a_unit() {
     );
     assert_eq!(pending(&server, "a.service").await, expected);
     assert!(!server.get("/fleet/v1/units").await.body.contains("pending"), "lists never say");
-}
-
-#[tokio::test]
-async fn a_unit_that_some_machine_takes_waits_for_the_engine() {
-    let metadata = Some(Obstacle::Refused(Metadata));
-    for (engine, machines, expected) in [
-        (Engine::Leads, vec![], r#"{"message":"no machine is present","reason":"no-machine"}"#),
-        (
-            Engine::Leads,
-            vec![("m1", None)],
-            r#"{"machines":[{"machineID":"m1","message":"takes it","reason":"eligible"}],"message":"the engine has not given it a machine yet","reason":"unscheduled"}"#,
-        ),
-        (
-            Engine::Missing,
-            vec![("m1", metadata), ("m2", None)],
-            r#"{"machines":[{"machineID":"m1","message":"local Machine metadata insufficient","reason":"metadata"},{"machineID":"m2","message":"takes it","reason":"eligible"}],"message":"no engine leads the cluster","reason":"no-engine"}"#,
-        ),
-    ] {
-        let server = start(&Arc::new(fixed(engine, &machines)));
-        server.create("a.service", SLEEP, JobState::Loaded).await;
-        assert_eq!(pending(&server, "a.service").await, expected);
-    }
 }
 
 #[tokio::test]
@@ -209,22 +188,6 @@ async fn what_need_not_run_is_not_explained() {
 }
 
 #[tokio::test]
-async fn a_global_unit_that_nobody_has_is_explained() {
-    let metadata = Some(Obstacle::Refused(Metadata));
-    for (machines, reason) in [
-        (vec![("m1", metadata.clone()), ("m2", None)], "not-loaded"),
-        (vec![("m1", metadata)], "refused"),
-        (vec![], "no-machine"),
-    ] {
-        let server = start(&Arc::new(fixed(Engine::Leads, &machines)));
-        server.create("g.service", GLOBAL, JobState::Launched).await;
-        let said = pending(&server, "g.service").await;
-        assert!(said.ends_with(&format!(r#""reason":"{reason}"}}"#)), "{said}");
-        assert_eq!(said.matches("machineID").count(), machines.len(), "{said}");
-    }
-}
-
-#[tokio::test]
 async fn whoever_explains_slowly_holds_up_nobody_for_long() {
     let slow = Fixed { after: Duration::from_secs(3600), ..fixed(Engine::Leads, &[]) };
     let explain = Arc::new(slow);
@@ -233,32 +196,11 @@ async fn whoever_explains_slowly_holds_up_nobody_for_long() {
     let (server, explain) = (&server, &explain);
     let all = (0..20).map(|_| pending(server, "a.service"));
     let before = time::Instant::now();
-    let said = futures_all(all).await;
+    let said = join_all(all).await;
     assert!(said.iter().all(String::is_empty), "{said:?}");
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
     let asked = explain.asked.load(Ordering::Relaxed);
     assert!((1..20).contains(&asked), "{asked} at a time");
-}
-
-/// Runs futures side by side.
-async fn futures_all<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut all: Vec<_> = all.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(move |context| {
-        for (future, done) in &mut all {
-            if done.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *done = Some(value);
-            }
-        }
-        if all.iter().all(|(_, done)| done.is_some()) {
-            let values = all.iter_mut().filter_map(|(_, done)| done.take());
-            std::task::Poll::Ready(values.collect())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await
 }
 
 /// A store that is full, or not.

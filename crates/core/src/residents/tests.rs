@@ -30,9 +30,9 @@ fn here(units: &[Unit]) -> Vec<String> {
 
 #[test]
 fn of_two_that_conflict_the_scheduled_one_stays_else_the_first_by_name() {
-    use Origin::{Global, Scheduled, Unjudged};
+    use Origin::{Global, IdleGlobal, Scheduled, Unjudged};
     let all = Some("*");
-    let rows: [(&str, &[Unit], &[&str]); 10] = [
+    let rows: [(&str, &[Unit], &[&str]); 11] = [
         (
             "global later",
             &[("a.service", Scheduled, None), ("b.service", Global, all)],
@@ -67,6 +67,15 @@ fn of_two_that_conflict_the_scheduled_one_stays_else_the_first_by_name() {
                 ("b.service", Global, None),
             ],
             &["c.service", "b.service"],
+        ),
+        (
+            "a global that doesn't run comes last",
+            &[
+                ("a.service", IdleGlobal, all),
+                ("b.service", Global, Some("d.*")),
+                ("c.service", IdleGlobal, Some("a.*")),
+            ],
+            &["b.service", "c.service"],
         ),
         (
             "changing from one to the other",
@@ -111,6 +120,7 @@ fn metadata_keeps_only_global_units_off() {
         (Origin::Unjudged, Ok(())),
         (Origin::Scheduled, Ok(())),
         (Origin::Global, Err(Refusal::Metadata)),
+        (Origin::IdleGlobal, Err(Refusal::Metadata)),
     ] {
         let unit = Candidate { name: &name, requirements: &requirements };
         let judged = residents(&machine, [Contender { unit, origin, tag: () }]);

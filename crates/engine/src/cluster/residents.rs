@@ -144,7 +144,10 @@ impl Residents {
         let (scheduled, globals) = (self.all.values(), globals.values());
         let scheduled = scheduled.map(|unit| contender(unit, Origin::Unjudged));
         let globals = globals.filter(|unit| self.barrier(&unit.name).is_none());
-        let globals = globals.map(|unit| contender(unit, Origin::Global));
+        let globals = globals.map(|unit| {
+            let runs = unit.is_wanted();
+            contender(unit, if runs { Origin::Global } else { Origin::IdleGlobal })
+        });
         let judged = residents(machine, scheduled.chain(globals)).into_iter();
         let here = judged.filter(|(unit, verdict)| unit.tag.is_global() && verdict.is_ok());
         for unit in here.map(|(unit, _)| Arc::clone(unit.tag)).collect::<Vec<_>>() {

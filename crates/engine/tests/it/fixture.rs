@@ -49,6 +49,8 @@ pub(crate) fn record(options: &[(&str, &str)]) -> UnitRecord {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
+    /// What machines have said that they can't have.
+    pub(crate) barred: BTreeSet<(UnitName, MachineId)>,
     revision: i64,
 }
 
@@ -151,6 +153,12 @@ impl World {
     /// Lets a machine say that it can't have a unit, or that it can.
     pub(crate) fn obstacle(&mut self, unit: &str, machine: &str, why: Option<&str>) -> &mut Self {
         let found = why.map(|why| HostObstacle { reason: why.to_owned() });
+        let pair = (name(unit), id(machine));
+        if found.is_some() {
+            self.barred.insert(pair)
+        } else {
+            self.barred.remove(&pair)
+        };
         self.cluster.apply(Event::Obstacle(name(unit), id(machine), found));
         self
     }

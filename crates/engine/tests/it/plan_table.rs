@@ -526,6 +526,20 @@ fn obstacle_is_known_of_a_machine_that_comes_later_and_ends_with_it() {
     assert_eq!(tasks(&world), [schedule("u.service", "a")]);
 }
 
+/// The agents, who don't have an inactive unit, count on the others alike.
+#[test]
+fn inactive_global_unit_takes_no_place_from_one_that_runs() {
+    let mut world = World::default();
+    let off = UnitRecord { desired_state: JobState::Inactive, global: true, ..record(&[]) };
+    let choosy = [("Conflicts", "g.*")];
+    let picky = UnitRecord { x_fleet: record(&choosy).x_fleet, ..off.clone() };
+    world.machine("m", &[]).set("f.service", picky).set("e.service", off);
+    assert_eq!(world.loads(), [("m".to_owned(), 2)].into(), "they count");
+    world.global("g.service", &[]).unit("u.service", &choosy);
+    assert_eq!(world.loads(), [("m".to_owned(), 2)].into());
+    assert_eq!(tasks(&world), [""; 0], "g runs there, and would be stopped for u");
+}
+
 #[test]
 fn global_unit_keeps_off_the_one_machine_that_has_its_name() {
     let mut world = World::default();

@@ -7,7 +7,7 @@ use fleet_core::{
     eligibility::{Candidate, Refusal, Verdict, judge},
     residents::{Contender, Origin, residents},
 };
-use fleet_engine::{Action, Cluster, Unit, why_not};
+use fleet_engine::{Action, Unit, why_not};
 use fleet_registry::UnitRecord;
 use proptest::{bool::weighted, collection::vec, option, prelude::*, sample::select};
 
@@ -173,18 +173,20 @@ fn asking<'a>(unit: (&'a UnitName, &'a Requirements)) -> Candidate<'a> {
 }
 
 /// Whether a machine has said that it can't have a unit.
-fn is_barred(cluster: &Cluster, unit: &UnitName, machine: &Machine) -> bool {
-    cluster.obstacles_of(&machine.id).any(|barred| barred == unit)
+fn is_barred(world: &World, unit: &UnitName, machine: &Machine) -> bool {
+    world.barred.contains(&(unit.clone(), machine.id.clone()))
 }
 
 /// What is on a machine, worked out from scratch by the words of `cluster.md` 2.
-fn on_machine(cluster: &Cluster, machine: &Machine) -> Asking {
-    let units = UNITS.iter().filter_map(|unit| cluster.unit(&name(unit)));
+fn on_machine(world: &World, machine: &Machine) -> Asking {
+    let units = UNITS.iter().filter_map(|unit| world.cluster.unit(&name(unit)));
     let contenders = units.filter_map(|unit| {
         let record = &unit.record.value;
         let is_target = record.machine.as_ref() == Some(&machine.id);
         let (origin, may_be_there) = if record.global {
-            (Origin::Global, !is_barred(cluster, &unit.name, machine))
+            let runs = record.desired_state != JobState::Inactive;
+            let origin = if runs { Origin::Global } else { Origin::IdleGlobal };
+            (origin, !is_barred(world, &unit.name, machine))
         } else {
             (Origin::Unjudged, is_target && record.desired_state != JobState::Inactive)
         };
@@ -196,16 +198,16 @@ fn on_machine(cluster: &Cluster, machine: &Machine) -> Asking {
 }
 
 /// Units that are where they are refused.
-fn misplaced(cluster: &Cluster) -> Vec<(UnitName, Refusal)> {
+fn misplaced(world: &World) -> Vec<(UnitName, Refusal)> {
     let mut misplaced = Vec::new();
-    for (machine, _) in cluster.loads() {
-        let here = on_machine(cluster, machine);
+    for (machine, _) in world.cluster.loads() {
+        let here = on_machine(world, machine);
         for (unit, requirements) in &here {
             if requirements.global {
                 continue;
             }
             let candidate = Candidate { name: unit, requirements };
-            if is_barred(cluster, unit, machine) {
+            if is_barred(world, unit, machine) {
                 misplaced.push((unit.clone(), Refusal::NameTaken(TAKEN.to_owned())));
             }
             if let Verdict::Refused(why) = judge(candidate, machine, here.iter().map(asking)) {
@@ -221,7 +223,7 @@ proptest! {
     fn loads_kept_in_place_are_those_worked_out_from_scratch(changes in any_changes()) {
         let world = world(&changes);
         for (machine, load) in world.cluster.loads() {
-            prop_assert_eq!(load, on_machine(&world.cluster, machine).len(), "on {}", machine.id);
+            prop_assert_eq!(load, on_machine(&world, machine).len(), "on {}", machine.id);
         }
     }
 
@@ -240,7 +242,7 @@ proptest! {
             plan.tasks.iter().filter(|t| t.action == Action::Schedule).map(|t| &t.unit).collect();
         prop_assert_eq!(placed.iter().collect::<BTreeSet<_>>().len(), placed.len());
         world.carry_out(&plan); // asserts that what is placed has no machine
-        prop_assert_eq!(misplaced(&world.cluster), vec![]);
+        prop_assert_eq!(misplaced(&world), vec![]);
     }
 
     #[test]
@@ -283,7 +285,7 @@ proptest! {
             world.pass();
         }
         prop_assert_eq!(world.plan().tasks, vec![]);
-        prop_assert_eq!(misplaced(&world.cluster), vec![]);
+        prop_assert_eq!(misplaced(&world), vec![]);
     }
 
     #[test]
@@ -316,7 +318,7 @@ proptest! {
     fn units_that_are_well_placed_stay(changes in any_changes()) {
         let world = world(&changes);
         let refused: BTreeSet<UnitName> =
-            misplaced(&world.cluster).into_iter().map(|(unit, _)| unit).collect();
+            misplaced(&world).into_iter().map(|(unit, _)| unit).collect();
         let may_move = |unit: &UnitName| {
             let unit = world.cluster.unit(unit).unwrap();
             // What follows a peer, or is pushed off, is no business of this test.
