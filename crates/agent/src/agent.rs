@@ -19,7 +19,7 @@ use crate::{
     presence::{Ended, Keeper, PresenceHandle},
     publish::{Publisher, Sources},
     reconciler::Reconciler,
-    standing::{Pulse, StandingHandle},
+    standing::{StandingHandle, SystemdWatch},
 };
 
 /// What an agent needs to know.
@@ -50,7 +50,7 @@ pub struct Agent {
     keeper: Keeper,
     reconciler: Reconciler,
     publisher: Publisher,
-    pulse: Pulse,
+    pulse: SystemdWatch,
     standing: StandingHandle,
 }
 
@@ -74,7 +74,7 @@ impl Agent {
             .taking_over(config.presence, config.contact);
         let keeper = if config.disable_watches { keeper.polling() } else { keeper };
         let standing = keeper.standing();
-        let pulse = Pulse::new(Arc::clone(&manager), standing.clone(), ttl);
+        let pulse = SystemdWatch::new(Arc::clone(&manager), standing.clone(), ttl);
         let reconciler = reconciler.minding(keeper.handle());
         let sources = Sources {
             standings: reconciler.standings(),

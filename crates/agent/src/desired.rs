@@ -114,15 +114,16 @@ pub fn desired(
         id: machine.id.clone(),
         metadata: effective_metadata(&machine.metadata, &orders.metadata),
     };
-    let scheduled = active(&orders.scheduled).map(|order| Asked::new(order, Origin::Scheduled));
+    let scheduled =
+        active(&orders.scheduled).map(|order| OrderedUnit::new(order, Origin::Scheduled));
     let globals = active(&orders.globals).filter(|(_, order)| order.is_ok());
     let globals = globals.map(|order| {
         let origin = if is_kept_off(order.0) { Origin::IdleGlobal } else { Origin::Global };
-        Asked::new(order, origin)
+        OrderedUnit::new(order, origin)
     });
-    let asked: Vec<Asked<'_>> = scheduled.chain(globals).collect();
+    let asked: Vec<OrderedUnit<'_>> = scheduled.chain(globals).collect();
     let mut desired = Desired { unclear: unclear(&orders.globals), ..Desired::default() };
-    for (contender, verdict) in residents(&machine, asked.iter().map(Asked::contender)) {
+    for (contender, verdict) in residents(&machine, asked.iter().map(OrderedUnit::contender)) {
         let (name, order) = contender.tag;
         desired.unclear.remove(name); // for as long as it is scheduled too
         match (order, verdict) {
@@ -141,13 +142,13 @@ pub fn desired(
 type Named<'a> = (&'a UnitName, &'a Order);
 
 /// A unit that is to be here, with what its order asks for.
-struct Asked<'a> {
+struct OrderedUnit<'a> {
     order: Named<'a>,
     origin: Origin,
     requirements: Requirements,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> OrderedUnit<'a> {
     /// What isn't understood asks for nothing, and isn't judged.
     fn new(order: Named<'a>, origin: Origin) -> Self {
         let (origin, requirements) = match order {

@@ -306,11 +306,11 @@ pub fn settled(
 ) -> BTreeMap<UnitName, Revision> {
     let is_settled = |unit: &UnitName, at: Revision| {
         let wanted = desired.get(unit).is_some_and(|wanted| wanted.restart == Some(at));
-        let told = current.restarts.get(unit) == Some(&at);
+        let is_sent = current.restarts.get(unit) == Some(&at);
         let here = current.units.get(unit);
         let unclear = current.unclear.contains(unit);
         (!wanted && !unclear)
-            || (told && here.is_none_or(|here| here.busy != Some(Busy::Restarting)))
+            || (is_sent && here.is_none_or(|here| here.busy != Some(Busy::Restarting)))
     };
     let settled = requests.iter().filter(|(unit, at)| is_settled(unit, **at));
     settled.map(|(unit, at)| (unit.clone(), *at)).collect()

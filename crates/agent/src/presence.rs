@@ -72,7 +72,6 @@ impl PresenceHandle {
     }
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     registry: Registry,
@@ -294,12 +293,12 @@ impl Keeper {
     }
 
     /// What may change of what is published.
-    fn news(&self) -> News {
-        News { address: self.address.clone(), standing: self.standing.follow() }
+    fn news(&self) -> EntrySources {
+        EntrySources { address: self.address.clone(), standing: self.standing.follow() }
     }
 
     /// Waits for the next beat, or for a reason to make it now. Cancel-safe.
-    async fn beat_is_due(&mut self, news: &mut News) {
+    async fn beat_is_due(&mut self, news: &mut EntrySources) {
         let third = self.granted() / 3;
         tokio::select! {
             biased;
@@ -411,7 +410,7 @@ impl Keeper {
 }
 
 /// What may change of what a machine publishes.
-struct News {
+struct EntrySources {
     address: Option<watch::Receiver<String>>,
     standing: watch::Receiver<MachineStanding>,
 }

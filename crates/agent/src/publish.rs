@@ -16,7 +16,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use fleet_core::{Complaint, UnitName};
-use fleet_registry::{Presence, Registry, RegistryError};
+use fleet_registry::{Presence, Published, Registry, RegistryError};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -37,13 +37,12 @@ pub(crate) use board::Board;
 pub(crate) use ledger::News;
 pub(crate) use sources::{Obstacles, Sources, Standing, Standings, Troubles};
 
-use board::BoardKeeper;
+use board::{BoardKeeper, Part};
 use units::UnitsHere;
 
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// See the module.
 pub(crate) struct Publisher {
     registry: Registry,
     manager: Arc<dyn UnitManager>,
@@ -112,12 +111,12 @@ impl Publisher {
     }
 
     async fn publish(&mut self) {
-        let told = self.ask().await;
-        let shown = match &told {
+        let troubles = self.ask().await;
+        let states = match &troubles {
             Err(error) if error.is_unavailable() => Ok(()),
             _ => self.publish_states().await,
         };
-        match told.and(shown) {
+        match troubles.and(states) {
             Ok(()) => {
                 if self.publish_complaint.is_over() {
                     info!("unit states are published again");
@@ -144,9 +143,9 @@ impl Publisher {
     /// Asks systemd about the units that may have changed. Troubles are told before that, and while
     /// it lasts: it may be systemd that they come from, and it may not answer.
     async fn ask(&mut self) -> Result<(), RegistryError> {
-        let mut told = self.publish_obstacles().await.and(self.publish_troubles().await);
+        let mut published = self.publish_obstacles().await.and(self.publish_troubles().await);
         if self.units.stale().is_empty() {
-            return told;
+            return published;
         }
         let (manager, stale) = (Arc::clone(&self.manager), self.units.stale().clone());
         let mut answer = manager.states(&stale);
@@ -154,8 +153,8 @@ impl Publisher {
             tokio::select! {
                 biased;
                 answer = &mut answer => break answer,
-                Ok(()) = self.sources.troubles.changed() => told = self.publish_troubles().await,
-                Ok(()) = self.sources.obstacles.changed() => told = self.publish_obstacles().await,
+                Ok(()) = self.sources.troubles.changed() => published = self.publish_troubles().await,
+                Ok(()) = self.sources.obstacles.changed() => published = self.publish_obstacles().await,
             }
         };
         match answer {
@@ -170,21 +169,15 @@ impl Publisher {
                 self.retry_at = Some(Instant::now() + PAUSE);
             }
         }
-        told
+        published
     }
 
     async fn publish_troubles(&mut self) -> Result<(), RegistryError> {
         let now = Arc::clone(&self.sources.troubles.borrow_and_update());
         let Some(presence) = self.recalled().await? else { return Ok(()) };
-        let is_told = |name: &UnitName| now.contains_key(name);
-        let news = self.board.board().borrow().troubles.differences(&now, is_told);
-        if news.is_empty() {
-            return Ok(());
-        }
-        self.board.announce(&news, |board| &mut board.troubles);
-        self.registry.publish_troubles(&presence, &news).await?;
-        self.board.written(|board| &mut board.troubles);
-        Ok(())
+        let is_there = |name: &UnitName| now.contains_key(name);
+        let news = self.board.board().borrow().troubles.differences(&now, is_there);
+        self.write(&presence, &news, |board| &mut board.troubles).await
     }
 
     /// Before anything else: the engine is to know where a unit can't be.
@@ -194,13 +187,7 @@ impl Publisher {
         let Some(now) = now else { return Ok(()) };
         let is_there = |name: &UnitName| now.contains_key(name);
         let news = self.board.board().borrow().obstacles.differences(&now, is_there);
-        if news.is_empty() {
-            return Ok(());
-        }
-        self.board.announce(&news, |board| &mut board.obstacles);
-        self.registry.publish_obstacles(&presence, &news).await?;
-        self.board.written(|board| &mut board.obstacles);
-        Ok(())
+        self.write(&presence, &news, |board| &mut board.obstacles).await
     }
 
     async fn publish_states(&mut self) -> Result<(), RegistryError> {
@@ -214,9 +201,21 @@ impl Publisher {
             return Ok(());
         }
         self.units.failures.learn(&*self.manager, &mut news).await;
-        self.board.announce(&news, |board| &mut board.states);
-        self.registry.publish(&presence, &news).await?;
-        self.board.written(|board| &mut board.states);
+        self.write(&presence, &news, |board| &mut board.states).await
+    }
+
+    async fn write<T: Published + Clone + PartialEq>(
+        &mut self,
+        presence: &Presence,
+        news: &News<T>,
+        part: Part<T>,
+    ) -> Result<(), RegistryError> {
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.board.announce(news, part);
+        self.registry.publish(presence, news).await?;
+        self.board.written(part);
         Ok(())
     }
 

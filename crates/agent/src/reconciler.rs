@@ -58,7 +58,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long units that stop together are gathered, to be unloaded together.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// See the module.
 pub(crate) struct Reconciler {
     registry: Registry,
     manager: Arc<dyn UnitManager>,

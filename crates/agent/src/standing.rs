@@ -5,7 +5,7 @@
 //!            ── none for a ttl ───▶
 //! ```
 //!
-//! [`StandingHandle`] is where it is kept: fleetd says that it leaves, [`Pulse`] whether systemd
+//! [`StandingHandle`] is where it is kept: fleetd says that it leaves, [`SystemdWatch`] whether systemd
 //! answers, and presence publishes it.
 
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -48,7 +48,7 @@ impl StandingHandle {
     }
 
     /// Whether systemd answers. One that leaves does so either way. Returns whether that is news.
-    fn hears(&self, answer: bool) -> bool {
+    fn set_answering(&self, answer: bool) -> bool {
         let (from, to) = match answer {
             true => (MachineStanding::Silent, MachineStanding::InService),
             false => (MachineStanding::InService, MachineStanding::Silent),
@@ -67,7 +67,7 @@ impl StandingHandle {
 ///
 /// Nothing tells of a first process that hangs, and a machine without units has nothing to ask it:
 /// so it is asked for an answer every third of the ttl, on this machine alone.
-pub(crate) struct Pulse {
+pub(crate) struct SystemdWatch {
     manager: Arc<dyn UnitManager>,
     standing: StandingHandle,
     /// How long it may say nothing.
@@ -76,7 +76,7 @@ pub(crate) struct Pulse {
     answered: Instant,
 }
 
-impl Pulse {
+impl SystemdWatch {
     pub(crate) fn new(
         manager: Arc<dyn UnitManager>,
         standing: StandingHandle,
@@ -122,14 +122,14 @@ impl Pulse {
             return false;
         }
         self.answered = Instant::now();
-        if self.standing.hears(true) {
+        if self.standing.set_answering(true) {
             info!("systemd answers again, this machine takes units as before");
         }
         true
     }
 
     fn is_silent(&self) {
-        if self.standing.hears(false) {
+        if self.standing.set_answering(false) {
             let silent_for = self.answered.elapsed();
             warn!(?silent_for, "systemd does not answer, this machine takes no new units");
         }
@@ -144,11 +144,11 @@ mod tests {
     #[test]
     fn a_machine_that_leaves_stays_so_whatever_systemd_says() {
         let standing = StandingHandle::default();
-        assert!(!standing.hears(true), "it answered before");
-        assert!(standing.hears(false));
-        assert!(!standing.hears(false), "that was said");
+        assert!(!standing.set_answering(true), "it answered before");
+        assert!(standing.set_answering(false));
+        assert!(!standing.set_answering(false), "that was said");
         standing.leave();
-        assert!(!standing.hears(true) && !standing.hears(false));
+        assert!(!standing.set_answering(true) && !standing.set_answering(false));
         assert_eq!(standing.now(), MachineStanding::Leaving);
     }
 
@@ -160,7 +160,7 @@ mod tests {
             let manager = Arc::new(FakeManager::new());
             let standing = StandingHandle::default();
             let mut follow = standing.follow();
-            let mut pulse = Pulse::new(manager.clone(), standing, TTL);
+            let mut pulse = SystemdWatch::new(manager.clone(), standing, TTL);
             let stop = CancellationToken::new();
             let story = async {
                 time::sleep(10 * TTL).await;

@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU16, sync::Arc};
 use bytes::Bytes;
 use fleet_registry::{
     Registry, RegistryError,
-    why::{Explain, Room},
+    why::{Explain, StoreSpace},
 };
 use hyper::{
     Method, Request, StatusCode,
@@ -110,7 +110,7 @@ impl Api {
 
     /// The same, telling of units that wait when `room` says that nothing can be written.
     #[must_use]
-    pub fn with_room(self, room: Arc<dyn Room>) -> Self {
+    pub fn with_store_space(self, room: Arc<dyn StoreSpace>) -> Self {
         Self { reasons: Reasons { room: Some(room), ..self.reasons }, ..self }
     }
 
@@ -138,13 +138,16 @@ impl Api {
     }
 
     /// Takes note that the registry's store answers, if this says so.
-    pub(crate) fn heard<T>(&self, said: Result<T, RegistryError>) -> Result<T, RegistryError> {
-        if !said.as_ref().is_err_and(RegistryError::is_unavailable)
+    pub(crate) fn note_answer<T>(
+        &self,
+        answer: Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        if !answer.as_ref().is_err_and(RegistryError::is_unavailable)
             && let Some(refused) = self.outage.is_over()
         {
             info!(refused, "store answers again");
         }
-        said
+        answer
     }
 
     /// Answers a request, whatever it is.

@@ -6,7 +6,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use fleet_core::UnitName;
 use fleet_registry::{
     Registry, Unit,
-    why::{self, Explain, Explaining, Finding, Remark, Room},
+    why::{self, Explain, Explaining, Finding, Remark, StoreSpace},
 };
 use fleet_schema as schema;
 use tokio::{sync::Semaphore, time};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Who is asked why a unit waits.
 pub(crate) struct Reasons {
     pub(crate) explain: Option<Arc<dyn Explain>>,
-    pub(crate) room: Option<Arc<dyn Room>>,
+    pub(crate) room: Option<Arc<dyn StoreSpace>>,
     pub(crate) slots: Semaphore,
 }
 
@@ -48,12 +48,12 @@ impl Explain for Reasons {
     }
 }
 
-impl Room for Reasons {
+impl StoreSpace for Reasons {
     /// Whether that is known soon.
-    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+    fn is_exhausted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         Box::pin(async {
             let Some(room) = &self.room else { return false };
-            time::timeout(PATIENCE, room.is_out()).await.unwrap_or(false)
+            time::timeout(PATIENCE, room.is_exhausted()).await.unwrap_or(false)
         })
     }
 }

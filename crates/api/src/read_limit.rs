@@ -56,7 +56,7 @@ impl Waiting {
     }
 
     /// Bytes have come.
-    fn heard(&self, head_time: Duration) {
+    fn bytes_arrived(&self, head_time: Duration) {
         if matches!(self.phase(), Phase::Next { .. }) {
             self.set(Phase::Head { until: Instant::now() + head_time });
         }
@@ -113,7 +113,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadLimit<S> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_ready() {
-            this.waiting.heard(this.head_time);
+            this.waiting.bytes_arrived(this.head_time);
             return read;
         }
         this.poll_late(context).map(Err)

@@ -31,9 +31,9 @@ struct State {
     /// The idle connections that weren't told to close, the one that has been idle longest first.
     idle: BTreeMap<u64, CancellationToken>,
     /// How many wait for a slot.
-    wanted: usize,
+    waiting: usize,
     /// How many were told to close and are still there.
-    told: usize,
+    closing: usize,
 }
 
 impl State {
@@ -45,11 +45,11 @@ impl State {
 
     /// Tells as many connections to close as are needed, and can be.
     fn make_room(&mut self) {
-        while self.told < self.wanted
+        while self.closing < self.waiting
             && let Some((_, connection)) = self.idle.pop_first()
         {
             connection.cancel();
-            self.told += 1;
+            self.closing += 1;
         }
     }
 }
@@ -68,9 +68,9 @@ impl Slots {
         let permit = match Arc::clone(&free).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let want = Want::of(self);
+                let waiter = Waiter::of(self);
                 let permit = free.acquire_owned().await.expect("nothing closes this semaphore");
-                want.met();
+                waiter.met();
                 permit
             }
         };
@@ -86,12 +86,12 @@ impl Slots {
 }
 
 /// Somebody waits for a slot. The slot that is given up for it takes back what was asked for.
-struct Want<'a>(&'a Slots);
+struct Waiter<'a>(&'a Slots);
 
-impl<'a> Want<'a> {
+impl<'a> Waiter<'a> {
     fn of(slots: &'a Slots) -> Self {
         let mut state = slots.state();
-        state.wanted += 1;
+        state.waiting += 1;
         state.make_room();
         drop(state);
         Self(slots)
@@ -102,10 +102,10 @@ impl<'a> Want<'a> {
     }
 }
 
-impl Drop for Want<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        state.wanted = state.wanted.saturating_sub(1);
+        state.waiting = state.waiting.saturating_sub(1);
     }
 }
 
@@ -134,7 +134,7 @@ impl Slot {
         }
         self.evicted = CancellationToken::new();
         let mut state = self.slots.state();
-        state.told = state.told.saturating_sub(1);
+        state.closing = state.closing.saturating_sub(1);
         // Behind all others, which are asked first.
         self.ticket = state.join_idle(&self.evicted);
         state.make_room();
@@ -170,9 +170,9 @@ impl Drop for Slot {
         let mut state = self.slots.state();
         state.idle.remove(&self.ticket);
         // It goes to one who waits, if there is one.
-        state.wanted = state.wanted.saturating_sub(1);
+        state.waiting = state.waiting.saturating_sub(1);
         if self.evicted.is_cancelled() {
-            state.told = state.told.saturating_sub(1);
+            state.closing = state.closing.saturating_sub(1);
         }
     }
 }
@@ -220,7 +220,7 @@ mod tests {
         };
         let (next, ()) = tokio::join!(slots.take(Unread::default()), finished);
         assert!(!next.evicted().is_cancelled());
-        assert_eq!(slots.state().wanted, 0);
+        assert_eq!(slots.state().waiting, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -263,8 +263,8 @@ mod tests {
             assert!(!next.is_cancelled());
         };
         let (third, ()) = tokio::join!(slots.take(Unread::default()), evicted);
-        assert_eq!(slots.state().wanted, 0);
-        assert_eq!(slots.state().told, 0);
+        assert_eq!(slots.state().waiting, 0);
+        assert_eq!(slots.state().closing, 0);
         ours.read_exact(&mut [0; 3]).unwrap();
         assert!(first.decline().is_none(), "there is nothing left to read");
         drop(third);

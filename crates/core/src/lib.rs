@@ -31,12 +31,13 @@ pub use obstacle::Obstacle;
 pub use own_units::{OWN_UNITS, OwnName, check_own_names, check_own_names_for};
 pub use pauses::{Backoff, Pauses};
 pub use quote::{Quoted, QuotedChar};
+pub use reading::Misread;
 pub use requirements::{
     Excess, FleetOptions, MAX_PATTERN_BYTES, MAX_PATTERNS, Requirements, Warning,
 };
 pub use standing::MachineStanding;
 pub use state::{InvalidJobState, JobState, UnitState};
-pub use unit_file::{Misread, UnitFile, UnitOption};
+pub use unit_file::{UnitFile, UnitOption};
 pub use unit_name::{InvalidUnitName, RECOGNISED_UNIT_TYPES, UNIT_TYPES, UnitName};
 pub use validate::{InvalidUnit, OptionFault, validate};
 

@@ -1,7 +1,10 @@
 //! What systemd reads of a unit file, by its own rules: `config_parse` of systemd 252,
 //! systemd.syntax(7). Apart from our lexer, so that one can be held against the other.
 
-use crate::unit_file::{UnitFile, UnitOption, grouped};
+use crate::{
+    Quoted,
+    unit_file::{UnitFile, UnitOption, grouped},
+};
 
 /// What systemd strips from lines, names and values.
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -18,9 +21,37 @@ pub(crate) struct Assignment {
     pub(crate) value: String,
 }
 
+impl UnitFile {
+    /// Checks that systemd would read nothing in the canonical text but these options: what the
+    /// original stored may hide some, behind a character that ends a line for systemd only.
+    ///
+    /// # Errors
+    /// The first that it would read otherwise, or besides.
+    pub fn check_reading(&self) -> Result<(), Misread> {
+        match unlike(self) {
+            Some(Assignment { section, name, .. }) => Err(Misread { section, name }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What systemd would read in a unit file though it isn't there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "systemd would read something else: option {} in section {} is not as it was submitted",
+    Quoted(.name),
+    Quoted(.section)
+)]
+pub struct Misread {
+    /// The section, as systemd reads it.
+    pub section: String,
+    /// The option, as systemd reads it.
+    pub name: String,
+}
+
 /// The first option that systemd would read in the text of `file` and that isn't one of its options
 /// as they are by themselves, in their order.
-pub(crate) fn unlike(file: &UnitFile) -> Option<Assignment> {
+fn unlike(file: &UnitFile) -> Option<Assignment> {
     let options = grouped(file.options(), |option| option.section.as_str());
     let options = options.iter().flat_map(|(_, options)| options.iter().copied());
     let mut own = options.filter_map(alone);

@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::lexer::{RawOption, Rules, lex, line_number};
-use crate::reading::{self, Assignment};
-use crate::{FleetOptions, LexError, Quoted, UnitHash, UnitName};
+use crate::{FleetOptions, LexError, UnitHash, UnitName};
 
 /// The section that is fleet's.
 pub(crate) const FLEET_SECTION: &str = "X-Fleet";
@@ -86,18 +85,6 @@ impl UnitFile {
         Ok(Self { options })
     }
 
-    /// Checks that systemd would read nothing in the canonical text but these options: what the
-    /// original stored may hide some, behind a character that ends a line for systemd only.
-    ///
-    /// # Errors
-    /// The first that it would read otherwise, or besides.
-    pub fn check_reading(&self) -> Result<(), Misread> {
-        match reading::unlike(self) {
-            Some(Assignment { section, name, .. }) => Err(Misread { section, name }),
-            None => Ok(()),
-        }
-    }
-
     /// The options in order.
     #[must_use]
     pub fn options(&self) -> &[UnitOption] {
@@ -172,20 +159,6 @@ impl UnitFile {
     fn section<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a UnitOption> {
         self.options.iter().filter(move |option| option.section == section)
     }
-}
-
-/// What systemd would read in a unit file though it isn't there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "systemd would read something else: option {} in section {} is not as it was submitted",
-    Quoted(.name),
-    Quoted(.section)
-)]
-pub struct Misread {
-    /// The section, as systemd reads it.
-    pub section: String,
-    /// The option, as systemd reads it.
-    pub name: String,
 }
 
 impl UnitOption {

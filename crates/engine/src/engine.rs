@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     EngineHandle, SharedMetrics,
-    backoff::backoff,
+    backoff::{backoff, sleep_until},
     contact::Touch,
     lead::{self, Deposed, Follower, Stance, Term, VERSION},
     reconciler::{FailureDetector, Reconciler},
@@ -191,14 +191,6 @@ impl Engine {
             },
             () = reconcile => End::Lost("a decision was refused: the lease is gone".to_owned()),
         }
-    }
-}
-
-/// For ever, where there is no such time. Cancel-safe.
-pub(crate) async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -85,9 +85,9 @@ impl Drop for Reading {
 
 /// Whether anybody leads.
 #[derive(Default)]
-struct Led(bool);
+struct HasLeader(bool);
 
-impl Model for Led {
+impl Model for HasLeader {
     fn apply(&mut self, event: Event) {
         if let Event::Leader(leader) = event {
             self.0 = leader.is_some();
@@ -156,7 +156,7 @@ async fn keep(registry: Registry, reading: Reading) {
 }
 
 async fn read(registry: &Registry) -> Result<Picture, RegistryError> {
-    let led: Led = registry.picture(&Scope::Lead).await?;
+    let led: HasLeader = registry.picture(&Scope::Lead).await?;
     let engine = if led.0 { Engine::Leads } else { Engine::Missing };
     Ok(Picture { cluster: registry.picture(&Scope::Cluster).await?, engine })
 }

@@ -169,8 +169,8 @@ pub(crate) async fn keep(registry: &Registry, term: &Term) -> String {
 pub(crate) struct Follower {
     me: LeaderRecord,
     mirror: Mirror<LeadView>,
-    /// The last leader we told of.
-    told: Option<MachineId>,
+    /// The last leader that was logged.
+    announced: Option<MachineId>,
     is_outdated: bool,
 }
 
@@ -193,7 +193,7 @@ impl Follower {
         period: Option<Duration>,
     ) -> Self {
         let mirror = Mirror::new(registry.clone(), Scope::Lead).every(period).pausing(pauses(most));
-        Self { me, mirror, told: None, is_outdated: false }
+        Self { me, mirror, announced: None, is_outdated: false }
     }
 
     /// What to do, as things are known.
@@ -235,13 +235,13 @@ impl Follower {
         let view = self.mirror.model();
         let leader = view.leader.as_ref().map(|leader| leader.value.machine.clone());
         if let Some(leader) = &leader
-            && self.told.as_ref() != Some(leader)
+            && self.announced.as_ref() != Some(leader)
         {
-            match &self.told {
+            match &self.announced {
                 None => info!("Engine leader is {leader}"),
-                Some(told) => info!("Engine leadership changed from {told} to {leader}"),
+                Some(announced) => info!("Engine leadership changed from {announced} to {leader}"),
             }
-            self.told = Some(leader.clone());
+            self.announced = Some(leader.clone());
         }
         let is_outdated = view.version > self.me.version;
         if is_outdated && !self.is_outdated {

@@ -87,9 +87,9 @@ pub trait Pace {
 }
 
 /// For plans that may take as long as they do.
-struct Leisure;
+struct NoLimit;
 
-impl Pace for Leisure {
+impl Pace for NoLimit {
     fn has_time(&mut self, _: Sweep, _: &UnitName) -> bool {
         true
     }
@@ -98,13 +98,13 @@ impl Pace for Leisure {
 /// Where a plan gave up for lack of time in each sweep, and the next goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rest {
-    leaving: Option<Left>,
-    placing: Option<Left>,
+    leaving: Option<Remainder>,
+    placing: Option<Remainder>,
 }
 
 /// What is left of a sweep: so many units in turn, from this one on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Left {
+struct Remainder {
     first: UnitName,
     units: usize,
 }
@@ -196,7 +196,7 @@ impl Absent {
 /// are `resting` stay on a machine that refuses them.
 #[must_use]
 pub fn plan(cluster: &Cluster, absent: Absent, resting: &BTreeSet<UnitName>) -> Plan {
-    plan_within(cluster, absent, resting, &Rest::default(), &mut Leisure)
+    plan_within(cluster, absent, resting, &Rest::default(), &mut NoLimit)
 }
 
 /// The same as [`plan`], for as long as `pace` has time, and from where an earlier one gave up.
@@ -235,9 +235,9 @@ fn moot(unit: &UnitName, seen: &Versioned<Leaving>, why: Stale) -> Moot {
 type Named<'a> = BTreeMap<&'a UnitName, &'a Arc<Unit>>;
 
 /// What is left of them: all where nothing is said.
-fn in_turn<'a>(units: &Named<'a>, left: Option<&Left>) -> Vec<(&'a UnitName, &'a Arc<Unit>)> {
+fn in_turn<'a>(units: &Named<'a>, left: Option<&Remainder>) -> Vec<(&'a UnitName, &'a Arc<Unit>)> {
     let all = units.iter().map(|(name, unit)| (*name, *unit));
-    let Some(Left { first, units }) = left else { return all.collect() };
+    let Some(Remainder { first, units }) = left else { return all.collect() };
     let (before, after): (Vec<_>, Vec<_>) = all.partition(|(name, _)| *name < first);
     after.into_iter().chain(before).take(*units).collect()
 }
@@ -285,7 +285,7 @@ impl<'a> Pass<'a> {
             for (judged, (name, unit)) in units.iter().enumerate() {
                 if !self.pace.has_time(Sweep::Leaving, name) {
                     let (first, units) = ((*name).clone(), units.len() - judged);
-                    self.rest.leaving = Some(Left { first, units });
+                    self.rest.leaving = Some(Remainder { first, units });
                     break;
                 }
                 if self.unschedule_unit(unit) {
@@ -345,7 +345,7 @@ impl<'a> Pass<'a> {
             for (judged, (name, unit)) in units.iter().enumerate() {
                 if !self.pace.has_time(Sweep::Placing, name) {
                     let (first, units) = ((*name).clone(), units.len() - judged);
-                    self.rest.placing = Some(Left { first, units });
+                    self.rest.placing = Some(Remainder { first, units });
                     break;
                 }
                 judged_ones.insert((*name).clone());

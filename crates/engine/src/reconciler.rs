@@ -15,16 +15,16 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
+    backoff::sleep_until,
     backoff::{backoff, pauses},
     cluster::Cluster,
     contact::Touch,
-    engine::sleep_until,
     execute::{Past, Tally, execute, forget},
     metrics::{Metrics, SharedMetrics},
     plan::{Absent, Plan, Rest, doubtful},
     roll::{News, Roll},
     status::Status,
-    thinking::{Answers, Matter, QUERIES, think},
+    thinking::{Answers, PlanInput, QUERIES, think},
 };
 
 /// The cluster, shared with the threads that think about it. One that is in use is copied when
@@ -208,7 +208,7 @@ impl<'a> Reconciler<'a> {
         let metrics = self.status.borrow().metrics.clone();
         let absent = self.detector.look(&cluster, &metrics);
         let from = std::mem::take(&mut self.rest);
-        think(Matter { cluster, absent, resting, from }, answers, &metrics).await
+        think(PlanInput { cluster, absent, resting, from }, answers, &metrics).await
     }
 
     fn count(&self, plan: &Plan, tally: Tally, completed: Option<Duration>) {

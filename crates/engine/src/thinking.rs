@@ -60,7 +60,7 @@ impl Answers {
 }
 
 /// What a plan is made of.
-pub(crate) struct Matter {
+pub(crate) struct PlanInput {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) absent: Absent,
     pub(crate) resting: BTreeSet<UnitName>,
@@ -68,22 +68,26 @@ pub(crate) struct Matter {
 }
 
 /// Ends the thread's work when nobody waits for it any more.
-struct Abandoning(Arc<Progress>);
+struct AbandonOnDrop(Arc<Progress>);
 
-impl Drop for Abandoning {
+impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
         self.0.abandon();
     }
 }
 
 /// Makes a plan on another thread, and meanwhile answers questions.
-pub(crate) async fn think(matter: Matter, answers: &mut Answers, metrics: &SharedMetrics) -> Plan {
+pub(crate) async fn think(
+    input: PlanInput,
+    answers: &mut Answers,
+    metrics: &SharedMetrics,
+) -> Plan {
     let progress = Arc::new(Progress::default());
-    let _abandoning = Abandoning(Arc::clone(&progress));
-    let cluster = Arc::clone(&matter.cluster);
+    let _abandon = AbandonOnDrop(Arc::clone(&progress));
+    let cluster = Arc::clone(&input.cluster);
     let mut pace = Bounded::new(THINKING, Arc::clone(&progress));
     let thread = task::spawn_blocking(move || {
-        let Matter { cluster, absent, resting, from } = matter;
+        let PlanInput { cluster, absent, resting, from } = input;
         plan_within(&cluster, absent, &resting, &from, &mut pace)
     });
     await_plan(thread, &progress, &cluster, answers, metrics).await

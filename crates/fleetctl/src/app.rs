@@ -9,7 +9,7 @@ use crate::{
     args::{self, Invocation},
     cluster::{
         connect::connect,
-        nobody::{self, Noting},
+        nobody::{self, RecordingDial},
         session::Session,
     },
     commands::{self, Verb, help},
@@ -56,7 +56,7 @@ async fn on_cluster(
     ui: &Ui,
 ) -> Result<(), CliError> {
     let ssh = Ssh::new(config.ssh.clone());
-    let dial = Arc::new(Noting::default());
+    let dial = Arc::new(RecordingDial::default());
     let work = async {
         let api = connect(config, &ssh, ui, &dial).await?;
         let session = Session::new(&api, ui, &ssh).driving(nobody::manager(config));

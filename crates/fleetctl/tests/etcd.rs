@@ -338,7 +338,7 @@ async fn what_keeps_units_from_running_is_told() {
     let decision = Decision { unit: hello.clone(), seen, target: target.into() };
     registry.decide(&lead, &[decision]).await.unwrap();
     let trouble = Some(Trouble { error: "no room".into(), ..Trouble::default() });
-    registry.publish_troubles(&presence, &[(hello, trouble)].into()).await.unwrap();
+    registry.publish(&presence, &[(hello, trouble)].into()).await.unwrap();
     assert_snapshot!(desk.run(list).transcript(), @r"
     rc 0
     out|global.service→machines that take it have not loaded it yet (c31e44e1...: has not loaded it yet)

@@ -8,7 +8,7 @@ use fleet_core::{MachineId, error_text::chain};
 use fleet_engine::{Engine, Explainer, SharedMetrics};
 use fleet_etcd::{EtcdConfig, EtcdStore};
 use fleet_registry::{
-    Capabilities, Contact, FileCounters, MachineRecord, Presence, Registry, why::Room,
+    Capabilities, Contact, FileCounters, MachineRecord, Presence, Registry, why::StoreSpace,
 };
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
@@ -31,7 +31,7 @@ const USERS_IDLE: Duration = Duration::from_secs(60);
 
 /// Where the registry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keeping {
+pub(crate) enum Backend {
     /// In etcd.
     Etcd,
     /// In this process, until it ends (`--dev`).
@@ -75,7 +75,7 @@ pub(crate) struct Base {
     pub(crate) availability: Availability,
     /// The detected address.
     pub(crate) address: watch::Sender<String>,
-    pub(crate) keeping: Keeping,
+    pub(crate) backend: Backend,
     pub(crate) counts: Counts,
     pub(crate) log: Queue,
     pub(crate) _instance_lock: InstanceLock,
@@ -110,22 +110,22 @@ pub(crate) struct Lanes {
 }
 
 /// Asks etcd whether it has room.
-struct Rooms(EtcdStore);
+struct EtcdSpace(EtcdStore);
 
-impl Room for Rooms {
-    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+impl StoreSpace for EtcdSpace {
+    fn is_exhausted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         Box::pin(async { self.0.status().await.is_ok_and(|status| status.is_out_of_space) })
     }
 }
 
 /// What the agent of a reload takes over from the one before it.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct PriorPresence {
     presence: Option<Presence>,
     contact: Option<Contact>,
 }
 
-impl Held {
+impl PriorPresence {
     /// What `agent` has.
     pub(crate) fn by(agent: &Agent) -> Self {
         let handle = agent.presence();
@@ -146,7 +146,7 @@ impl App {
     /// order too.
     pub(crate) async fn build(
         config: Config,
-        keeping: Keeping,
+        backend: Backend,
         environment: impl Fn(&str) -> Option<String>,
         log: Queue,
     ) -> Result<Self, BuildError> {
@@ -166,7 +166,7 @@ impl App {
             systemd,
             availability,
             address,
-            keeping,
+            backend,
             counts,
             log,
             _instance_lock: instance_lock,
@@ -184,12 +184,12 @@ impl Base {
             let registry = Registry::new(store, config.keys.clone());
             registry.counting_in(Arc::clone(&self.counts.files))
         };
-        Ok(match self.keeping {
-            Keeping::Memory => {
+        Ok(match self.backend {
+            Backend::Memory => {
                 let both = registry(Arc::new(MemoryStore::new()) as Arc<dyn Store>);
                 Lanes { orders: both.clone(), users: both, etcd: None }
             }
-            Keeping::Etcd => {
+            Backend::Etcd => {
                 let etcd = etcd(&config.etcd)?;
                 let users = etcd.lane(USERS_IDLE);
                 Lanes {
@@ -203,7 +203,7 @@ impl Base {
 
     /// Builds the parts that `config` describes. An agent of them goes on with what one before it
     /// `held`.
-    pub(crate) fn parts(&self, config: &Config, lanes: &Lanes, held: Held) -> Parts {
+    pub(crate) fn parts(&self, config: &Config, lanes: &Lanes, held: PriorPresence) -> Parts {
         let Lanes { orders, users, etcd } = lanes;
         let agent = self.agent(config, orders.clone(), held);
         let engine = (!config.disable_engine).then(|| {
@@ -233,7 +233,7 @@ impl Base {
         let explainer = Explainer::new(users.clone(), engine.as_ref().map(Engine::handle));
         let api = api.with_metrics(Arc::new(metrics)).with_explain(Arc::new(explainer));
         let api = match etcd {
-            Some(etcd) => api.with_room(Arc::new(Rooms(etcd.clone()))),
+            Some(etcd) => api.with_store_space(Arc::new(EtcdSpace(etcd.clone()))),
             None => api,
         };
         let upkeep = etcd.clone().filter(|_| config.etcd_checks);
@@ -241,7 +241,7 @@ impl Base {
         Parts { agent, engine, api: Arc::new(api), upkeep }
     }
 
-    fn agent(&self, config: &Config, registry: Registry, held: Held) -> Agent {
+    fn agent(&self, config: &Config, registry: Registry, held: PriorPresence) -> Agent {
         let capabilities =
             Capabilities { disable_engine: config.disable_engine, ..Capabilities::default() };
         // Who has this answers when it is asked, and without watches it would hear nothing.

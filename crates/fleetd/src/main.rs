@@ -140,7 +140,7 @@ async fn build(
     loop {
         verbosity.set(config.debug);
         let signal = tokio::select! {
-            built = App::build(config.clone(), source.keeping(), environment, log.clone()) => {
+            built = App::build(config.clone(), source.backend(), environment, log.clone()) => {
                 return built.map(Some).map_err(|error| format!("Failed creating Server: {error}"));
             }
             signal = signals.stop_or_reload() => signal,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tracing::{error, info, warn};
 
 use crate::{
-    app::Keeping,
+    app::Backend,
     args::Args,
     config::{self, Config, ConfigError},
     dev,
@@ -25,8 +25,8 @@ impl<E: Fn(&str) -> Option<String>> Source<E> {
     }
 
     /// Where the registry is kept.
-    pub(crate) fn keeping(&self) -> Keeping {
-        if self.dev { Keeping::Memory } else { Keeping::Etcd }
+    pub(crate) fn backend(&self) -> Backend {
+        if self.dev { Backend::Memory } else { Backend::Etcd }
     }
 
     /// Reads the configuration from its defaults up, and says what is odd about it.

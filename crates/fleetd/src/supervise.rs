@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::{
-    app::{App, Base, Held, Keeping, Lanes, Parts},
+    app::{App, Backend, Base, Lanes, Parts, PriorPresence},
     config::Config,
     kept,
     logging::{Queue, Verbosity},
@@ -55,7 +55,6 @@ pub(crate) enum Fatal {
     Stuck,
 }
 
-/// See the module.
 pub(crate) struct Supervisor<E> {
     base: Base,
     config: Config,
@@ -96,7 +95,7 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         signals: Signals,
     ) -> (Self, Parts) {
         let App { base, config, lanes, listeners } = app;
-        let parts = base.parts(&config, &lanes, Held::default());
+        let parts = base.parts(&config, &lanes, PriorPresence::default());
         let switch = Switch::from(Arc::clone(&parts.api));
         let stop_standing = CancellationToken::new();
         let standing = standing::start(&base, listeners, &switch, &stop_standing);
@@ -124,7 +123,7 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
                 Ok(Next::Reload(config, lanes)) => {
                     info!("Restarting server components");
                     let agent = running.stopped().await?;
-                    let held = agent.as_ref().map(Held::by).unwrap_or_default();
+                    let held = agent.as_ref().map(PriorPresence::by).unwrap_or_default();
                     (self.config, self.lanes) = (*config, lanes);
                     parts = self.base.parts(&self.config, &self.lanes, held);
                     self.switch.set(Arc::clone(&parts.api));
@@ -180,7 +179,7 @@ impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
         let config = self.source.read_again(Some(&self.config));
         let config = config.map_err(|error| kept(&error.to_string())).ok()?;
         // What is kept in memory would be lost with its store.
-        let stays = self.source.keeping() == Keeping::Memory || config.etcd == self.config.etcd;
+        let stays = self.source.backend() == Backend::Memory || config.etcd == self.config.etcd;
         let lanes = if stays {
             self.lanes.clone()
         } else {

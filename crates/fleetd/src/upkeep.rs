@@ -55,7 +55,7 @@ impl Etcd for EtcdStore {
 
 /// What was seen of etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Look {
+struct Observation {
     status: Status,
     newest: Revision,
     /// The revision from which on all history is still there, if there is more than since some
@@ -78,7 +78,7 @@ pub(crate) async fn look_after(etcd: &impl Etcd, mut engine: EngineHandle, size:
             loop {
                 time::sleep(pause).await;
                 match look(etcd, &mut seen).await {
-                    Ok(look) => told(&look, size).into_iter().for_each(|line| warn!("{line}")),
+                    Ok(look) => warnings(&look, size).into_iter().for_each(|line| warn!("{line}")),
                     Err(error) => debug!(error = %chain(&error), "can't look after etcd"),
                 }
                 pause = DAY;
@@ -101,7 +101,7 @@ async fn until_deposed(engine: &mut EngineHandle) {
 }
 
 /// Looks once, and remembers where etcd was.
-async fn look(etcd: &impl Etcd, seen: &mut VecDeque<Revision>) -> Result<Look, StoreError> {
+async fn look(etcd: &impl Etcd, seen: &mut VecDeque<Revision>) -> Result<Observation, StoreError> {
     let status = etcd.status().await?;
     let newest = etcd.newest().await?;
     // A leader that is new doesn't know where etcd was yesterday, but where it began.
@@ -111,12 +111,12 @@ async fn look(etcd: &impl Etcd, seen: &mut VecDeque<Revision>) -> Result<Look, S
     if seen.len() > LOOKS_BACK {
         seen.pop_front();
     }
-    Ok(Look { status, newest, kept_from })
+    Ok(Observation { status, newest, kept_from })
 }
 
 /// What is to be said of it.
-fn told(look: &Look, bound: u64) -> Vec<String> {
-    let Look { status, newest, kept_from } = look;
+fn warnings(look: &Observation, bound: u64) -> Vec<String> {
+    let Observation { status, newest, kept_from } = look;
     let mut lines = Vec::new();
     if status.is_out_of_space {
         lines.push(StoreError::OutOfSpace.to_string());
@@ -157,9 +157,15 @@ mod tests {
 
     const BOUND: u64 = 1536 << 20;
 
-    fn look_of(size: u64, quota: Option<u64>, full: bool, newest: i64, from: Option<i64>) -> Look {
+    fn look_of(
+        size: u64,
+        quota: Option<u64>,
+        full: bool,
+        newest: i64,
+        from: Option<i64>,
+    ) -> Observation {
         let status = Status { size, in_use: size, quota, is_out_of_space: full };
-        Look { status, newest: Revision(newest), kept_from: from.map(Revision) }
+        Observation { status, newest: Revision(newest), kept_from: from.map(Revision) }
     }
 
     #[test]
@@ -174,13 +180,17 @@ mod tests {
             (look_of(2 * gib, Some(2 * gib), false, 1, None), Some("its quota is 2048 MiB")),
             (look_of(gib, None, false, 200_000, Some(1)), Some("keeps the last 199999 changes")),
         ] {
-            let lines = told(&look, BOUND);
+            let lines = warnings(&look, BOUND);
             match expected {
                 None => assert_eq!(lines, [""; 0], "{look:?}"),
                 Some(part) => assert!(lines.len() == 1 && lines[0].contains(part), "{lines:?}"),
             }
         }
-        assert_eq!(told(&look_of(9 * gib, None, false, 1, None), 0), [""; 0], "it is switched off");
+        assert_eq!(
+            warnings(&look_of(9 * gib, None, false, 1, None), 0),
+            [""; 0],
+            "it is switched off"
+        );
     }
 
     /// An etcd that is well.

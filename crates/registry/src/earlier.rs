@@ -9,7 +9,7 @@ use std::time::Duration;
 use fleet_core::{MachineId, MachineStanding};
 use fleet_store::{Change, Compare, KeyValue, LeaseId, Range};
 
-use crate::{MachineRecord, Presence, Registry, RegistryError, presence::Seen};
+use crate::{MachineRecord, Presence, Registry, RegistryError, presence::EntryVersion};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct EarlierEntry {
     pub machine: MachineId,
     /// What it says.
     pub record: MachineRecord,
-    seen: Seen,
+    seen: EntryVersion,
     lease: Option<LeaseId>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn may_be_our_own(entry: &MachineRecord, ours: &MachineRecord) -> boo
 
 impl EarlierEntry {
     pub(crate) fn of(machine: MachineId, record: MachineRecord, kv: &KeyValue) -> Self {
-        let seen = Seen { revision: kv.mod_revision, created: kv.create_revision };
+        let seen = EntryVersion { revision: kv.mod_revision, created: kv.create_revision };
         Self { machine, record, seen, lease: kv.lease }
     }
 
@@ -61,7 +61,7 @@ impl Registry {
         let asked = MachineRecord { asked_by: nonce.to_owned(), ..record.clone() };
         let unchanged = Compare::ModRevision(self.keys.machine(machine.as_str()), seen.revision);
         let revision = self.put_machine(unchanged, &machine, &asked, lease).await?;
-        let seen = Seen { revision, ..seen };
+        let seen = EntryVersion { revision, ..seen };
         Ok(EarlierEntry { machine, record, seen, lease: Some(lease) })
     }
 

@@ -147,10 +147,6 @@ impl Keys {
         self.key(&["leaving/", name])
     }
 
-    pub(crate) fn troubles_of(&self, name: &str) -> Key {
-        self.key(&["trouble/", name, OF_MACHINE])
-    }
-
     pub(crate) fn trouble(&self, name: &str, machine: &str) -> Key {
         self.key(&["trouble/", name, OF_MACHINE, machine])
     }

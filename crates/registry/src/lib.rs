@@ -45,4 +45,5 @@ pub use records::{
 pub use registry::Registry;
 pub use restarts::RestartError;
 pub use size::{TooLarge, check_metadata, check_size};
+pub use states::Published;
 pub use units::Unit;

@@ -34,7 +34,7 @@ pub struct Presence {
 
 /// An entry as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct EntryVersion {
     /// Its last change.
     pub(crate) revision: Revision,
     /// What created it.
@@ -86,7 +86,7 @@ impl Registry {
                 Ok(Presence { machine: machine.clone(), lease, ttl, created })
             }
             Found::New(lease) => {
-                let old = Seen { revision: kv.mod_revision, created: kv.create_revision };
+                let old = EntryVersion { revision: kv.mod_revision, created: kv.create_revision };
                 let presence = self.enter(Some(old), machine, record, lease).await?;
                 // What an earlier fleetd published hangs on its lease; ours is published anew.
                 if let Some(old) = kv.lease {
@@ -100,7 +100,7 @@ impl Registry {
     /// Makes the entry on a new lease, which doesn't stay without it. It takes the place of `old`.
     pub(crate) async fn enter(
         &self,
-        old: Option<Seen>,
+        old: Option<EntryVersion>,
         machine: &MachineId,
         record: &MachineRecord,
         Lease { id: lease, ttl }: Lease,

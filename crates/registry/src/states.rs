@@ -8,60 +8,42 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     HostObstacle, Presence, PublishedState, Registry, RegistryError, Trouble,
-    keys::Entry,
+    keys::{Entry, Keys},
     registry::{decode, encode, halves},
 };
 
+/// What a machine publishes of a unit, each kind under keys of its own.
+pub trait Published: Serialize + DeserializeOwned + Send + Sync {
+    /// The key for a unit and a machine.
+    const KEY: fn(&Keys, unit: &str, machine: &str) -> Key;
+}
+
+impl Published for PublishedState {
+    const KEY: fn(&Keys, &str, &str) -> Key = Keys::state;
+}
+
+impl Published for Trouble {
+    const KEY: fn(&Keys, &str, &str) -> Key = Keys::trouble;
+}
+
+impl Published for HostObstacle {
+    const KEY: fn(&Keys, &str, &str) -> Key = Keys::obstacle;
+}
+
 impl Registry {
-    /// Publishes states of units (or withdraws them: `None`), as many in a transaction as fit.
-    /// One that the store refuses as it is costs only itself.
+    /// Publishes something of units (or withdraws it: `None`), as much in a transaction as fits.
+    /// What the store refuses as it is costs only itself.
     ///
     /// # Errors
     /// `PresenceLost` when the machine's lease has expired, or something is to be withdrawn and
     /// the machine's entry is another one's by now; nothing of the failing transaction was
     /// published.
-    pub async fn publish(
-        &self,
-        presence: &Presence,
-        states: &BTreeMap<UnitName, Option<PublishedState>>,
-    ) -> Result<(), RegistryError> {
-        let key = |name: &UnitName| self.keys.state(name.as_str(), presence.machine.as_str());
-        self.tell(presence, states, key).await
-    }
-
-    /// The same for what keeps units from being as they should.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub async fn publish_troubles(
-        &self,
-        presence: &Presence,
-        troubles: &BTreeMap<UnitName, Option<Trouble>>,
-    ) -> Result<(), RegistryError> {
-        let key = |name: &UnitName| self.keys.trouble(name.as_str(), presence.machine.as_str());
-        self.tell(presence, troubles, key).await
-    }
-
-    /// The same for what keeps units off this machine.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub async fn publish_obstacles(
-        &self,
-        presence: &Presence,
-        obstacles: &BTreeMap<UnitName, Option<HostObstacle>>,
-    ) -> Result<(), RegistryError> {
-        let key = |name: &UnitName| self.keys.obstacle(name.as_str(), presence.machine.as_str());
-        self.tell(presence, obstacles, key).await
-    }
-
-    /// Writes what hangs on a machine's lease, and deletes what is no longer so.
-    async fn tell<T: Serialize>(
+    pub async fn publish<T: Published>(
         &self,
         presence: &Presence,
         news: &BTreeMap<UnitName, Option<T>>,
-        key: impl Fn(&UnitName) -> Key,
     ) -> Result<(), RegistryError> {
+        let key = |name: &UnitName| (T::KEY)(&self.keys, name.as_str(), presence.machine.as_str());
         let op = |(name, value): (&UnitName, &Option<T>)| match value {
             Some(value) => {
                 Op::Put { key: key(name), value: encode(value), lease: Some(presence.lease) }
@@ -107,39 +89,21 @@ impl Registry {
         Ok(kv.as_ref().map(decode).transpose()?.map(|trouble| trouble.value))
     }
 
-    /// The same on every machine that says something, in order, of `most` machines at most.
+    /// What every machine that publishes something of a unit has published, of `most` machines at
+    /// most.
     ///
     /// # Errors
     /// The store failed. What is corrupt is left out.
-    pub async fn troubles(
+    pub async fn published_by_all<T: Published>(
         &self,
         name: &UnitName,
-        most: usize,
-    ) -> Result<BTreeMap<MachineId, Trouble>, RegistryError> {
-        self.by_machine(&self.keys.troubles_of(name.as_str()), most).await
-    }
-
-    /// What every machine that reports a unit has published of it, of `most` machines at most.
-    ///
-    /// # Errors
-    /// The store failed. What is corrupt is left out.
-    pub async fn states_of(
-        &self,
-        name: &UnitName,
-        most: usize,
-    ) -> Result<BTreeMap<MachineId, PublishedState>, RegistryError> {
-        self.by_machine(&self.keys.states_of(name.as_str()), most).await
-    }
-
-    async fn by_machine<T: DeserializeOwned>(
-        &self,
-        prefix: &Key,
         most: usize,
     ) -> Result<BTreeMap<MachineId, T>, RegistryError> {
-        let snapshot = self.store.read(&[Range::prefix(prefix).limit(most)], None).await?;
+        let prefix = (T::KEY)(&self.keys, name.as_str(), "");
+        let snapshot = self.store.read(&[Range::prefix(&prefix).limit(most)], None).await?;
         let kvs = snapshot.ranges.into_iter().flat_map(|range| range.kvs);
         let said = kvs.filter_map(|kv| match self.keys.parse(&kv.key)? {
-            Entry::State(_, machine) | Entry::Trouble(_, machine) => {
+            Entry::State(_, machine) | Entry::Trouble(_, machine) | Entry::Obstacle(_, machine) => {
                 Some((machine, decode::<T>(&kv).ok()?.value))
             }
             _ => None,
@@ -153,52 +117,15 @@ impl Registry {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn published<'a>(
+    pub async fn published<'a, T: Published>(
         &self,
         machine: &MachineId,
         lease: Option<LeaseId>,
         candidates: impl IntoIterator<Item = &'a UnitName> + Send,
-    ) -> Result<BTreeMap<UnitName, PublishedState>, RegistryError> {
-        let key = |name: &UnitName| self.keys.state(name.as_str(), machine.as_str());
-        self.told(lease, candidates, key).await
-    }
-
-    /// The same of what keeps units from being as they should.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn published_troubles<'a>(
-        &self,
-        machine: &MachineId,
-        lease: Option<LeaseId>,
-        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
-    ) -> Result<BTreeMap<UnitName, Trouble>, RegistryError> {
-        let key = |name: &UnitName| self.keys.trouble(name.as_str(), machine.as_str());
-        self.told(lease, candidates, key).await
-    }
-
-    /// The same of what keeps units off this machine.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn published_obstacles<'a>(
-        &self,
-        machine: &MachineId,
-        lease: Option<LeaseId>,
-        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
-    ) -> Result<BTreeMap<UnitName, HostObstacle>, RegistryError> {
-        let key = |name: &UnitName| self.keys.obstacle(name.as_str(), machine.as_str());
-        self.told(lease, candidates, key).await
-    }
-
-    async fn told<'a, T: DeserializeOwned>(
-        &self,
-        lease: Option<LeaseId>,
-        candidates: impl IntoIterator<Item = &'a UnitName> + Send,
-        key: impl Fn(&UnitName) -> Key,
     ) -> Result<BTreeMap<UnitName, T>, RegistryError> {
+        let key = |name: &&UnitName| (T::KEY)(&self.keys, name.as_str(), machine.as_str());
         let names: Vec<&UnitName> = candidates.into_iter().collect();
-        let keys: Vec<Key> = names.iter().map(|name| key(name)).collect();
+        let keys: Vec<Key> = names.iter().map(key).collect();
         let kvs = self.get_all(&keys, None).await?;
         // One that can't be understood counts as not published, so it is written again.
         let known = |(name, kv): (&UnitName, Option<KeyValue>)| {

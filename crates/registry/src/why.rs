@@ -39,9 +39,9 @@ pub trait Explain: Send + Sync {
 pub type Explaining<'a> = Pin<Box<dyn Future<Output = Option<Explanation>> + Send + 'a>>;
 
 /// Tells whether there is room for what would have to be written.
-pub trait Room: Send + Sync {
+pub trait StoreSpace: Send + Sync {
     /// Whether the store takes nothing new. The caller bounds the time.
-    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+    fn is_exhausted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 }
 
 /// Why a unit has no machine.
@@ -66,7 +66,7 @@ pub enum Engine {
 pub async fn pending(
     registry: &Registry,
     explain: Option<&dyn Explain>,
-    room: Option<&dyn Room>,
+    room: Option<&dyn StoreSpace>,
     unit: &Unit,
 ) -> Option<Finding> {
     let facts = gather::facts(registry, explain, unit).await;
@@ -74,7 +74,7 @@ pub async fn pending(
     let facts = facts.inspect_err(|error| debug!(%error, "nothing is told of why a unit waits"));
     let finding = judge::judge(facts.ok()??)?;
     match room {
-        Some(room) if room.is_out().await => Some(Finding::OutOfSpace(Box::new(finding))),
+        Some(room) if room.is_exhausted().await => Some(Finding::OutOfSpace(Box::new(finding))),
         _ => Some(finding),
     }
 }

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 use common::*;
 use fleet_core::JobState::{Launched, Loaded};
 use fleet_registry::{
-    Event, HostObstacle, MachineRecord, MetadataChange, Mirror, Model, RegistryError, Scope,
+    Event, HostObstacle, MachineRecord, MetadataChange, Mirror, Model, PublishedState,
+    RegistryError, Scope, Trouble,
 };
 use fleet_store::{LeaseId, Op, Store, StoreError, Txn};
 
@@ -81,7 +82,11 @@ async fn a_successor_adopts_entry_lease_and_states() {
         (Some(first.lease), &[unit("a.service")]),
         (Some(LeaseId(first.lease.0 + 1)), &[]),
     ] {
-        let found = world.registry.published(&machine("m1"), lease, &candidates).await.unwrap();
+        let found = world
+            .registry
+            .published::<PublishedState>(&machine("m1"), lease, &candidates)
+            .await
+            .unwrap();
         assert_eq!(found.into_keys().collect::<Vec<_>>(), expected, "{lease:?}");
     }
 }
@@ -125,7 +130,7 @@ async fn only_this_machines_state_is_withdrawn() {
     for presence in [&one, &two] {
         world.publish(presence, "g.service", Launched).await;
     }
-    let withdrawn = BTreeMap::from([(unit("g.service"), None)]);
+    let withdrawn = BTreeMap::from([(unit("g.service"), None::<PublishedState>)]);
     world.registry.publish(&one, &withdrawn).await.unwrap();
     assert_eq!(world.text("/f/state/g.service,m1").await, None);
     assert_eq!(
@@ -144,16 +149,21 @@ async fn a_twin_that_is_late_takes_nothing_away() {
     world.publish(&twin, "a.service", Launched).await;
     world.say_trouble(&twin, "a.service", "no").await;
     let before = world.keys().await;
-    let late = world.registry.publish(&early, &[(unit("a.service"), None)].into()).await;
+    let late =
+        world.registry.publish(&early, &[(unit("a.service"), None::<PublishedState>)].into()).await;
     assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
-    let late = world.registry.publish_troubles(&early, &[(unit("a.service"), None)].into()).await;
+    let late = world.registry.publish(&early, &[(unit("a.service"), None::<Trouble>)].into()).await;
     assert!(matches!(late, Err(RegistryError::PresenceLost(_))), "{late:?}");
     assert_eq!(world.keys().await, before);
     // Whoever adopts an entry may withdraw what was published under it.
     let successor = world.registry.register(&machine("m1"), &record("twin"), TTL).await.unwrap();
     let longer = world.registry.register(&machine("m1"), &record("twin"), TTL * 2).await.unwrap();
     assert_eq!((successor.created, longer.created), (twin.created, twin.created));
-    world.registry.publish(&longer, &[(unit("a.service"), None)].into()).await.unwrap();
+    world
+        .registry
+        .publish(&longer, &[(unit("a.service"), None::<PublishedState>)].into())
+        .await
+        .unwrap();
     assert_eq!(world.keys().await, ["/f/machine/m1"]);
 }
 
@@ -167,15 +177,18 @@ async fn troubles_are_told_by_unit_and_end_with_their_machine() {
     let text = world.text("/f/trouble/a.service,m1").await.unwrap();
     assert_eq!(text, r#"{"error":"no room"}"#);
     let name = unit("a.service");
-    let told = world.registry.troubles(&name, 10).await.unwrap();
+    let troubles = async |most| -> BTreeMap<_, Trouble> {
+        world.registry.published_by_all(&unit("a.service"), most).await.unwrap()
+    };
+    let told = troubles(10).await;
     let errors: Vec<_> = told.iter().map(|(id, said)| (id.as_str(), &*said.error)).collect();
     assert_eq!(errors, [("m1", "no room"), ("m2", "no")]);
-    assert_eq!(world.registry.troubles(&name, 1).await.unwrap().len(), 1);
-    world.registry.publish_troubles(&one, &[(name.clone(), None)].into()).await.unwrap();
+    assert_eq!(troubles(1).await.len(), 1);
+    world.registry.publish(&one, &[(name.clone(), None::<Trouble>)].into()).await.unwrap();
     assert_eq!(world.registry.trouble(&name, &machine("m1")).await.unwrap(), None);
     assert!(world.registry.trouble(&name, &machine("m2")).await.unwrap().is_some());
     world.registry.leave(&two).await.unwrap();
-    assert!(world.registry.troubles(&name, 10).await.unwrap().is_empty());
+    assert!(troubles(10).await.is_empty());
 }
 
 #[tokio::test]
@@ -195,17 +208,17 @@ async fn obstacles_are_the_clusters_to_see_and_end_with_their_machine() {
     let news = BTreeMap::from([(unit("a.service"), Some(taken.clone()))]);
     let mut mirror: Mirror<Found> = Mirror::new(world.registry.clone(), Scope::Cluster);
     mirror.changed().await.unwrap();
-    world.registry.publish_obstacles(&one, &news).await.unwrap();
+    world.registry.publish(&one, &news).await.unwrap();
     let text = world.text("/f/obstacle/a.service,m1").await.unwrap();
     assert_eq!(text, r#"{"reason":"taken"}"#);
     mirror.changed().await.unwrap();
     assert_eq!(mirror.model().0, [("a.service on m1".to_owned(), Some("taken".to_owned()))].into());
     let names = [unit("a.service"), unit("b.service")];
     let lease = Some(one.lease);
-    let found = world.registry.published_obstacles(&one.machine, lease, &names).await.unwrap();
+    let found = world.registry.published(&one.machine, lease, &names).await.unwrap();
     assert_eq!(found, [(unit("a.service"), taken)].into());
-    let of_two = world.registry.published_obstacles(&two.machine, None, &names).await.unwrap();
-    assert_eq!(of_two, BTreeMap::new());
+    let of_two = world.registry.published::<HostObstacle>(&two.machine, None, &names).await;
+    assert_eq!(of_two.unwrap(), BTreeMap::new());
     // Written by a fleet that knows more, it is an obstacle all the same.
     for (name, value) in [("b.service", r#"{"why":7}"#), ("c.service", "rubbish")] {
         let key = format!("/f/obstacle/{name},m2").into();
@@ -254,15 +267,16 @@ async fn states_that_are_too_large_together_are_published_and_one_alone_costs_on
         (0..100).map(|n| (unit(&format!("u{n:02}.service")), state(50_000))).collect();
     world.registry.publish(&presence, &states).await.unwrap();
     let names: Vec<_> = states.keys().cloned().collect();
-    let found = world.registry.published(&machine("m1"), None, &names).await.unwrap();
-    assert_eq!(found.len(), 100);
+    let found = async || -> BTreeMap<_, PublishedState> {
+        world.registry.published(&machine("m1"), None, &names).await.unwrap()
+    };
+    assert_eq!(found().await.len(), 100);
 
     states.values_mut().for_each(|state| *state = None);
     states.insert(unit("u50.service"), state(2_000_000));
     let refused = world.registry.publish(&presence, &states).await;
     assert!(matches!(refused, Err(RegistryError::Store(StoreError::Refused(_)))), "{refused:?}");
-    let found = world.registry.published(&machine("m1"), None, &names).await.unwrap();
-    assert_eq!(found.into_keys().collect::<Vec<_>>(), [unit("u50.service")], "as it was");
+    assert_eq!(found().await.into_keys().collect::<Vec<_>>(), [unit("u50.service")], "as it was");
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn what_is_refused_counts_for_the_content_that_was() {
     {
         let trouble = Trouble { error: "bad setting".into(), refused };
         let troubles = BTreeMap::from([(unit("a.service"), Some(trouble))]);
-        world.registry.publish_troubles(&here, &troubles).await.unwrap();
+        world.registry.publish(&here, &troubles).await.unwrap();
         let message = "has not loaded it yet: bad setting".to_owned();
         assert_eq!(said(&world).await, Some(("not-loaded", message, expected)));
     }

@@ -44,7 +44,7 @@ pub struct BadConfig {
 }
 
 /// The host that is asked about.
-pub(crate) struct Asked<'a> {
+pub(crate) struct HostQuery<'a> {
     /// What the user calls it.
     pub(crate) name: &'a str,
     /// Who logs in there, if that isn't for the configuration to say.
@@ -55,7 +55,7 @@ pub(crate) struct Asked<'a> {
     is_final: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> HostQuery<'a> {
     pub(crate) fn new(name: &'a str, user: Option<&'a str>, default_user: &'a str) -> Self {
         Self { name, user, default_user, is_final: false }
     }
@@ -101,7 +101,7 @@ impl UserConfig {
     }
 
     /// What is said about a host.
-    pub(crate) fn host(&self, asked: &Asked<'_>) -> HostConfig {
+    pub(crate) fn host(&self, asked: &HostQuery<'_>) -> HostConfig {
         let mut found = HostConfig::default();
         collect(&self.items, asked, asked.name, &Active::Yes, &mut found);
         if self.is_twice {
@@ -109,7 +109,7 @@ impl UserConfig {
             let host = found.host_name.as_deref().unwrap_or("%h");
             let host = tokens(host, &[('h', asked.name)]).to_lowercase();
             found.host_name = Some(host.replace('%', "%%"));
-            let again = Asked { is_final: true, ..*asked };
+            let again = HostQuery { is_final: true, ..*asked };
             collect(&self.items, &again, &host, &Active::Yes, &mut found);
         }
         found
@@ -125,7 +125,13 @@ fn wants_final(items: &[Item]) -> bool {
 }
 
 /// Collects what is said about the host that is asked about; blocks for hosts go by `host`.
-fn collect(items: &[Item], asked: &Asked<'_>, host: &str, within: &Active, found: &mut HostConfig) {
+fn collect(
+    items: &[Item],
+    asked: &HostQuery<'_>,
+    host: &str,
+    within: &Active,
+    found: &mut HostConfig,
+) {
     let mut active = within.clone();
     for item in items {
         match item {

@@ -27,7 +27,7 @@ use crate::{
     handler::{Ended, Peer, Shared},
     host_key::Check,
     tcp,
-    wire::{Lifeline, QUIET, SIGNS, Wire},
+    wire::{QUIET, SIGNS, Wire, WireOwner},
 };
 
 /// How long a goodbye may take.
@@ -43,8 +43,8 @@ pub struct Connection {
     pub(crate) shared: Arc<Shared>,
     /// What its streams share.
     pub(crate) dialing: Dialing,
-    lifeline: Mutex<Option<Lifeline>>,
-    /// The connection that carries it. Dropped after the lifeline.
+    owner: Mutex<Option<WireOwner>>,
+    /// The connection that carries it. Dropped after the owner.
     _below: Option<Arc<Self>>,
 }
 
@@ -108,12 +108,12 @@ impl Connection {
     /// Says goodbye to the host, after what was sent before, and waits a second at most until the
     /// connection is closed. Connections below stay.
     pub async fn close(&self) {
-        let lifeline = self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut lifeline) = lifeline else { return };
+        let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut owner) = owner else { return };
         let goodbye = self.handle.disconnect(Disconnect::ByApplication, "", "");
         // Whether it is heard or not, this connection is over.
         let _ = time::timeout(GOODBYE, goodbye).await;
-        lifeline.ended(GOODBYE).await;
+        owner.ended(GOODBYE).await;
     }
 
     /// Opens a channel, and says why if the host won't.
@@ -195,7 +195,7 @@ impl Attempt<'_> {
         let check = Arc::new(check.await?);
         let shared = Arc::new(Shared::new(identities.agent.clone()));
         let peer = Peer::new(Arc::clone(&shared), Arc::clone(&check));
-        let (wire, lifeline) = Wire::new(stream);
+        let (wire, owner) = Wire::new(stream);
         let config = client::Config {
             preferred: check.preferred(Preferred::default())?,
             keepalive_interval: Some(QUIET),
@@ -214,7 +214,7 @@ impl Attempt<'_> {
             place: self.place(),
             shared,
             dialing: Dialing::default(),
-            lifeline: Mutex::new(Some(lifeline)),
+            owner: Mutex::new(Some(owner)),
             _below: self.below.cloned(),
         })
     }

@@ -40,7 +40,7 @@ pub enum Far {
 pub(crate) struct Dialing {
     free: Arc<Semaphore>,
     /// The way to unix sockets that has worked.
-    way: OnceLock<Way>,
+    way: OnceLock<SocketMethod>,
     closing: Closing,
 }
 
@@ -56,7 +56,7 @@ impl Default for Dialing {
 
 /// How unix sockets of a host are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum SocketMethod {
     Straight,
     Command,
 }
@@ -89,12 +89,12 @@ impl Connection {
     ) -> Result<FarStream, SshError> {
         let way = self.dialing.way.get().copied();
         // The library takes only text as a path.
-        let Some(text) = path.to_str().filter(|_| way != Some(Way::Command)) else {
+        let Some(text) = path.to_str().filter(|_| way != Some(SocketMethod::Command)) else {
             return self.forward(path, None, slot).await;
         };
         match self.channel(self.handle.channel_open_direct_streamlocal(text)).await {
             Ok(channel) => {
-                self.dialing.way.get_or_init(|| Way::Straight);
+                self.dialing.way.get_or_init(|| SocketMethod::Straight);
                 Ok(self.stream(channel, Kind::Straight, slot))
             }
             Err(SshError { cause: Cause::Rejected { refusal, .. }, .. })
@@ -132,7 +132,7 @@ impl Connection {
 
     /// Notes that `fd-forward` works on this connection.
     fn command_works(&self) {
-        self.dialing.way.get_or_init(|| Way::Command);
+        self.dialing.way.get_or_init(|| SocketMethod::Command);
     }
 
     fn closing(&self) -> &Closing {

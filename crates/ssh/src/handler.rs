@@ -48,7 +48,7 @@ pub(crate) struct Peer {
 
 /// What an agent is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum AgentUse {
     /// Logging in on this connection.
     LogIn,
     /// Whatever the host asks it.
@@ -88,9 +88,9 @@ impl Shared {
     }
 
     /// Binds `agent` to this connection; agents that know of no bindings go on without.
-    pub(crate) async fn bind_agent(&self, agent: &mut AgentClient<UnixStream>, use_: Use) {
+    pub(crate) async fn bind_agent(&self, agent: &mut AgentClient<UnixStream>, use_: AgentUse) {
         if let Some(binding) = self.binding.get() {
-            let _ = agent.bind_session(binding, use_ == Use::Forward).await;
+            let _ = agent.bind_session(binding, use_ == AgentUse::Forward).await;
         }
     }
 
@@ -110,7 +110,7 @@ impl Peer {
         let shared = Arc::clone(&self.shared);
         self.bridges.spawn(async move {
             let mut agent = AgentClient::connect(agent);
-            shared.bind_agent(&mut agent, Use::Forward).await;
+            shared.bind_agent(&mut agent, AgentUse::Forward).await;
             let mut channel = channel.into_stream();
             // Whoever hangs up, there is nobody to tell.
             let _ = io::copy_bidirectional(&mut channel, &mut agent.into_inner()).await;

@@ -13,7 +13,7 @@ use russh::{
 
 use crate::{
     Address, Ask, Cause, KnownHosts,
-    known_hosts::{Found, Kind, Known, Names},
+    known_hosts::{Kind, Known, KnownLine, Names},
 };
 
 mod algorithms;
@@ -161,7 +161,7 @@ impl Check {
     }
 
     /// Returns the line that says that the key, its certificate or its authority is revoked.
-    fn revoked(&self, key: &KeyData, certificate: Option<&Certificate>) -> Option<&Found> {
+    fn revoked(&self, key: &KeyData, certificate: Option<&Certificate>) -> Option<&KnownLine> {
         self.known.about(Kind::Revoked, &self.names).find(|found| {
             let revoked = &found.entry.key;
             revoked == key

@@ -45,12 +45,12 @@ pub struct KnownHostsError {
 /// What the files say, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    lines: Vec<Found>,
+    lines: Vec<KnownLine>,
 }
 
 /// A line that says something, and where it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct KnownLine {
     /// The file.
     pub(crate) path: PathBuf,
     /// The line, counted from one.
@@ -110,7 +110,7 @@ impl Known {
             match line::parse(line) {
                 Ok(None) => {}
                 Ok(Some(entry)) => {
-                    self.lines.push(Found { path: path.to_owned(), number, entry });
+                    self.lines.push(KnownLine { path: path.to_owned(), number, entry });
                 }
                 Err(problem) => {
                     warnings.push(format!("{}:{number} - {problem}", path.display()));
@@ -125,7 +125,7 @@ impl Known {
         &'a self,
         kind: Kind,
         names: &'a Names,
-    ) -> impl Iterator<Item = &'a Found> {
+    ) -> impl Iterator<Item = &'a KnownLine> {
         let speaks = move |hosts: &Hosts| match kind {
             Kind::Key => hosts.matches(&names.keys),
             Kind::Authority => hosts.matches(&names.authorities),

@@ -30,7 +30,7 @@ use screen::Screen;
 
 use crate::{
     Connection,
-    terminal::{Kept, Size},
+    terminal::{Size, TerminalGuard},
 };
 
 /// How long the host may take to answer before the job runs. The terminal may be raw by then, and
@@ -146,7 +146,7 @@ impl Connection {
         terminal: Option<&OwnedFd>,
         reader: &mut ChannelReadHalf,
         writer: &Writer,
-    ) -> Result<Option<Kept>, RunError> {
+    ) -> Result<Option<TerminalGuard>, RunError> {
         if job.forward_agent {
             writer.agent_forward(true).await.map_err(|_| RunError::Lost)?;
             // OpenSSH grants it once to a connection, for all its sessions.
@@ -160,7 +160,7 @@ impl Connection {
         let mut raw = None;
         if let Some(terminal) = terminal {
             let size = Size::of(terminal).map_err(RunError::Input)?;
-            raw = Some(Kept::raw(terminal).map_err(RunError::Input)?);
+            raw = Some(TerminalGuard::raw(terminal).map_err(RunError::Input)?);
             let (width, height) = size.pixels();
             let Size { columns, rows } = size;
             writer

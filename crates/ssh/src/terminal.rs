@@ -11,7 +11,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwins
 /// A terminal whose settings were changed. Dropped, it gets back those from before, so they also
 /// come back after an error, a panic and a signal that is waited for.
 #[must_use = "the settings come back as soon as this is dropped"]
-pub(crate) struct Kept(Arc<Changed>);
+pub(crate) struct TerminalGuard(Arc<Changed>);
 
 /// A terminal and its settings from before.
 struct Changed {
@@ -36,7 +36,7 @@ fn undo(changes: &[Arc<Changed>]) {
     changes.iter().rev().for_each(|change| change.undo());
 }
 
-impl Kept {
+impl TerminalGuard {
     /// Makes `terminal` raw, as `cfmakeraw` does: every key goes through, nothing is echoed.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         let mut all = changed();
         self.0.undo();
@@ -138,7 +138,7 @@ mod tests {
     fn raw_lasts_as_long_as_it_is_kept() {
         let (_far, near) = terminal();
         let before = modes(&near);
-        let kept = Kept::raw(&near).unwrap();
+        let kept = TerminalGuard::raw(&near).unwrap();
         let (_, output, local) = modes(&near);
         assert!(!local.intersects(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
         assert!(!output.contains(OutputModes::OPOST));
@@ -151,7 +151,7 @@ mod tests {
         let (_far, near) = terminal();
         let before = modes(&near);
         let panicked = std::panic::catch_unwind(|| {
-            let _kept = Kept::raw(&near).unwrap();
+            let _kept = TerminalGuard::raw(&near).unwrap();
             panic!("on purpose");
         });
         assert!(panicked.is_err());
@@ -162,7 +162,8 @@ mod tests {
     fn changes_upon_each_other_are_undone_without_being_dropped() {
         let (_far, near) = terminal();
         let before = modes(&near);
-        let (raw, silent) = (Kept::raw(&near).unwrap(), Kept::silent(&near).unwrap());
+        let (raw, silent) =
+            (TerminalGuard::raw(&near).unwrap(), TerminalGuard::silent(&near).unwrap());
         assert!(changed().iter().any(|change| Arc::ptr_eq(change, &silent.0)));
         undo(&[Arc::clone(&raw.0), Arc::clone(&silent.0)]);
         assert_eq!(modes(&near), before);
@@ -172,7 +173,7 @@ mod tests {
     fn silence_takes_nothing_but_the_echo() {
         let (_far, near) = terminal();
         let (_, _, before) = modes(&near);
-        let kept = Kept::silent(&near).unwrap();
+        let kept = TerminalGuard::silent(&near).unwrap();
         let (_, _, during) = modes(&near);
         assert!(!during.contains(LocalModes::ECHO));
         assert!(during.contains(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL));
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_no_terminal_is_refused() {
         let file = tempfile::tempfile().unwrap();
-        assert!(Kept::raw(&file).is_err());
+        assert!(TerminalGuard::raw(&file).is_err());
         assert!(Size::of(&file).is_err());
     }
 }

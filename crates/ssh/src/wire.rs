@@ -1,7 +1,7 @@
 //! The stream under a connection, with a line that cuts it.
 //!
 //! The library runs a connection in a task of its own, which ends when its stream does, but not
-//! for want of an answer. [`Lifeline`] is how the owner ends it: dropped, every read and write
+//! for want of an answer. [`WireOwner`] is how the owner ends it: dropped, every read and write
 //! of the task fails at once.
 //!
 //! The library doesn't read while it writes. Over a channel of another connection that can be the
@@ -34,7 +34,7 @@ const AHEAD: usize = 32 << 20;
 /// How much is read at once while a write waits.
 const CHUNK: usize = 32 << 10;
 
-/// A stream that ends when its [`Lifeline`] is dropped.
+/// A stream that ends when its [`WireOwner`] is dropped.
 pub(crate) struct Wire<S> {
     stream: S,
     /// What was read while a write waited.
@@ -45,7 +45,7 @@ pub(crate) struct Wire<S> {
     waiting: Option<Waiting>,
     cut: oneshot::Receiver<()>,
     is_cut: bool,
-    /// Dropped with the stream, which tells the lifeline.
+    /// Dropped with the stream, which tells the owner.
     _ended: oneshot::Sender<()>,
 }
 
@@ -58,14 +58,14 @@ struct Waiting {
 }
 
 /// The owner's end of a [`Wire`].
-pub(crate) struct Lifeline {
+pub(crate) struct WireOwner {
     _cut: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
 }
 
 impl<S> Wire<S> {
-    /// Ties `stream` to a lifeline.
-    pub(crate) fn new(stream: S) -> (Self, Lifeline) {
+    /// Ties `stream` to an owner.
+    pub(crate) fn new(stream: S) -> (Self, WireOwner) {
         let (cut_tx, cut) = oneshot::channel();
         let (ended_tx, ended) = oneshot::channel();
         let wire = Self {
@@ -77,7 +77,7 @@ impl<S> Wire<S> {
             is_cut: false,
             _ended: ended_tx,
         };
-        (wire, Lifeline { _cut: cut_tx, ended })
+        (wire, WireOwner { _cut: cut_tx, ended })
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -119,7 +119,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     }
 }
 
-impl Lifeline {
+impl WireOwner {
     /// Waits until the connection's task has ended, `limit` at most.
     pub(crate) async fn ended(&mut self, limit: Duration) {
         if !self.ended.is_terminated() {
@@ -283,8 +283,8 @@ mod tests {
     #[tokio::test]
     async fn nothing_goes_on_without_the_lifeline() {
         let (near, _far) = duplex(64);
-        let (mut near, lifeline) = Wire::new(near);
-        let cut = async { drop(lifeline) };
+        let (mut near, owner) = Wire::new(near);
+        let cut = async { drop(owner) };
         let (read, ()) = tokio::join!(near.read_u8(), cut);
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
     }

@@ -8,8 +8,8 @@ use tokio::{sync::Semaphore, time};
 use zbus::{Connection, DBusError, DynamicType, Message, Type};
 
 use crate::{
-    calls::{BUS, SYSTEMD},
     config::WakeSocket,
+    interfaces::{BUS, SYSTEMD},
     nudge,
 };
 

@@ -9,27 +9,10 @@ use zbus::{OwnedObjectPath, OwnedVariant};
 
 use crate::{
     bus::{CallError, Limits},
+    interfaces::{JOB, MANAGER, MANAGER_PATH, PEER, PROPERTIES, SYSTEMD, UNIT},
     object_path,
     session::Session,
 };
-
-/// The bus daemon: its name and its interface.
-pub(crate) const BUS: &str = "org.freedesktop.DBus";
-/// systemd's name on the bus.
-pub(crate) const SYSTEMD: &str = "org.freedesktop.systemd1";
-/// The object that is the service manager.
-pub(crate) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
-/// Its interface.
-pub(crate) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-/// The interface of units of every type.
-pub(crate) const UNIT: &str = "org.freedesktop.systemd1.Unit";
-/// The interface of jobs.
-const JOB: &str = "org.freedesktop.systemd1.Job";
-/// The interface for reading properties.
-pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-
-/// The interface of everybody on a bus.
-const PEER: &str = "org.freedesktop.DBus.Peer";
 
 /// A change that systemd made to its links: what it did, the link, where that points.
 pub(crate) type LinkChange = (String, String, String);

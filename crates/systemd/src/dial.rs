@@ -7,8 +7,8 @@ use tokio::{net::UnixStream, time};
 use zbus::{Connection, MessageStream, connection::Builder};
 
 use crate::{
-    calls::{BUS, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, UNIT},
     config::{Config, ConnectError, Endpoint},
+    interfaces::{BUS, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, UNIT},
     object_path,
     private::PrivateSocket,
 };

@@ -9,6 +9,7 @@ mod calls;
 mod config;
 mod dial;
 mod directory;
+mod interfaces;
 mod jobs;
 mod journal;
 mod load;

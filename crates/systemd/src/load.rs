@@ -126,10 +126,10 @@ impl SystemdManager {
         changes: Vec<LinkChange>,
     ) -> Result<(), ManagerError> {
         let (places, name) = (self.places(), unit.clone());
-        let looked = blocking(move || looked_through(&places, &name, &changes)).await?;
+        let enabled = blocking(move || enabled_links(&places, &name, &changes)).await?;
         let mut due = self.lock_reload();
-        looked.links.into_iter().for_each(|link| due.linked(link));
-        looked.holder.map_or(Ok(()), |holder| Err(taken(&holder)))
+        enabled.links.into_iter().for_each(|link| due.linked(link));
+        enabled.holder.map_or(Ok(()), |holder| Err(taken(&holder)))
     }
 
     fn link_path(&self, unit: &UnitName) -> String {
@@ -158,14 +158,14 @@ fn is_refused(result: &Result<(), ManagerError>) -> bool {
 }
 
 /// What became of enabling a unit.
-struct Looked {
+struct EnabledLinks {
     links: Vec<Link>,
     /// Who has a name that it got.
     holder: Option<Holder>,
 }
 
-fn looked_through(places: &Places, unit: &UnitName, changes: &[LinkChange]) -> Looked {
-    let mut looked = Looked { links: Vec::new(), holder: None };
+fn enabled_links(places: &Places, unit: &UnitName, changes: &[LinkChange]) -> EnabledLinks {
+    let mut enabled = EnabledLinks { links: Vec::new(), holder: None };
     for (_, link, target) in changes.iter().filter(|(what, ..)| what == "symlink") {
         let Some(of) = places.of_fleet(Path::new(target)) else {
             match places.remove(Path::new(link)) {
@@ -184,13 +184,13 @@ fn looked_through(places: &Places, unit: &UnitName, changes: &[LinkChange]) -> L
             _ if name == of => continue,
             _ => Link::Alias(name.to_owned()),
         };
-        if let (Link::Alias(alias), None) = (&link, &looked.holder) {
+        if let (Link::Alias(alias), None) = (&link, &enabled.holder) {
             let holder = places.holder(unit, &BTreeSet::from([alias.clone()]));
-            looked.holder = holder.unwrap_or_else(|_| Some(Holder::Alias(alias.clone())));
+            enabled.holder = holder.unwrap_or_else(|_| Some(Holder::Alias(alias.clone())));
         }
-        looked.links.push(link);
+        enabled.links.push(link);
     }
-    looked
+    enabled
 }
 
 fn all_failed<'a>(units: impl IntoIterator<Item = &'a UnitName>, error: &CallError) -> Results {

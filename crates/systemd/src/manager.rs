@@ -28,7 +28,7 @@ use crate::{
     journal::Journal,
     outcome,
     owned::Owned,
-    reload::{Due, Link},
+    reload::{Link, ReloadState},
     session::{self, Session},
     signals::Signals,
     states,
@@ -51,7 +51,7 @@ pub struct SystemdManager {
     /// What is before the paths of systemd's directories.
     pub(crate) root: PathBuf,
     pub(crate) owned: Mutex<Owned>,
-    reload: Mutex<Due>,
+    reload: Mutex<ReloadState>,
     journal: Journal,
     follower: AbortHandle,
     _tasks: JoinSet<()>,
@@ -156,7 +156,11 @@ impl SystemdManager {
         Ok(false)
     }
 
-    async fn reload(&self, due: &Due, units: &BTreeSet<UnitName>) -> Result<bool, CallError> {
+    async fn reload(
+        &self,
+        due: &ReloadState,
+        units: &BTreeSet<UnitName>,
+    ) -> Result<bool, CallError> {
         let needed = due.certain(self.calls.version()?)
             || self.any_link_matters(due.links()).await?
             || self.any_needs_reload(&due.doubtful(units)).await?;
@@ -191,7 +195,7 @@ impl SystemdManager {
         Ok(false)
     }
 
-    pub(crate) fn lock_reload(&self) -> MutexGuard<'_, Due> {
+    pub(crate) fn lock_reload(&self) -> MutexGuard<'_, ReloadState> {
         // A panic leaves it whole; at worst there is one reload too many.
         self.reload.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,8 @@ use fleet_core::UnitName;
 
 use crate::{
     bus::CallError,
-    calls::{Calls, SYSTEMD, UNIT},
+    calls::Calls,
+    interfaces::{SYSTEMD, UNIT},
     object_path, states,
 };
 

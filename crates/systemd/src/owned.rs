@@ -98,9 +98,9 @@ impl SystemdManager {
         let mut unmet = BTreeSet::new();
         for (unit, met) in self.meet(&strangers, &names).await {
             match met {
-                Ok(Met::Nobody) => drop(unmet.insert(unit)),
-                Ok(Met::Own) => {}
-                Ok(Met::Host(holder)) => drop(results.insert(unit, Err(taken(&holder)))),
+                Ok(HeldBy::Nobody) => drop(unmet.insert(unit)),
+                Ok(HeldBy::Own) => {}
+                Ok(HeldBy::Host(holder)) => drop(results.insert(unit, Err(taken(&holder)))),
                 Err(error) => drop(results.insert(unit, Err(error.into()))),
             }
         }
@@ -113,7 +113,7 @@ impl SystemdManager {
         &self,
         units: &BTreeSet<UnitName>,
         names: &Names,
-    ) -> Vec<(UnitName, Result<Met, CallError>)> {
+    ) -> Vec<(UnitName, Result<HeldBy, CallError>)> {
         let none = BTreeSet::new();
         let questions: Vec<_> = units
             .iter()
@@ -129,14 +129,14 @@ impl SystemdManager {
         &self,
         unit: &UnitName,
         aliases: &BTreeSet<String>,
-    ) -> Result<Met, CallError> {
+    ) -> Result<HeldBy, CallError> {
         let places = self.places();
         let met = match self.calls.in_memory(unit.as_str()).await? {
-            None => Met::Nobody,
-            Some(found) if found.is_nobodys() => Met::Own,
-            Some(found) if places.is_from_fleet(&found.fragment, unit) => Met::Own,
-            Some(found) if found.is_idle_file() => Met::Own,
-            Some(_) => return Ok(Met::Host(Holder::Machine)),
+            None => HeldBy::Nobody,
+            Some(found) if found.is_nobodys() => HeldBy::Own,
+            Some(found) if places.is_from_fleet(&found.fragment, unit) => HeldBy::Own,
+            Some(found) if found.is_idle_file() => HeldBy::Own,
+            Some(_) => return Ok(HeldBy::Host(Holder::Machine)),
         };
         for alias in aliases {
             if let Some(found) = self.calls.in_memory(alias).await?
@@ -144,7 +144,7 @@ impl SystemdManager {
                 && !places.is_from_fleet(&found.fragment, unit)
                 && !found.is_idle_file()
             {
-                return Ok(Met::Host(Holder::Alias(alias.clone())));
+                return Ok(HeldBy::Host(Holder::Alias(alias.clone())));
             }
         }
         Ok(met)
@@ -177,8 +177,8 @@ impl SystemdManager {
         let away: BTreeSet<UnitName> = others.keys().filter(away).cloned().collect();
         for (unit, met) in self.meet(&away, &names).await {
             let holder = match met {
-                Ok(Met::Nobody | Met::Own) => continue,
-                Ok(Met::Host(holder)) => holder,
+                Ok(HeldBy::Nobody | HeldBy::Own) => continue,
+                Ok(HeldBy::Host(holder)) => holder,
                 Err(_) => Holder::Machine, // it was so when systemd was asked last
             };
             let aliases = names.get(&unit).cloned().unwrap_or_default();
@@ -232,8 +232,8 @@ impl SystemdManager {
             return Ok(());
         }
         match self.meet_one(unit, &BTreeSet::new()).await? {
-            Met::Nobody | Met::Own => Ok(()),
-            Met::Host(holder) => Err(taken(&holder)),
+            HeldBy::Nobody | HeldBy::Own => Ok(()),
+            HeldBy::Host(holder) => Err(taken(&holder)),
         }
     }
 
@@ -255,7 +255,7 @@ impl SystemdManager {
 }
 
 /// What systemd has in memory under the names of a unit.
-enum Met {
+enum HeldBy {
     /// Nothing.
     Nobody,
     /// Nothing that isn't fleet's.

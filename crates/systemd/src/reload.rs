@@ -29,7 +29,7 @@ pub(crate) enum Link {
 
 /// What happened since the last reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Due {
+pub(crate) struct ReloadState {
     /// Links that were made to units, by what they are of.
     links: BTreeSet<Link>,
     loaded: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Due {
     unloaded: BTreeSet<UnitName>,
 }
 
-impl Due {
+impl ReloadState {
     pub(crate) fn linked(&mut self, link: Link) {
         self.links.insert(link);
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn old_systemd_reloads_after_every_load() {
-        let mut due = Due::default();
+        let mut due = ReloadState::default();
         assert!(!due.certain(245) && !due.certain(246));
         due.loaded(&units(&[]), units(&[]));
         assert!(!due.certain(245));
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn links_stay_due_until_they_are_looked_at() {
-        let mut due = Due::default();
+        let mut due = ReloadState::default();
         due.linked(Link::WantedBy("a.target".to_owned()));
         let taken = due.take();
-        assert_eq!(due, Due::default());
+        assert_eq!(due, ReloadState::default());
         assert_eq!(taken.links().len(), 1);
         due.linked(Link::Alias("b.service".to_owned()));
         due.put_back(taken);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn unit_that_systemd_has_not_met_is_no_doubt_until_it_is_written_again() {
-        let mut due = Due::default();
+        let mut due = ReloadState::default();
         let both = units(&["a.service", "b.service"]);
         due.loaded(&both, units(&["a.service"]));
         assert_eq!(due.doubtful(&both), units(&["b.service"]));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn unloaded_units_stay_doubtful_until_asked_about() {
-        let mut due = Due::default();
+        let mut due = ReloadState::default();
         due.unloaded(&units(&["gone.service"]));
         let taken = due.take();
         assert_eq!(taken.doubtful(&units(&["a.service"])), units(&["a.service", "gone.service"]));

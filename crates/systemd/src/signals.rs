@@ -15,7 +15,7 @@ use tokio::{sync::Notify, time};
 use zbus::{Message, message};
 
 use crate::{
-    calls::{BUS, MANAGER, PROPERTIES, SYSTEMD},
+    interfaces::{BUS, MANAGER, PROPERTIES, SYSTEMD},
     jobs::{Epoch, Jobs, parse_result},
     object_path,
 };

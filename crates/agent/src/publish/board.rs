@@ -40,8 +40,8 @@ impl Board {
 
     /// All units that something may be published of.
     fn names(&self) -> BTreeSet<UnitName> {
-        let told = self.troubles.known().keys().chain(self.obstacles.known().keys());
-        self.states.known().keys().chain(told).cloned().collect()
+        let others = self.troubles.known().keys().chain(self.obstacles.known().keys());
+        self.states.known().keys().chain(others).cloned().collect()
     }
 }
 
@@ -87,11 +87,10 @@ impl BoardKeeper {
             return Ok(None);
         }
         let Board { states, troubles, obstacles } = self.board.borrow().clone();
-        let states = registry.published(machine, lease, states.known().keys()).await?;
-        let names = troubles.known().keys();
-        let troubles = registry.published_troubles(machine, lease, names).await?;
-        let names = obstacles.known().keys();
-        let obstacles = registry.published_obstacles(machine, lease, names).await?;
+        let states: BTreeMap<_, _> =
+            registry.published(machine, lease, states.known().keys()).await?;
+        let troubles = registry.published(machine, lease, troubles.known().keys()).await?;
+        let obstacles = registry.published(machine, lease, obstacles.known().keys()).await?;
         self.board.send_modify(|board| {
             board.states.found(states.clone());
             board.troubles.found(troubles);

@@ -3,15 +3,14 @@
 
 use std::path::Path;
 
-use super::{claims::Claims, restarts::ToldRestarts};
+use super::{claims::Claims, restarts::SentRestarts};
 use crate::{plan::Current, runtime::RuntimeFile};
 
-/// See the module.
 pub(super) struct Memory {
     /// What is claimed and intended.
     pub(super) claims: Claims,
     /// Which restarts systemd was told of.
-    restarts: ToldRestarts,
+    restarts: SentRestarts,
 }
 
 impl Memory {
@@ -19,7 +18,7 @@ impl Memory {
     pub(super) fn new(runtime_dir: &Path) -> Self {
         Self {
             claims: Claims::new(RuntimeFile::new(runtime_dir, "claims")),
-            restarts: ToldRestarts::new(RuntimeFile::new(runtime_dir, "restarts")),
+            restarts: SentRestarts::new(RuntimeFile::new(runtime_dir, "restarts")),
         }
     }
 

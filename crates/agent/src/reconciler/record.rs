@@ -46,7 +46,7 @@ impl Reconciler {
                 let refused = matches!(error, ManagerError::Refused(_));
                 let text = error.to_string();
                 if step.action == Action::Restart && refused {
-                    self.told(&step); // asking again would get the same answer
+                    self.note_restart_sent(&step); // asking again would get the same answer
                     if let Some(here) = self.current.units.get_mut(&step.unit) {
                         here.start_refused(&text);
                     }
@@ -94,7 +94,7 @@ impl Reconciler {
                     here.not_started = None;
                     here.begin_start();
                 }
-                self.told(&step);
+                self.note_restart_sent(&step);
             }
             Action::Start => {
                 if let Some(here) = units.get_mut(&step.unit) {
@@ -111,7 +111,7 @@ impl Reconciler {
     }
 
     /// Notes that systemd has been told of the request behind a step.
-    fn told(&mut self, step: &Step) {
+    fn note_restart_sent(&mut self, step: &Step) {
         let request = self.desired.units.get(&step.unit).and_then(|wanted| wanted.restart);
         if let Some(request) = request {
             self.current.restarts.insert(step.unit.clone(), request);

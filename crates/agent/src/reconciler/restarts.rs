@@ -11,12 +11,12 @@ use crate::{plan::settled, runtime::RuntimeFile};
 
 /// The requests that systemd was told of, in a file: a fleetd that ends before it could
 /// acknowledge one has a successor that doesn't restart the unit again.
-pub(super) struct ToldRestarts {
+pub(super) struct SentRestarts {
     file: RuntimeFile,
     kept: BTreeMap<UnitName, Revision>,
 }
 
-impl ToldRestarts {
+impl SentRestarts {
     pub(super) fn new(file: RuntimeFile) -> Self {
         Self { file, kept: BTreeMap::new() }
     }

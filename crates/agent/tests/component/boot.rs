@@ -32,8 +32,7 @@ async fn cut(boot: &str) -> Cluster {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let daemon = Daemon::start(agent(&host, &cluster.registry, boot, "198.18.0.1"));
     daemon.is_present().await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     daemon.kill().await;
     cluster
 }
@@ -83,8 +82,7 @@ async fn a_machine_that_lives_answers_and_is_not_disturbed() {
         let (cluster, first, second) = (Cluster::new().await, Host::new("m1"), Host::new("m1"));
         let daemon = Daemon::start(agent(&first, &cluster.registry, boots.0, "198.18.0.1"));
         daemon.is_present().await;
-        cluster.launch("a.service", RUNS).await;
-        cluster.shows("a.service", "active", Launched).await;
+        cluster.bring_up("a.service", RUNS).await;
         first.deeds();
         let held = daemon.presence.current.borrow().clone();
         let since = daemon.presence.contact.borrow().unwrap().since;

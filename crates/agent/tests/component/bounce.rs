@@ -7,7 +7,7 @@ use fleet_core::JobState::{Launched, Loaded};
 use fleet_testkit::eventually;
 use tokio::time;
 
-use crate::world::{Cluster, Host, RUNS, hash, name};
+use crate::world::{Cluster, Host, RUNS, hash, name, one_host};
 
 const UNIT: &str = "a.service";
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -37,8 +37,7 @@ fn restarts(host: &Host) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_is_restarted_once_for_each_request() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch(UNIT, RUNS).await;
     cluster.shows(UNIT, "active", Launched).await;
     for starts in 2..5 {
@@ -54,15 +53,13 @@ async fn a_unit_is_restarted_once_for_each_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_restart_is_acknowledged_when_it_is_done_and_holds_up_nobody() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch(UNIT, &format!("{RUNS}ExecStop=/bin/sleep 200\n")).await;
     cluster.shows(UNIT, "active", Launched).await;
     let before = time::Instant::now();
     ask(&cluster, UNIT).await;
     cluster.shows(UNIT, "activating", Launched).await;
-    cluster.launch("quick.service", RUNS).await;
-    cluster.shows("quick.service", "active", Launched).await;
+    cluster.bring_up("quick.service", RUNS).await;
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     time::sleep(Duration::from_secs(150)).await;
     assert!(is_pending(&cluster, UNIT).await);
@@ -73,8 +70,7 @@ async fn a_slow_restart_is_acknowledged_when_it_is_done_and_holds_up_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_made_while_one_is_carried_out_is_carried_out_after_it() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch(UNIT, &format!("{RUNS}ExecStop=/bin/sleep 20\n")).await;
     cluster.shows(UNIT, "active", Launched).await;
     ask(&cluster, UNIT).await;
@@ -87,8 +83,7 @@ async fn a_request_made_while_one_is_carried_out_is_carried_out_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_neither_loses_a_request_nor_carries_it_out_again() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch(UNIT, &format!("{RUNS}ExecStop=/bin/sleep 20\n")).await;
     cluster.shows(UNIT, "active", Launched).await;
     ask(&cluster, UNIT).await;
@@ -110,11 +105,9 @@ async fn a_successor_neither_loses_a_request_nor_carries_it_out_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_void_is_acknowledged_and_nothing_is_done() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     for unit in [UNIT, "b.service"] {
-        cluster.launch(unit, RUNS).await;
-        cluster.shows(unit, "active", Launched).await;
+        cluster.bring_up(unit, RUNS).await;
     }
     daemon.kill().await;
     ask(&cluster, UNIT).await;
@@ -132,8 +125,7 @@ async fn a_request_that_is_void_is_acknowledged_and_nothing_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_fails_or_is_refused_is_acknowledged_too() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch("fails.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n").await;
     cluster.shows("fails.service", "failed", Launched).await;
     ask(&cluster, "fails.service").await;
@@ -153,8 +145,7 @@ async fn a_restart_that_fails_or_is_refused_is_acknowledged_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_outlives_a_lost_bus_and_a_lost_registry() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch(UNIT, &format!("{RUNS}ExecStop=/bin/sleep 3\n")).await;
     cluster.shows(UNIT, "active", Launched).await;
     host.manager.set_available(false);
@@ -173,8 +164,7 @@ async fn a_request_outlives_a_lost_bus_and_a_lost_registry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_never_ends_can_be_stopped() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, _host, _daemon) = one_host().await;
     cluster.launch(UNIT, "[Service]\nType=oneshot\nExecStart=/bin/sleep inf\n").await;
     cluster.shows(UNIT, "activating", Launched).await;
     ask(&cluster, UNIT).await;
@@ -187,8 +177,7 @@ async fn a_restart_that_never_ends_can_be_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn new_content_and_a_restart_are_one_start() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch(UNIT, RUNS).await;
     cluster.shows(UNIT, "active", Launched).await;
     daemon.kill().await;

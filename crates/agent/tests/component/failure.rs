@@ -10,7 +10,7 @@ use fleet_core::{
 use fleet_store::{Key, Op, Range, Store, Txn};
 use tokio::time::{self, Instant};
 
-use crate::world::{Cluster, Host, RUNS, hash, name};
+use crate::world::{Cluster, Host, RUNS, hash, name, one_host};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,12 +20,10 @@ fn count(calls: &[Call], wanted: impl Fn(&Call) -> bool) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_unit_blocks_nobody_and_is_retried_with_growing_pauses() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
     cluster.launch("bad.service", RUNS).await;
-    cluster.launch("good.service", RUNS).await;
-    cluster.shows("good.service", "active", Launched).await;
+    cluster.bring_up("good.service", RUNS).await;
     host.deeds();
     time::sleep(HOUR).await;
     let tries = count(&host.deeds(), |call| matches!(call, Call::Load(_)));
@@ -36,15 +34,13 @@ async fn a_bad_unit_blocks_nobody_and_is_retried_with_growing_pauses() {
 
 #[tokio::test(start_paused = true)]
 async fn what_systemd_would_read_otherwise_is_not_written_and_blocks_nobody() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     // As an earlier fleetd took it.
     let hidden = UnitOption::new("Unit", "Description", "x\r[Service]\rExecStart=/evil");
     let (file, launched) = (UnitFile::new(vec![hidden]), Launched);
     cluster.registry.create_unit(&name("evil.service"), &file, launched).await.unwrap();
     cluster.place("evil.service", Some("m1")).await;
-    cluster.launch("good.service", RUNS).await;
-    cluster.shows("good.service", "active", Launched).await;
+    cluster.bring_up("good.service", RUNS).await;
     let why = "systemd would read something else: option \"Description\" in section \"Unit\" is not \
                as it was submitted";
     cluster.tells("evil.service", Some(why)).await;
@@ -58,8 +54,7 @@ async fn what_systemd_would_read_otherwise_is_not_written_and_blocks_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_by_somebody_is_no_reason_to_try_again() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
     cluster.launch("bad.service", RUNS).await;
     cluster.tells("bad.service", Some("no room")).await;
@@ -75,8 +70,7 @@ async fn a_reload_by_somebody_is_no_reason_to_try_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_start_is_retried_and_a_failed_one_is_not() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("refused.service"), Operation::Start, "not now");
     cluster.launch("refused.service", RUNS).await;
     cluster.launch("fails.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n").await;
@@ -91,8 +85,7 @@ async fn a_refused_start_is_retried_and_a_failed_one_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_came_to_nothing_is_told_of_until_it_does_not_matter() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
     for unit in ["stopped.service", "replaced.service", "mended.service"] {
         cluster.launch(unit, FAILS).await;
@@ -108,8 +101,7 @@ async fn a_start_that_came_to_nothing_is_told_of_until_it_does_not_matter() {
 
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_is_told_for_as_long_as_it_does_and_written_once() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
     cluster.launch("bad.service", RUNS).await;
     cluster.tells("bad.service", Some("no room")).await;
@@ -131,10 +123,8 @@ async fn what_goes_wrong_is_told_for_as_long_as_it_does_and_written_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_is_told_while_systemd_is_silent() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.manager.be_silent(Duration::from_secs(25));
     host.manager.set_state(&name("a.service"), "failed", "failed"); // is asked about
     time::sleep(Duration::from_secs(5)).await;
@@ -147,8 +137,7 @@ async fn what_goes_wrong_is_told_while_systemd_is_silent() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_agent_told_is_withdrawn_by_the_next() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     for unit in ["gone.service", "well.service"] {
         host.manager.refuse(&name(unit), Operation::Load, "no room");
         cluster.launch(unit, RUNS).await;
@@ -165,8 +154,7 @@ async fn what_a_killed_agent_told_is_withdrawn_by_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_that_fails_can_be_destroyed_without_waiting() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("bad.service"), Operation::Start, "never");
     cluster.launch("bad.service", RUNS).await;
     cluster.shows("bad.service", "inactive", Loaded).await;
@@ -179,8 +167,7 @@ async fn a_unit_that_fails_can_be_destroyed_without_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_reload_that_is_needed_nothing_is_started() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("a.service"), Operation::Reload, "too many reloads");
     cluster.launch("a.service", RUNS).await;
     cluster.shows("a.service", "inactive", Loaded).await;
@@ -197,8 +184,7 @@ async fn without_a_runtime_directory_everything_but_memory_works() {
     let (cluster, mut host) = (Cluster::new().await, Host::new("m1"));
     host.runtime_dir = "/proc/nowhere".into();
     let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     daemon.kill().await;
     host.deeds();
     let _daemon = host.boot(&cluster).await; // waits until the first one's entry has expired
@@ -208,8 +194,7 @@ async fn without_a_runtime_directory_everything_but_memory_works() {
 
 #[tokio::test(start_paused = true)]
 async fn the_file_stays_while_the_unit_can_not_be_stopped() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     for unit in ["refused.service", "slow.service"] {
         cluster.launch(unit, &format!("{RUNS}ExecStop=/bin/sleep 1000\n")).await;
         cluster.shows(unit, "active", Launched).await;
@@ -233,8 +218,7 @@ const FINISHES: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_that_can_not_be_linked_again_is_never_stopped_for_it() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     for (unit, text, active) in
         [("runs.service", RUNS, "active"), ("finishes.service", FINISHES, "inactive")]
     {
@@ -263,8 +247,7 @@ async fn a_unit_that_can_not_be_linked_again_is_never_stopped_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_gone_is_written_again_and_what_it_ran_is_left_alone() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let mut daemon = host.boot(&cluster).await;
+    let (cluster, host, mut daemon) = one_host().await;
     let units = ["runs.service", "finishes.service"];
     cluster.launch("runs.service", RUNS).await;
     cluster.launch("finishes.service", FINISHES).await;
@@ -295,12 +278,10 @@ async fn a_file_that_is_gone_is_written_again_and_what_it_ran_is_left_alone() {
 /// Where this fails it hangs: time stands still for whoever never rests.
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_is_due_during_an_outage_waits_for_its_end() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
     cluster.launch("bad.service", RUNS).await;
-    cluster.launch("good.service", RUNS).await;
-    cluster.shows("good.service", "active", Launched).await;
+    cluster.bring_up("good.service", RUNS).await;
     cluster.store.set_available(false);
     time::sleep(Duration::from_secs(20)).await; // what is on its way may still be done
     host.deeds();
@@ -315,8 +296,7 @@ async fn a_retry_that_is_due_during_an_outage_waits_for_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_an_hour_does_nothing_to_units() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nMachineMetadata=zone=a\n");
     cluster.submit("g.service", &global, Launched).await;
     cluster.launch("a.service", RUNS).await;
@@ -344,8 +324,7 @@ async fn an_outage_of_an_hour_does_nothing_to_units() {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_moved_away_during_an_absence_is_stopped_on_return() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch("a.service", RUNS).await;
     cluster.launch("b.service", RUNS).await;
     cluster.shows("a.service", "active", Launched).await;
@@ -366,8 +345,7 @@ async fn what_nobody_else_has_is_waited_for_on_return() {
     let daemon = host.boot(&cluster).await;
     let _other = other.boot(&cluster).await;
     for unit in ["back.service", "nobodys.service", "moved.service", "gone.service"] {
-        cluster.launch(unit, RUNS).await;
-        cluster.shows(unit, "active", Launched).await;
+        cluster.bring_up(unit, RUNS).await;
     }
     daemon.kill().await;
     time::sleep(Duration::from_secs(60)).await; // its lease is gone
@@ -395,10 +373,8 @@ async fn what_nobody_else_has_is_waited_for_on_return() {
 
 #[tokio::test(start_paused = true)]
 async fn systemd_out_of_reach_is_caught_up_with_at_once() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.manager.set_available(false);
     cluster.launch("b.service", RUNS).await;
     time::sleep(HOUR).await;
@@ -411,10 +387,8 @@ async fn systemd_out_of_reach_is_caught_up_with_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_content_that_is_not_there_is_waited_for_and_the_old_one_runs_on() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.deeds();
     // An entry of the schedule that speaks of a content nobody has.
     let entry = format!(r#"{{"hash":"{}","desiredState":"launched"}}"#, hash("[Service]\nX=1\n"));
@@ -430,8 +404,7 @@ async fn a_content_that_is_not_there_is_waited_for_and_the_old_one_runs_on() {
 
 #[tokio::test(start_paused = true)]
 async fn an_order_that_nobody_understands_stops_nothing_and_starts_nothing() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     let global = format!("{RUNS}[X-Fleet]\nGlobal=true\n");
     cluster.launch("a.service", RUNS).await;
     cluster.submit("g.service", &global, Launched).await;
@@ -467,8 +440,7 @@ async fn an_order_that_nobody_understands_stops_nothing_and_starts_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_content_that_is_not_what_its_record_says_is_told_of() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let other = "[Service]\nExecStart=/bin/sleep 1\n";
     let differs =
         format!("its content has the hash {}, its record says {}", hash(other), hash(RUNS));

@@ -15,7 +15,7 @@ use fleet_store::{MemoryStore, Outcome, Range, Revision, Snapshot, Store, StoreE
 use fleet_testkit::{Behind, Between, eventually};
 use tokio::time::{self, Instant};
 
-use crate::world::{Cluster, Host, RUNS, TTL, name};
+use crate::world::{Cluster, Host, RUNS, TTL, name, one_host};
 
 const A: &str = "a.service";
 
@@ -26,8 +26,7 @@ fn slow() -> String {
 
 /// A host with a unit that runs and is slow to stop.
 async fn running() -> (Cluster, Host) {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch(A, &slow()).await;
     cluster.shows(A, "active", Launched).await;
     daemon.kill().await;

@@ -8,7 +8,7 @@ use fleet_core::JobState::{self, Launched, Loaded};
 use fleet_testkit::{Knife, Side};
 use tokio::time;
 
-use crate::world::{Cluster, Daemon, Host, RUNS, hash, name};
+use crate::world::{Cluster, Daemon, Host, RUNS, hash, name, one_host};
 
 const ONCE: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
 const OTHER: &str = "[Service]\nExecStart=/bin/sleep 1000\n";
@@ -383,8 +383,7 @@ async fn without_a_journal_a_oneshot_stays_stopped_and_says_so_and_all_else_is_s
 /// A file of an earlier version has no intents, and one of a later version may have more.
 #[tokio::test(start_paused = true)]
 async fn claims_of_other_versions_are_read() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     for (unit, text) in [(UNIT, RUNS), (ONESHOT, ONCE), (NEIGHBOUR, RUNS)] {
         cluster.launch(unit, text).await;
     }

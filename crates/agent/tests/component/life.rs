@@ -6,14 +6,13 @@ use fleet_agent::fake::Call;
 use fleet_core::JobState::{Inactive, Launched, Loaded};
 use tokio::time;
 
-use crate::world::{Cluster, Host, RUNS, hash, name};
+use crate::world::{Cluster, Host, RUNS, hash, name, one_host};
 
 const OTHER: &str = "[Service]\nExecStart=/bin/sleep 1000000\n";
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_is_loaded_launched_stopped_and_taken_off() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.submit("a.service", RUNS, Loaded).await;
     cluster.place("a.service", Some("m1")).await;
     cluster.shows("a.service", "inactive", Loaded).await;
@@ -29,21 +28,17 @@ async fn a_unit_is_loaded_launched_stopped_and_taken_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_launched_unit_is_published_within_milliseconds() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, _host, _daemon) = one_host().await;
     let before = time::Instant::now();
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     assert!(before.elapsed() < Duration::from_millis(20), "{:?}", before.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destroyed_unit_is_stopped_then_unloaded_and_its_state_goes_last() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let slow = format!("{RUNS}ExecStop=/bin/sleep 30\n");
-    cluster.launch("a.service", &slow).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", &slow).await;
     cluster.destroy("a.service").await;
     cluster.shows("a.service", "deactivating", Loaded).await;
     host.has_files(&["a.service"]).await;
@@ -55,10 +50,8 @@ async fn a_destroyed_unit_is_stopped_then_unloaded_and_its_state_goes_last() {
 /// systemd may still have it in memory, and start it for another unit's sake.
 #[tokio::test(start_paused = true)]
 async fn after_unloading_a_reload_is_done_if_needed_though_nothing_is_started() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.destroy("a.service").await;
     cluster.shows_nothing("a.service").await;
     let calls = host.deeds();
@@ -72,10 +65,8 @@ async fn after_unloading_a_reload_is_done_if_needed_though_nothing_is_started() 
 
 #[tokio::test(start_paused = true)]
 async fn changed_content_is_stopped_rewritten_and_started_once() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.submit("a.service", OTHER, Launched).await;
     cluster.runs("a.service", OTHER).await;
     assert_eq!(host.manager.running(&name("a.service")), Some(hash(OTHER)));
@@ -107,16 +98,14 @@ async fn many_units_cost_few_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_stop_and_an_endless_start_hold_up_nobody() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch("slow.service", &format!("{RUNS}ExecStop=/bin/sleep 80\n")).await;
     cluster.launch("endless.service", "[Service]\nType=oneshot\nExecStart=/bin/sleep inf\n").await;
     cluster.shows("slow.service", "active", Launched).await;
     cluster.shows("endless.service", "activating", Launched).await;
     let before = time::Instant::now();
     cluster.destroy("slow.service").await;
-    cluster.launch("quick.service", RUNS).await;
-    cluster.shows("quick.service", "active", Launched).await;
+    cluster.bring_up("quick.service", RUNS).await;
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     cluster.shows("slow.service", "deactivating", Loaded).await;
     // What never ends starting can be destroyed all the same.
@@ -128,8 +117,7 @@ async fn a_slow_stop_and_an_endless_start_hold_up_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_wanted_again_while_it_stops_is_started_again() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch("a.service", &format!("{RUNS}ExecStop=/bin/sleep 10\n")).await;
     cluster.shows("a.service", "active", Launched).await;
     cluster.place("a.service", None).await;
@@ -142,12 +130,10 @@ async fn a_unit_wanted_again_while_it_stops_is_started_again() {
 
 #[tokio::test(start_paused = true)]
 async fn metadata_brings_and_takes_global_units() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nMachineMetadata=disk=ssd\n");
     cluster.submit("g.service", &global, Launched).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     host.has_files(&["a.service"]).await;
     cluster.set_metadata("m1", "disk", "ssd").await;
     cluster.shows("g.service", "active", Launched).await;
@@ -158,13 +144,11 @@ async fn metadata_brings_and_takes_global_units() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_that_conflict_the_first_by_name_runs() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, _host, _daemon) = one_host().await;
     let picky = format!("{RUNS}[X-Fleet]\nConflicts=a.service\nGlobal=true\n");
     cluster.submit("b.service", &picky, Launched).await;
     cluster.shows("b.service", "active", Launched).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.shows_nothing("b.service").await;
     cluster.destroy("a.service").await;
     cluster.shows("b.service", "active", Launched).await;
@@ -172,10 +156,8 @@ async fn of_two_that_conflict_the_first_by_name_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_agent_calls_and_writes_next_to_nothing() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     time::sleep(Duration::from_secs(60)).await;
     let (revision, _) = (cluster.store.revision(), host.manager.take_calls());
     time::sleep(Duration::from_secs(3600)).await;
@@ -189,10 +171,8 @@ async fn an_idle_agent_calls_and_writes_next_to_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_systemd_changes_by_itself_is_published_and_left_alone() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.deeds();
     host.manager.set_state(&name("a.service"), "failed", "failed");
     cluster.shows("a.service", "failed", Launched).await;
@@ -208,11 +188,9 @@ async fn what_systemd_changes_by_itself_is_published_and_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_global_unit_makes_way_for_a_scheduled_one_and_comes_back() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nConflicts=b.service\n");
-    cluster.launch("b.service", RUNS).await;
-    cluster.shows("b.service", "active", Launched).await;
+    cluster.bring_up("b.service", RUNS).await;
     host.deeds();
     cluster.submit("a.service", &global, Launched).await;
     cluster.submit("z.service", &format!("{RUNS}[X-Fleet]\nGlobal=true\n"), Launched).await;
@@ -221,7 +199,6 @@ async fn a_global_unit_makes_way_for_a_scheduled_one_and_comes_back() {
     assert_eq!(cluster.published("a.service").await, None);
     cluster.destroy("b.service").await;
     cluster.shows("a.service", "active", Launched).await;
-    cluster.launch("b.service", RUNS).await;
-    cluster.shows("b.service", "active", Launched).await;
+    cluster.bring_up("b.service", RUNS).await;
     cluster.shows_nothing("a.service").await;
 }

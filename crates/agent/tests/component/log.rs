@@ -60,8 +60,7 @@ async fn tasks_are_logged_with_type_job_and_reason() {
     let (cluster, host) = (Cluster::new().await, Host::new("m1"));
     let (lines, _guard) = Lines::start();
     let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.want("a.service", Loaded).await;
     cluster.shows("a.service", "inactive", Loaded).await;
     let other = "[Service]\nExecStart=/bin/sleep 7\n";
@@ -69,8 +68,7 @@ async fn tasks_are_logged_with_type_job_and_reason() {
     cluster.runs("a.service", other).await;
     cluster.destroy("a.service").await;
     cluster.shows_nothing("a.service").await;
-    cluster.launch("b.service", RUNS).await;
-    cluster.shows("b.service", "active", Launched).await;
+    cluster.bring_up("b.service", RUNS).await;
     daemon.stop().await.purge().await;
 
     let load = |unit| done("LoadUnit", unit, "unit scheduled here but not loaded");
@@ -117,8 +115,7 @@ async fn an_order_that_nobody_understands_is_an_error_once() {
     let _daemon = host.boot(&cluster).await;
     let why = cluster.garble("schedule/m1/a.service").await;
     cluster.tells("a.service", Some(&why)).await;
-    cluster.launch("b.service", RUNS).await;
-    cluster.shows("b.service", "active", Launched).await;
+    cluster.bring_up("b.service", RUNS).await;
     let said =
         format!("ERROR order can't be understood, unit stays as it is unit=a.service reason={why}");
     assert_eq!(lines.with(&["a.service"]), [said]);
@@ -134,8 +131,7 @@ async fn a_content_that_does_not_lex_and_a_stop_that_is_refused_are_told() {
     let then = vec![Op::Put { key, value, lease: None }];
     cluster.store.commit(Txn { compare: vec![], then }).await.unwrap();
     let _daemon = host.boot(&cluster).await;
-    cluster.launch("kept.service", RUNS).await;
-    cluster.shows("kept.service", "active", Launched).await;
+    cluster.bring_up("kept.service", RUNS).await;
     host.manager.refuse(&name("kept.service"), Operation::Stop, "not now");
     cluster.destroy("kept.service").await;
     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;

@@ -6,7 +6,7 @@ use fleet_agent::fake::Call;
 use fleet_core::JobState::{Inactive, Launched};
 use tokio::time;
 
-use crate::world::{Cluster, Host, RUNS, TTL, name};
+use crate::world::{Cluster, Host, RUNS, TTL, name, one_host};
 
 const OWN: &str = "this machine has a unit of that name of its own";
 const MASKED: &str = "this machine has a unit of that name of its own: it is masked";
@@ -127,10 +127,8 @@ async fn a_global_unit_that_has_its_obstacle_keeps_no_other_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_that_is_masked_while_it_runs_goes_on_until_it_has_to_leave() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.deeds();
     host.manager.mask(&name("a.service"), true);
     cluster.has_obstacle("a.service", Some(MASKED)).await;
@@ -151,8 +149,7 @@ async fn a_unit_that_is_masked_while_it_runs_goes_on_until_it_has_to_leave() {
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_fleet_has_linked_over_the_hosts_is_taken_away_and_the_hosts_runs_on() {
     for leaves in [false, true] {
-        let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-        let daemon = host.boot(&cluster).await;
+        let (cluster, host, daemon) = one_host().await;
         cluster.launch("clash.service", RUNS).await;
         cluster.launch("fine.service", RUNS).await;
         for unit in ["clash.service", "fine.service"] {

@@ -12,16 +12,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{Cluster, Daemon, Host, RUNS, TTL, name};
+use crate::world::{Cluster, Daemon, Host, RUNS, TTL, name, one_host};
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease_is_taken_anew_and_everything_published_again() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     let global = format!("{RUNS}[X-Fleet]\nGlobal=true\nMachineMetadata=zone=a\n");
     cluster.submit("g.service", &global, Launched).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.shows("g.service", "active", Launched).await;
     let lost = daemon.presence.current.borrow().clone().unwrap();
     host.deeds();
@@ -35,8 +33,7 @@ async fn a_lost_lease_is_taken_anew_and_everything_published_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_writes_only_the_states_that_are_not_there_yet() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     for unit in ["same.service", "fails.service"] {
         cluster.launch(unit, RUNS).await;
         cluster.settled(unit).await;
@@ -57,8 +54,7 @@ async fn a_successor_writes_only_the_states_that_are_not_there_yet() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_lost_from_the_registry_comes_back_and_nothing_else_is_written() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     host.manager.refuse(&name("bad.service"), Operation::Load, "no room");
     for unit in ["lost.service", "stays.service"] {
         cluster.launch(unit, RUNS).await;
@@ -93,10 +89,8 @@ async fn what_is_lost_from_the_registry_comes_back_and_nothing_else_is_written()
 
 #[tokio::test(start_paused = true)]
 async fn a_publisher_that_meets_a_lost_lease_does_not_wait_for_the_next_beat() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     time::sleep(TTL / 3 + Duration::from_secs(1)).await; // just after a beat
     let lost = daemon.presence.current.borrow().clone().unwrap();
     cluster.registry.leave(&lost).await.unwrap();
@@ -166,8 +160,7 @@ async fn a_reload_is_no_gap_in_contact_and_what_follows_one_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_outage_ends_nothing() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let mut daemon = host.boot(&cluster).await;
+    let (cluster, _host, mut daemon) = one_host().await;
     daemon.presence.current.mark_unchanged();
     for _ in 0..20 {
         cluster.store.set_available(false);
@@ -184,8 +177,7 @@ async fn a_short_outage_ends_nothing() {
 async fn a_machine_with_the_same_id_waits_until_the_first_has_left() {
     let (cluster, first, second) = (Cluster::new().await, Host::new("m1"), Host::new("m1"));
     let daemon = first.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     let other = Daemon::start(second.agent(&cluster));
     time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*other.presence.current.borrow(), None);
@@ -207,8 +199,7 @@ async fn a_machine_with_the_same_id_waits_until_the_first_has_left() {
 async fn whoever_starts_during_an_outage_is_present_soon_after_it() {
     let (cluster, first, fresh) = (Cluster::new().await, Host::new("m1"), Host::new("m2"));
     let daemon = first.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.store.set_available(false);
     time::sleep(Duration::from_secs(70)).await;
     daemon.kill().await;
@@ -241,8 +232,7 @@ async fn registering_ends_when_told_to_stop() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_in_presence_is_told_and_beats_in_time_are_none() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, _host, daemon) = one_host().await;
     let contact = || daemon.presence.contact.borrow().unwrap();
     let registered = contact().since;
     time::sleep(TTL * 10).await;
@@ -282,10 +272,8 @@ async fn a_new_address_is_published_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_presence_that_is_handed_over_is_kept_by_a_beat_and_tells_what_is_new() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     let held = daemon.presence.current.borrow().clone();
     drop(daemon.stop().await);
     host.deeds();
@@ -323,10 +311,8 @@ async fn an_agent_without_watches_follows_by_period() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_somebody_deleted_is_made_anew_at_once() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     let before = daemon.presence.current.borrow().clone().unwrap();
     host.deeds();
     let entry = Op::Delete(Key::from("/fleet/machine/m1"));

@@ -6,12 +6,11 @@ use fleet_agent::fake::Operation;
 use fleet_core::JobState::Launched;
 use tokio::time::Instant;
 
-use crate::world::{Cluster, Host, RUNS, TTL, name};
+use crate::world::{RUNS, TTL, name, one_host};
 
 #[tokio::test(start_paused = true)]
 async fn every_unit_stops_at_the_same_time_and_presence_ends_last() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     for unit in ["a.service", "b.service", "c.service"] {
         cluster.launch(unit, &format!("{RUNS}ExecStop=/bin/sleep 40\n")).await;
         cluster.shows(unit, "active", Launched).await;
@@ -48,8 +47,7 @@ async fn what_can_not_be_stopped_is_left_after_a_minute_and_a_slow_stop_is_await
         ("late.service", LATE, 210, &["late.service", "refused.service"]),
         ("endless.service", ENDLESS, 3600, &["endless.service", "refused.service"]),
     ] {
-        let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-        let daemon = host.boot(&cluster).await;
+        let (cluster, host, daemon) = one_host().await;
         for (unit, stops) in [("refused.service", ""), (slow, stops)] {
             cluster.launch(unit, &format!("{RUNS}{stops}")).await;
             cluster.shows(unit, "active", Launched).await;
@@ -67,10 +65,8 @@ async fn what_can_not_be_stopped_is_left_after_a_minute_and_a_slow_stop_is_await
 
 #[tokio::test(start_paused = true)]
 async fn a_purge_without_etcd_stops_units_all_the_same() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     cluster.store.set_available(false);
     let left = daemon.stop().await.purge().await;
     assert_eq!(left, BTreeSet::new());
@@ -79,10 +75,8 @@ async fn a_purge_without_etcd_stops_units_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_was_never_present_purges_nothing() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     daemon.kill().await;
     host.deeds();
     cluster.store.set_available(false);
@@ -93,10 +87,8 @@ async fn a_machine_that_was_never_present_purges_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_successor_in_the_same_process_purges_whether_it_has_registered_anew_or_not() {
     for (available, ttl) in [(false, TTL), (false, TTL * 2), (true, TTL * 2)] {
-        let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-        let daemon = host.boot(&cluster).await;
-        cluster.launch("a.service", RUNS).await;
-        cluster.shows("a.service", "active", Launched).await;
+        let (cluster, host, daemon) = one_host().await;
+        cluster.bring_up("a.service", RUNS).await;
         let presence = daemon.stop().await.presence().current.borrow().clone();
         let mut successor = host.agent_with(&cluster, |config| {
             (config.presence, config.ttl) = (presence, ttl);
@@ -112,10 +104,8 @@ async fn a_successor_in_the_same_process_purges_whether_it_has_registered_anew_o
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_leaves_leaves_its_units_alone() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     let agent = daemon.stop().await;
     host.deeds();
     agent.leave().await;

@@ -6,7 +6,7 @@ use fleet_agent::{UnitManager, fake::Call};
 use fleet_core::JobState::{Launched, Loaded};
 use tokio::time;
 
-use crate::world::{Cluster, Host, RUNS, name};
+use crate::world::{RUNS, name, one_host};
 
 const FINISHES: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
 const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
@@ -16,8 +16,7 @@ const A_WHILE: Duration = Duration::from_secs(65);
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_adopts_units_without_touching_them() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch("runs.service", RUNS).await;
     cluster.launch("done.service", FINISHES).await;
     cluster.launch("fails.service", FAILS).await;
@@ -43,8 +42,7 @@ async fn a_successor_adopts_units_without_touching_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_without_memory_goes_by_what_systemd_says() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch("runs.service", RUNS).await;
     cluster.launch("fails.service", FAILS).await;
     cluster.shows("runs.service", "active", Launched).await;
@@ -64,12 +62,10 @@ async fn a_successor_without_memory_goes_by_what_systemd_says() {
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_catches_up_with_what_changed_meanwhile() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     let other = "[Service]\nExecStart=/bin/sleep 9999\n";
     for unit in ["stays.service", "goes.service", "changes.service", "spoilt.service"] {
-        cluster.launch(unit, RUNS).await;
-        cluster.shows(unit, "active", Launched).await;
+        cluster.bring_up(unit, RUNS).await;
     }
     daemon.kill().await;
     cluster.destroy("goes.service").await;
@@ -91,8 +87,7 @@ async fn a_successor_catches_up_with_what_changed_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_withdraws_what_its_predecessor_could_not() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch("a.service", RUNS).await;
     cluster.launch("b.service", RUNS).await;
     cluster.shows("a.service", "active", Launched).await;
@@ -113,10 +108,8 @@ async fn a_successor_withdraws_what_its_predecessor_could_not() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_told_to_stop_leaves_everything_as_it_is() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.deeds();
     drop(daemon.stop().await);
     assert_eq!(host.deeds(), []);
@@ -127,15 +120,13 @@ async fn one_that_is_told_to_stop_leaves_everything_as_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_agent_runs_again_and_knows_what_it_did() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch("a.service", FINISHES).await;
     cluster.shows("a.service", "inactive", Launched).await;
     let agent = daemon.stop().await;
     host.deeds();
     let daemon = crate::world::Daemon::start(agent);
-    cluster.launch("b.service", RUNS).await;
-    cluster.shows("b.service", "active", Launched).await;
+    cluster.bring_up("b.service", RUNS).await;
     let touched_a = |call: &Call| *call == Call::Start(name("a.service"));
     assert!(!host.deeds().iter().any(touched_a));
     daemon.kill().await;

@@ -9,7 +9,7 @@ use tokio::time::{self, Instant};
 
 use crate::{
     gate::Gate,
-    world::{Cluster, Daemon, Host, RUNS, TTL, name},
+    world::{Cluster, Daemon, Host, RUNS, TTL, name, one_host},
 };
 
 async fn entry(cluster: &Cluster) -> Option<MachineRecord> {
@@ -38,8 +38,7 @@ async fn a_machine_that_leaves_stays_present_until_its_last_unit_is_gone_whateve
         let (gate, registry) = Gate::before(&cluster.store);
         let daemon = Daemon::start(host.agent_on(&registry, |config| config.ttl = SHORT));
         daemon.is_present().await;
-        cluster.launch("a.service", &slow).await;
-        cluster.shows("a.service", "active", Launched).await;
+        cluster.bring_up("a.service", &slow).await;
         let mut agent = daemon.stop().await;
         gate.shut_after(calls, FROZEN);
         let watching = async {
@@ -72,10 +71,8 @@ async fn a_machine_that_leaves_stays_present_until_its_last_unit_is_gone_whateve
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_says_that_it_leaves_while_a_pass_still_ends() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     // The publisher asks systemd for states, which takes longer than the machine's lease.
     host.manager.be_silent(3 * TTL);
     host.manager.set_state(&name("a.service"), "failed", "failed");
@@ -93,8 +90,7 @@ async fn a_machine_says_that_it_leaves_while_a_pass_still_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fleetd_that_starts_anew_does_not_leave_any_more() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     daemon.standing.leave();
     says(&cluster, MachineStanding::Leaving, Duration::from_secs(1)).await;
     daemon.kill().await;
@@ -104,10 +100,8 @@ async fn a_fleetd_that_starts_anew_does_not_leave_any_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_whose_systemd_is_silent_says_so_after_a_ttl_and_touches_nothing() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    let (cluster, host, _daemon) = one_host().await;
+    cluster.bring_up("a.service", RUNS).await;
     host.deeds();
     host.manager.be_silent(Duration::from_secs(25));
     says(&cluster, MachineStanding::Silent, TTL + Duration::from_secs(2)).await;

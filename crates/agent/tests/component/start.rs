@@ -7,7 +7,7 @@ use fleet_core::JobState::{Launched, Loaded};
 use fleet_testkit::eventually;
 use tokio::time;
 
-use crate::world::{Cluster, Host, RUNS, name};
+use crate::world::{RUNS, name, one_host};
 
 const CRASHES: &str = "[Service]\nExecStart=/bin/false\n";
 /// One that systemd starts again and again, and that is at rest between for longer than a second.
@@ -18,11 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 #[tokio::test(start_paused = true)]
 async fn a_start_is_settled_a_moment_after_its_job_and_not_before() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, _host, _daemon) = one_host().await;
     let before = time::Instant::now();
-    cluster.launch("a.service", RUNS).await;
-    cluster.shows("a.service", "active", Launched).await;
+    cluster.bring_up("a.service", RUNS).await;
     let open = cluster.published("a.service").await.unwrap().start.unwrap();
     assert!(!open.settled, "the process may die at once");
     let (state, start) = cluster.settled("a.service").await;
@@ -41,8 +39,7 @@ async fn a_start_is_settled_a_moment_after_its_job_and_not_before() {
 
 #[tokio::test(start_paused = true)]
 async fn what_dies_at_once_has_not_been_started() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, _host, _daemon) = one_host().await;
     let words = "systemd reports failed (failed): exit-code, status 1";
     for unit in ["a.service", "b.service", "c.service", "d.service", "e.service"] {
         cluster.launch(unit, CRASHES).await;
@@ -58,8 +55,7 @@ async fn what_dies_at_once_has_not_been_started() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_loop_is_a_failure_that_is_told_with_its_exit_code() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, _host, _daemon) = one_host().await;
     cluster.launch("slow.service", SLOW_LOOP).await;
     cluster.launch("quick.service", QUICK_LOOP).await;
     let (state, start) = cluster.settled("slow.service").await;
@@ -72,8 +68,7 @@ async fn a_restart_loop_is_a_failure_that_is_told_with_its_exit_code() {
 
 #[tokio::test(start_paused = true)]
 async fn what_systemd_refuses_is_told_as_refused_for_that_content() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let why = "Unit a.service has a bad unit file setting.";
     host.manager.refuse(&name("a.service"), Operation::Start, why);
     cluster.launch("a.service", RUNS).await;
@@ -85,8 +80,7 @@ async fn what_systemd_refuses_is_told_as_refused_for_that_content() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_restart_is_told_of_as_a_start_that_failed() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     cluster.launch("a.service", RUNS).await;
     let (_, before) = cluster.settled("a.service").await;
     host.manager.refuse(&name("a.service"), Operation::Restart, "no");
@@ -102,8 +96,7 @@ async fn a_refused_restart_is_told_of_as_a_start_that_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_fleetd_knows_how_starts_went_and_writes_nothing_new() {
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let daemon = host.boot(&cluster).await;
+    let (cluster, host, daemon) = one_host().await;
     cluster.launch("a.service", RUNS).await;
     cluster.launch("b.service", CRASHES).await;
     let (a, _) = cluster.settled("a.service").await;
@@ -118,8 +111,7 @@ async fn the_next_fleetd_knows_how_starts_went_and_writes_nothing_new() {
 #[tokio::test(start_paused = true)]
 async fn units_that_flap_are_published_seldom_and_their_last_state_always() {
     const UNITS: usize = 20;
-    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
-    let _daemon = host.boot(&cluster).await;
+    let (cluster, host, _daemon) = one_host().await;
     let units: Vec<String> = (0..UNITS).map(|n| format!("u{n}.service")).collect();
     for unit in &units {
         cluster.launch(unit, QUICK_LOOP).await;

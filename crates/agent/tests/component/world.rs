@@ -13,8 +13,8 @@ use fleet_agent::{
 };
 use fleet_core::{JobState, MachineId, UnitFile, UnitHash, UnitName};
 use fleet_registry::{
-    Decision, Keys, LeaderRecord, Leadership, MachineRecord, MetadataChange, PublishedState,
-    Registry, RegistryError, Start, Target,
+    Decision, HostObstacle, Keys, LeaderRecord, Leadership, MachineRecord, MetadataChange,
+    PublishedState, Registry, RegistryError, Start, Target,
 };
 use fleet_store::{KeyValue, MemoryStore, Op, Range, Store, Txn};
 use fleet_testkit::eventually;
@@ -145,6 +145,12 @@ impl Cluster {
         self.place(unit, Some("m1")).await;
     }
 
+    /// Launches a unit on `m1`, and waits until it is active.
+    pub(crate) async fn bring_up(&self, unit: &str, text: &str) {
+        self.launch(unit, text).await;
+        self.shows(unit, "active", JobState::Launched).await;
+    }
+
     pub(crate) async fn set_metadata(&self, machine: &str, key: &str, value: &str) {
         let machine = machine.parse().unwrap();
         let change = MetadataChange { machine, key: key.into(), value: value.into() };
@@ -177,7 +183,7 @@ impl Cluster {
     /// What `m1` says that keeps a unit off it.
     pub(crate) async fn obstacle(&self, unit: &str) -> Option<String> {
         let (machine, unit) = ("m1".parse().unwrap(), name(unit));
-        let found = self.registry.published_obstacles(&machine, None, [&unit]).await.unwrap();
+        let found = self.registry.published::<HostObstacle>(&machine, None, [&unit]).await.unwrap();
         found.into_values().next().map(|found| found.reason)
     }
 
@@ -233,6 +239,13 @@ impl Cluster {
         })
         .await;
     }
+}
+
+/// A cluster of one host, `m1`, whose fleetd is there.
+pub(crate) async fn one_host() -> (Cluster, Host, Daemon) {
+    let (cluster, host) = (Cluster::new().await, Host::new("m1"));
+    let daemon = host.boot(&cluster).await;
+    (cluster, host, daemon)
 }
 
 /// A machine: its service manager and its runtime directory outlive its fleetds.

@@ -22,7 +22,8 @@ use crate::{
 /// One page of the machines that are present.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::Machines)?;
-    let page = api.heard(api.registry.machines_page(after.as_deref(), api.page_size()).await)?;
+    let page =
+        api.note_answer(api.registry.machines_page(after.as_deref(), api.page_size()).await)?;
     Ok(reply::entity(&schema::MachinePage {
         machines: page.items.into_iter().map(entity).collect(),
         next_page_token: paging::next(page.next, Collection::Machines),
@@ -41,7 +42,7 @@ where
     };
     let changes = api.bodies.read(body, work).await?;
     if !changes.is_empty() {
-        api.heard(api.registry.change_metadata(&changes).await)?;
+        api.note_answer(api.registry.change_metadata(&changes).await)?;
     }
     Ok(reply::empty_json())
 }

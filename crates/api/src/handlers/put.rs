@@ -79,7 +79,7 @@ where
     let wanted = api.bodies.read(body, work).await?;
     let mut attempts = Attempts::within(api.limits().store_time);
     loop {
-        let found = api.heard(api.registry.unit(&wanted.name).await)?;
+        let found = api.note_answer(api.registry.unit(&wanted.name).await)?;
         let decision = decide(&wanted, found)?;
         match carry_out(&api.registry, &wanted.name, decision).await {
             Ok(status) => return Ok(reply::empty(status)),

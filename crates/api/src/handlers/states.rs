@@ -16,9 +16,9 @@ use crate::{
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::States)?;
     let page = match filter(query) {
-        Some(filter) => {
-            api.heard(api.registry.states_page(&filter, after.as_deref(), api.page_size()).await)?
-        }
+        Some(filter) => api.note_answer(
+            api.registry.states_page(&filter, after.as_deref(), api.page_size()).await,
+        )?,
         None => Page { items: Vec::new(), next: None },
     };
     Ok(reply::entity(&schema::UnitStatePage {
@@ -32,7 +32,7 @@ pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
     let none = || ApiError::not_found("unit state does not exist");
     let unit = Some(name.parse().map_err(|_| none())?);
     let filter = StateFilter { unit, machine: None };
-    let page = api.heard(api.registry.states_page(&filter, None, 1).await)?;
+    let page = api.note_answer(api.registry.states_page(&filter, None, 1).await)?;
     let state = page.items.into_iter().next().ok_or_else(none)?;
     Ok(reply::entity(&entity(state)))
 }

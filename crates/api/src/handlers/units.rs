@@ -17,7 +17,7 @@ use crate::{
 /// One page of the units.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::Units)?;
-    let page = api.heard(api.registry.units_page(after.as_deref(), api.page_size()).await)?;
+    let page = api.note_answer(api.registry.units_page(after.as_deref(), api.page_size()).await)?;
     Ok(reply::entity(&schema::UnitPage {
         units: page.items.into_iter().map(entity).collect(),
         next_page_token: paging::next(page.next, Collection::Units),
@@ -39,7 +39,7 @@ pub(crate) async fn get(api: &Api, name: &str) -> Result<Reply, ApiError> {
 
 /// Destroys a unit.
 pub(crate) async fn delete(api: &Api, name: &str) -> Result<Reply, ApiError> {
-    match api.heard(api.registry.destroy_unit(&named(name)?).await) {
+    match api.note_answer(api.registry.destroy_unit(&named(name)?).await) {
         Ok(()) => Ok(reply::empty(StatusCode::NO_CONTENT)),
         Err(RegistryError::NoSuchUnit(_)) => Err(no_such_unit()),
         Err(error) => Err(error.into()),
@@ -48,7 +48,7 @@ pub(crate) async fn delete(api: &Api, name: &str) -> Result<Reply, ApiError> {
 
 /// The unit of that name.
 pub(crate) async fn existing(api: &Api, name: &str) -> Result<Unit, ApiError> {
-    api.heard(api.registry.unit(&named(name)?).await)?.ok_or_else(no_such_unit)
+    api.note_answer(api.registry.unit(&named(name)?).await)?.ok_or_else(no_such_unit)
 }
 
 /// A name to look up: one that isn't valid can't exist.

@@ -283,7 +283,7 @@ impl Server {
             unit(name),
             Some(Trouble { error: error.to_owned(), ..Trouble::default() }),
         )]);
-        self.registry.publish_troubles(presence, &troubles).await.unwrap();
+        self.registry.publish(presence, &troubles).await.unwrap();
     }
 
     /// Everything in the store, by key without the prefix.

@@ -14,7 +14,7 @@ use fleet_core::{
     JobState, Obstacle, UnitName,
     eligibility::Refusal::{Conflict, Leaving, Metadata, OtherMachine, PeerAbsent, Silent},
 };
-use fleet_registry::why::{Engine, Explain, Explaining, Explanation, Room};
+use fleet_registry::why::{Engine, Explain, Explaining, Explanation, StoreSpace};
 use futures::future::join_all;
 use tokio::time;
 
@@ -206,8 +206,8 @@ async fn whoever_explains_slowly_holds_up_nobody_for_long() {
 /// A store that is full, or not.
 struct Full(bool);
 
-impl Room for Full {
-    fn is_out(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+impl StoreSpace for Full {
+    fn is_exhausted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         Box::pin(async { self.0 })
     }
 }
@@ -217,7 +217,7 @@ async fn a_store_out_of_space_is_why_a_unit_waits() {
     for is_full in [true, false] {
         let explain: Arc<dyn Explain> = Arc::new(fixed(Engine::Leads, &[("m1", None)]));
         let server = Server::start_changed(settings(100), |api| {
-            api.with_explain(explain).with_room(Arc::new(Full(is_full)))
+            api.with_explain(explain).with_store_space(Arc::new(Full(is_full)))
         });
         server.create("a.service", SLEEP, JobState::Launched).await;
         let said = pending(&server, "a.service").await;

@@ -8,7 +8,7 @@ use fleet_net::Dial;
 use tracing::warn;
 
 use crate::{
-    cluster::nobody::Noting,
+    cluster::nobody::RecordingDial,
     config::Config,
     error::CliError,
     flags::DRIVER,
@@ -26,7 +26,7 @@ pub(crate) async fn connect(
     config: &Config,
     ssh: &Ssh,
     ui: &Ui,
-    direct: &Arc<Noting>,
+    direct: &Arc<RecordingDial>,
 ) -> Result<Client, CliError> {
     let files = config.certificates.read().map_err(failed)?;
     match &*config.driver {

@@ -24,11 +24,11 @@ pub(crate) enum Manager {
 
 /// Opens streams from here, and remembers whether one could not be opened.
 #[derive(Debug, Default)]
-pub(crate) struct Noting {
+pub(crate) struct RecordingDial {
     has_failed: AtomicBool,
 }
 
-impl Noting {
+impl RecordingDial {
     /// Whether a stream could not be opened.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
@@ -36,7 +36,7 @@ impl Noting {
 }
 
 #[async_trait]
-impl Dial for Noting {
+impl Dial for RecordingDial {
     async fn dial(&self, target: &Target) -> Result<BoxStream, DialError> {
         let failed = |_: &DialError| self.has_failed.store(true, Ordering::Relaxed);
         Direct.dial(target).await.inspect_err(failed)

@@ -14,7 +14,9 @@ use crate::{
         name::UnitArg,
         select::pick,
         unit,
-        wait::{Asked, Before, Block, Goal, OnFailure, for_restart, for_state, for_systemd},
+        wait::{
+            AwaitedUnit, Block, EarlierStarts, Goal, OnFailure, for_restart, for_state, for_systemd,
+        },
     },
 };
 
@@ -86,7 +88,7 @@ async fn scheduled_unit(
             if let Some((_, error)) = failed.into_iter().next() {
                 return Err(not_awaited(session, &error));
             }
-            match for_systemd(session, &[Asked::of(unit)], block).await? {
+            match for_systemd(session, &[AwaitedUnit::of(unit)], block).await? {
                 Some(error) => Err(not_awaited(session, &error)),
                 None => Ok(Outcome::Done),
             }
@@ -95,7 +97,7 @@ async fn scheduled_unit(
             if unit.desired_state != JobState::Launched.as_str() {
                 launch(session, name).await?;
             }
-            let before = Before::of(session, name, None).await;
+            let before = EarlierStarts::of(session, name, None).await;
             if let Err(error) = session.api.restart(name, None).await {
                 let error = why_not(session, name, &error).await;
                 return Err(CliError::Failed(format!("Error restarting unit {name}: {error}")));
@@ -140,7 +142,7 @@ async fn global_unit(
         return Ok(refuse(session, name));
     }
     for machine in &machines {
-        let before = Before::of(session, name, Some(machine)).await;
+        let before = EarlierStarts::of(session, name, Some(machine)).await;
         if let Err(error) = session.api.restart(name, Some(machine)).await {
             let error = why_not(session, name, &error).await;
             return Err(failed(format!("machine {machine}: {error}")));

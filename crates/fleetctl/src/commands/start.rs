@@ -13,7 +13,7 @@ use crate::{
     units::{
         create::{Created, CreatingCommand},
         target::Triggered,
-        wait::{Asked, Block, Change, Everywhere, for_everywhere, for_systemd},
+        wait::{AwaitedUnit, Block, Change, Everywhere, for_everywhere, for_systemd},
     },
 };
 
@@ -54,8 +54,8 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
         return finish(&created);
     }
     let Triggered { units: mut started, globals, already } = triggered;
-    let told = already::look(session, &already, block).await?;
-    started.extend(told.waited_for);
+    let outcome = already::look(session, &already, block).await?;
+    started.extend(outcome.waited_for);
     let failed = match for_systemd(session, &started, block).await? {
         None => for_everywhere(session, &replaced(&created, globals), block).await?,
         failed => failed,
@@ -65,12 +65,12 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
         let text = format!("Error waiting for systemd unit states, err: {error}");
         return Err(CliError::Failed(text));
     }
-    if told.failed { Err(CliError::Reported) } else { finish(&created) }
+    if outcome.failed { Err(CliError::Reported) } else { finish(&created) }
 }
 
 /// Those of `globals` that machines had before their content was replaced.
-fn replaced(created: &Created, globals: Vec<Asked>) -> Vec<Everywhere> {
-    let machines = |asked: &Asked| created.machines.get(&asked.name).cloned();
+fn replaced(created: &Created, globals: Vec<AwaitedUnit>) -> Vec<Everywhere> {
+    let machines = |asked: &AwaitedUnit| created.machines.get(&asked.name).cloned();
     let everywhere = globals.into_iter().filter_map(|asked| {
         let machines = machines(&asked)?;
         Some(Everywhere { asked, machines })

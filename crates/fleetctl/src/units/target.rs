@@ -9,7 +9,7 @@ use crate::{
     error::CliError,
     units::{
         unit,
-        wait::{Asked, Block, Change, OnFailure, for_state},
+        wait::{AwaitedUnit, Block, Change, OnFailure, for_state},
     },
 };
 
@@ -17,9 +17,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Triggered {
     /// Those that run on one machine and were told to change.
-    pub(crate) units: Vec<Asked>,
+    pub(crate) units: Vec<AwaitedUnit>,
     /// Those that run on all machines and were.
-    pub(crate) globals: Vec<Asked>,
+    pub(crate) globals: Vec<AwaitedUnit>,
     /// Those that are desired so already.
     pub(crate) already: Vec<Unit>,
 }
@@ -47,14 +47,14 @@ pub(crate) async fn trigger(
         }
         let set = session.api.set_state(name, change.state()).await;
         set.map_err(|error| failed(error.to_string()))?;
-        let asked = Asked { name: name.clone(), ..Asked::of(&known) };
+        let asked = AwaitedUnit { name: name.clone(), ..AwaitedUnit::of(&known) };
         if unit::is_global(&known) {
             done.globals.push(asked);
         } else {
             done.units.push(asked);
         }
     }
-    for Asked { name, .. } in &done.globals {
+    for AwaitedUnit { name, .. } in &done.globals {
         session.ui.out(format_args!("Triggered global unit {name} {}", change.as_str()))?;
     }
     Ok(done)

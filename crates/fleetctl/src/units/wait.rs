@@ -22,8 +22,8 @@ mod state;
 
 pub(crate) use crate::flags::{ATTEMPT, Block};
 pub(crate) use everywhere::{Everywhere, for_everywhere};
-pub(crate) use launched::{Asked, for_systemd};
-pub(crate) use restarted::{Before, for_restart};
+pub(crate) use launched::{AwaitedUnit, for_systemd};
+pub(crate) use restarted::{EarlierStarts, for_restart};
 use since::Since;
 pub(crate) use state::{Change, Goal, for_state, running};
 
@@ -97,7 +97,7 @@ impl Wait<'_> {
         let deadline = sleep_at(self.limit.map(|limit| begun + limit));
         let patience = sleep_at(self.is_long().then(|| begun + ATTEMPT));
         tokio::pin!(deadline, patience);
-        let mut told = false;
+        let mut has_announced = false;
         loop {
             tokio::select! {
                 biased;
@@ -118,8 +118,8 @@ impl Wait<'_> {
                     failures.extend(left.into_iter().map(|unit| (unit, Cause::TimedOut)));
                     break;
                 }
-                () = &mut patience, if !told => {
-                    told = true;
+                () = &mut patience, if !has_announced => {
+                    has_announced = true;
                     self.ui.err(self.still_waiting(&known.borrow()));
                 }
             }

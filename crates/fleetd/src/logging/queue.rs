@@ -20,13 +20,13 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What is kept at most for a stream that doesn't take it, and what of that is for errors alone.
-const ROOM: Room = Room { lines: 8192, bytes: 1 << 20 };
-const FOR_ERRORS: Room = Room { lines: 256, bytes: 64 << 10 };
+const ROOM: Capacity = Capacity { lines: 8192, bytes: 1 << 20 };
+const FOR_ERRORS: Capacity = Capacity { lines: 256, bytes: 64 << 10 };
 
 const _: () = assert!(FOR_ERRORS.lines < ROOM.lines && FOR_ERRORS.bytes < ROOM.bytes);
 
 #[derive(Clone, Copy)]
-struct Room {
+struct Capacity {
     lines: usize,
     bytes: usize,
 }
@@ -49,8 +49,8 @@ struct Waiting {
     is_writing: bool,
     /// Lines that were dropped, ever.
     dropped: u64,
-    /// How many of them the stream knows of.
-    told: u64,
+    /// How many of them the stream was told of.
+    reported: u64,
 }
 
 impl Queue {
@@ -106,13 +106,13 @@ impl Waiting {
         let room = if is_error {
             ROOM
         } else {
-            Room { lines: ROOM.lines - FOR_ERRORS.lines, bytes: ROOM.bytes - FOR_ERRORS.bytes }
+            Capacity { lines: ROOM.lines - FOR_ERRORS.lines, bytes: ROOM.bytes - FOR_ERRORS.bytes }
         };
         self.lines.len() < room.lines && self.bytes + bytes <= room.bytes
     }
 
     fn is_settled(&self) -> bool {
-        self.lines.is_empty() && !self.is_writing && self.told == self.dropped
+        self.lines.is_empty() && !self.is_writing && self.reported == self.dropped
     }
 }
 
@@ -141,9 +141,9 @@ impl Shared {
                 waiting.is_writing = true;
                 return line;
             }
-            if waiting.told < waiting.dropped {
-                let missing = waiting.dropped - mem::replace(&mut waiting.told, 0);
-                waiting.told = waiting.dropped;
+            if waiting.reported < waiting.dropped {
+                let missing = waiting.dropped - mem::replace(&mut waiting.reported, 0);
+                waiting.reported = waiting.dropped;
                 waiting.is_writing = true;
                 return notice(missing).into_bytes();
             }

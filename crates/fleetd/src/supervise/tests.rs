@@ -12,7 +12,7 @@ use fleet_registry::Registry;
 
 use super::*;
 use crate::{
-    app::{Counts, Keeping, Systemd},
+    app::{Backend, Counts, Systemd},
     args::Args,
     instance_lock::InstanceLock,
     listen, logging,
@@ -76,7 +76,7 @@ fn base(machine: &MachineId, systemd: Systemd, config: &Config) -> Base {
         systemd,
         availability: fleet_api::Availability::new(),
         address: watch::Sender::new("198.18.0.1".to_owned()),
-        keeping: Keeping::Memory,
+        backend: Backend::Memory,
         counts: Counts::default(),
         log: logging::Queue::start(std::io::sink(), |_| String::new()),
         _instance_lock: InstanceLock::in_directory(&config.runtime_directory).unwrap(),

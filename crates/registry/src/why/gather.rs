@@ -73,8 +73,8 @@ async fn of_global(
     explainer: Option<&dyn Explain>,
     name: &UnitName,
 ) -> Result<Facts, RegistryError> {
-    let troubles = registry.troubles(name, NAMED).await?;
-    let states = registry.states_of(name, NAMED).await?;
+    let troubles = registry.published_by_all(name, NAMED).await?;
+    let states: BTreeMap<_, _> = registry.published_by_all(name, NAMED).await?;
     let explanation = if states.is_empty() { explained(explainer, name).await } else { None };
     Ok(Facts::Global { troubles, states, explanation })
 }

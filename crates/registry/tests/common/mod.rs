@@ -67,7 +67,7 @@ impl World {
             unit(name),
             Some(Trouble { error: error.to_owned(), ..Trouble::default() }),
         )]);
-        self.registry.publish_troubles(presence, &troubles).await.unwrap();
+        self.registry.publish(presence, &troubles).await.unwrap();
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::{LONGEST, on_own_thread, read_byte, too_long};
-use crate::terminal::Kept;
+use crate::terminal::TerminalGuard;
 
 /// Asks on this process's terminal; `None` if there is none.
 pub(super) async fn ask(question: &str) -> io::Result<Option<String>> {
@@ -37,7 +37,7 @@ async fn ask_on(
     question: &str,
     mut continued: impl AsyncFnMut(),
 ) -> io::Result<Option<String>> {
-    let mut silence = Some(Kept::silent(&terminal)?);
+    let mut silence = Some(TerminalGuard::silent(&terminal)?);
     terminal.write_all(question.as_bytes())?;
     let reader = terminal.try_clone()?;
     let reading = on_own_thread(move || read_secret(&reader));
@@ -48,7 +48,7 @@ async fn ask_on(
             () = continued() => {
                 // The settings from before first, as a shell without job control leaves ours.
                 drop(silence.take());
-                silence = Some(Kept::silent(&terminal)?);
+                silence = Some(TerminalGuard::silent(&terminal)?);
                 terminal.write_all(question.as_bytes())?;
             }
         }

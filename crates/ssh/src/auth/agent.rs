@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::login::Login;
-use crate::{Cause, handler::Use};
+use crate::{Cause, handler::AgentUse};
 
 /// Messages of an agent (`draft-miller-ssh-agent`, 6.1).
 const FAILURE: u8 = 5;
@@ -47,7 +47,7 @@ pub(super) async fn offer_all(
             return Ok(false);
         }
     };
-    login.shared.bind_agent(&mut agent, Use::LogIn).await;
+    login.shared.bind_agent(&mut agent, AgentUse::LogIn).await;
     let identities = match agent.request_identities().await {
         Ok(identities) => in_order(identities, wanted, only_wanted),
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use nix::unistd::{Uid, User};
 
-use super::{Asked, HostConfig, pattern, tokens::tokens};
+use super::{HostConfig, HostQuery, pattern, tokens::tokens};
 
 /// Criteria with one argument that aren't evaluated here: they run commands, or speak of what only
 /// OpenSSH has.
@@ -114,7 +114,7 @@ impl Match {
     }
 
     /// Whether it holds for the host that is asked about, of which `found` is known by now.
-    pub(super) fn holds(&self, asked: &Asked<'_>, found: &HostConfig) -> Active {
+    pub(super) fn holds(&self, asked: &HostQuery<'_>, found: &HostConfig) -> Active {
         self.0.iter().fold(Active::Yes, |so_far, criterion| {
             so_far.and(match criterion.kind.holds(asked, found) {
                 Ok(holds) if holds != criterion.negated => Active::Yes,
@@ -127,7 +127,7 @@ impl Match {
 
 impl Kind {
     /// Whether it holds, or the name of a criterion that isn't evaluated.
-    fn holds(&self, asked: &Asked<'_>, found: &HostConfig) -> Result<bool, &str> {
+    fn holds(&self, asked: &HostQuery<'_>, found: &HostConfig) -> Result<bool, &str> {
         Ok(match self {
             Self::All => true,
             Self::Final | Self::Canonical => asked.is_final,

@@ -21,8 +21,8 @@ fn load(home: &TempDir) -> Result<UserConfig, BadConfig> {
 }
 
 /// A host called so, which nothing but the configuration says more about.
-fn asked(host: &str) -> Asked<'_> {
-    Asked::new(host, None, me())
+fn asked(host: &str) -> HostQuery<'_> {
+    HostQuery::new(host, None, me())
 }
 
 /// Who runs this: OpenSSH's default.
@@ -342,8 +342,8 @@ fn a_pipe_is_no_configuration() {
 fn who_logs_in_may_be_settled_before_the_files() {
     let home = home("User conf\nMatch user flag\n Port 1\nMatch user conf\n Port 2");
     let config = load(&home).unwrap();
-    assert_eq!(config.host(&Asked::new("a", Some("flag"), "core")).port, Some(1));
-    assert_eq!(config.host(&Asked::new("a", None, "core")).port, Some(2));
+    assert_eq!(config.host(&HostQuery::new("a", Some("flag"), "core")).port, Some(1));
+    assert_eq!(config.host(&HostQuery::new("a", None, "core")).port, Some(2));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use russh::keys::{Algorithm, HashAlg, PublicKey, ssh_key::public::KeyData};
 
-use crate::known_hosts::Found;
+use crate::known_hosts::KnownLine;
 
 /// The end of all refusals.
 pub(super) const FAILED: &str = "Host key verification failed.";
@@ -101,7 +101,7 @@ pub(super) fn revoked(name: &str, key: &KeyData, place: &str) -> String {
 }
 
 /// The same, where any key is taken.
-pub(super) fn revoked_taken(name: &str, key: &KeyData, found: &Found) -> String {
+pub(super) fn revoked_taken(name: &str, key: &KeyData, found: &KnownLine) -> String {
     let (label, path, line) = (label(key), found.path.display(), found.number);
     format!("Warning: the {label} host key of '{name}' is revoked in {path}:{line}. {TAKEN}")
 }

@@ -9,7 +9,7 @@ use crate::{
     Address, Cause, Checking, HostKeyRules, Identities, KnownHosts, Role, SshError, Step,
     UserConfig,
     address::{PORT, split_user},
-    config::{Asked, HostConfig, Undecided, tokens},
+    config::{HostConfig, HostQuery, Undecided, tokens},
     known_hosts::expand,
 };
 
@@ -30,14 +30,14 @@ pub(super) struct Builder<'a> {
 }
 
 /// A host as it is given: `[user@]host[:port]`, or no more than an address.
-struct Given {
+struct HostSpec {
     user: Option<String>,
     host: String,
     port: Option<u16>,
 }
 
-/// The host that is meant by it.
-struct Meant {
+/// The host that is meant by a [`HostSpec`].
+struct ResolvedHost {
     role: Role,
     /// What it is called.
     name: String,
@@ -65,7 +65,7 @@ impl<'a> Builder<'a> {
         text: &str,
         port: Option<u16>,
     ) -> Result<(), SshError> {
-        let host = self.meant(role, text, port)?;
+        let host = self.resolve(role, text, port)?;
         self.jumps_to(&host, &mut vec![text.to_owned()])?;
         self.add(host)
     }
@@ -77,29 +77,29 @@ impl<'a> Builder<'a> {
         text: &str,
         port: Option<u16>,
     ) -> Result<(), SshError> {
-        let host = self.meant(role, text, port)?;
+        let host = self.resolve(role, text, port)?;
         self.add(host)
     }
 
-    fn meant(&self, role: Role, text: &str, port: Option<u16>) -> Result<Meant, SshError> {
-        let given = Given::parse(role, text)?;
+    fn resolve(&self, role: Role, text: &str, port: Option<u16>) -> Result<ResolvedHost, SshError> {
+        let given = HostSpec::parse(role, text)?;
         let flag = self.settings.user.as_deref();
         let (fixed, otherwise) = match role {
             Role::Jump => (None, flag),
             Role::Tunnel | Role::Target => (flag, None),
         };
         let (fixed, otherwise) = (given.user.as_deref().or(fixed), otherwise.unwrap_or(USER));
-        let config = self.config.host(&Asked::new(&given.host, fixed, otherwise));
+        let config = self.config.host(&HostQuery::new(&given.host, fixed, otherwise));
         let user = fixed.or(config.user.as_deref()).unwrap_or(otherwise).to_owned();
         let host = match &config.host_name {
             Some(name) => tokens(name, &[('h', &given.host)]),
             None => given.host.clone(),
         };
         let address = Address { host, port: given.port.or(port).or(config.port).unwrap_or(PORT) };
-        Ok(Meant { role, name: given.host, address, user, config })
+        Ok(ResolvedHost { role, name: given.host, address, user, config })
     }
 
-    fn add(&mut self, host: Meant) -> Result<(), SshError> {
+    fn add(&mut self, host: ResolvedHost) -> Result<(), SshError> {
         if let Some(place) = host.config.proxy_command.as_ref().filter(|_| self.hops.is_empty()) {
             return Err(failed(Cause::ProxyCommand { place: place.clone(), host: host.name }));
         }
@@ -117,7 +117,7 @@ impl<'a> Builder<'a> {
             algorithms: host.config.algorithms.clone(),
         };
         let identities = self.identities(host.role, &host.config, &paths)?;
-        let Meant { role, name, address, user, .. } = host;
+        let ResolvedHost { role, name, address, user, .. } = host;
         self.hops.push(Hop {
             role,
             name,
@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
 
     /// Adds the hosts before `host`. Of several the first is the nearest, and the only one whose
     /// own jump hosts count, as in OpenSSH.
-    fn jumps_to(&mut self, host: &Meant, way: &mut Vec<String>) -> Result<(), SshError> {
+    fn jumps_to(&mut self, host: &ResolvedHost, way: &mut Vec<String>) -> Result<(), SshError> {
         let port = host.address.port.to_string();
         let known =
             [('h', &*host.address.host), ('n', &*host.name), ('p', &*port), ('r', &*host.user)];
@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
         if circle || way.len() + jumps.len() > MOST_JUMPS + 2 {
             return Err(failed(Cause::Jumps(way.join(", "))));
         }
-        let nearest = self.meant(Role::Jump, nearest, None)?;
+        let nearest = self.resolve(Role::Jump, nearest, None)?;
         self.jumps_to(&nearest, way)?;
         jumps.iter().try_for_each(|jump| self.hop(Role::Jump, jump, None))
     }
@@ -194,7 +194,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl Given {
+impl HostSpec {
     /// Reads `[user@]host[:port]`, or the same after `ssh://`. A target is called by the address
     /// that its machine publishes: who logs in there isn't the machine's to say.
     fn parse(role: Role, text: &str) -> Result<Self, SshError> {
@@ -219,7 +219,7 @@ struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    fn new(settings: &'a Settings, host: &Meant) -> Self {
+    fn new(settings: &'a Settings, host: &ResolvedHost) -> Self {
         let home = settings.home.as_deref();
         let local = User::from_uid(Uid::current()).ok().flatten();
         let tokens = vec![

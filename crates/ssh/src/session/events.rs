@@ -8,8 +8,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(feature = "testing")]
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::last_resort;
-
 /// A signal that ends this process and the job with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -98,18 +96,8 @@ struct Streams {
 }
 
 impl Events {
-    /// The signals of this process. From now on they no longer end it by themselves, but for those
-    /// that it was started to ignore (`nohup`, a job in the background): these stay ignored. They
-    /// still end it when the runtime that this is called from takes up no work for a second.
-    ///
-    /// # Errors
-    /// The operating system takes no handler.
-    pub fn of_process() -> io::Result<Self> {
-        last_resort::start()?;
-        Self::unguarded()
-    }
-
-    /// The same, but nothing ends the process when these events aren't looked at.
+    /// The signals of this process, from now on, but for those that it was started to ignore. Nothing
+    /// ends it when these events aren't looked at.
     pub(super) fn unguarded() -> io::Result<Self> {
         let ignored = ignored();
         let wanted = |stop: &Stop| ignored & (1 << (stop.number() - 1)) == 0;

@@ -3,7 +3,7 @@
 //! A signal that is waited for ends nothing by itself, and whoever waits for it may be kept from
 //! running: the runtime's thread writes to a pipe that nobody reads, say. So a thread with a runtime
 //! of its own waits for the same signals and ends the process when the first runtime takes up no
-//! work. It starts with the first [`super::Events::of_process`] and ends with the process.
+//! work. It starts with the first [`Events::of_process`] and ends with the process.
 
 use std::{
     io, process,
@@ -23,12 +23,25 @@ use crate::terminal;
 /// How long the runtime may take to take up work after a signal.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+impl Events {
+    /// The signals of this process. From now on they no longer end it by themselves, but for those
+    /// that it was started to ignore (`nohup`, a job in the background): these stay ignored. They
+    /// still end it when the runtime that this is called from takes up no work for a second.
+    ///
+    /// # Errors
+    /// The operating system takes no handler.
+    pub fn of_process() -> io::Result<Self> {
+        start()?;
+        Self::unguarded()
+    }
+}
+
 /// Looks after this process from now on, on behalf of the runtime that this is called from; of
 /// several the first.
 ///
 /// # Errors
 /// No thread, runtime or handler can be had.
-pub(super) fn start() -> io::Result<()> {
+fn start() -> io::Result<()> {
     static STARTED: Mutex<bool> = Mutex::new(false);
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if *started {

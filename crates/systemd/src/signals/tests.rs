@@ -5,7 +5,7 @@ use futures::FutureExt as _;
 use zbus::DynamicType;
 
 use super::*;
-use crate::calls::{MANAGER_PATH, UNIT};
+use crate::interfaces::{MANAGER_PATH, UNIT};
 
 fn unit(name: &str) -> UnitName {
     name.parse().unwrap()

@@ -10,16 +10,16 @@ use crate::{
     ui::tame,
     units::{
         unit,
-        wait::{Asked, Block, Change},
+        wait::{AwaitedUnit, Block, Change},
         why,
     },
 };
 
 /// What there is to do about them.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Outcome {
     /// Those whose start is waited for.
-    pub(super) waited_for: Vec<Asked>,
+    pub(super) waited_for: Vec<AwaitedUnit>,
     /// Whether one of them has failed.
     pub(super) failed: bool,
 }
@@ -45,8 +45,8 @@ pub(super) async fn look(
     session: &Session<'_>,
     units: &[Unit],
     block: Block,
-) -> Result<Told, CliError> {
-    let mut told = Told::default();
+) -> Result<Outcome, CliError> {
+    let mut outcome = Outcome::default();
     let mut pending = Vec::new();
     for unit in units {
         let name = &unit.name;
@@ -57,19 +57,19 @@ pub(super) async fn look(
                 .ui
                 .err(format_args!("Unit {name} is launched already and has finished. {again}")),
             Standing::Failed(why) => {
-                told.failed = true;
+                outcome.failed = true;
                 session.ui.err(format_args!("Unit {name} is launched already: {why}. {again}"));
             }
-            Standing::Starting => told.waited_for.push(Asked::of(unit)),
+            Standing::Starting => outcome.waited_for.push(AwaitedUnit::of(unit)),
             Standing::Pending(why) => {
                 session.ui.err(format_args!("Unit {name} is to be launched already: {why}"));
                 pending.push(name.clone());
-                told.waited_for.push(Asked::of(unit));
+                outcome.waited_for.push(AwaitedUnit::of(unit));
             }
         }
     }
     launch(session, Change::Start, &pending, block).await?;
-    Ok(told)
+    Ok(outcome)
 }
 
 async fn standing(session: &Session<'_>, unit: &Unit) -> Standing {

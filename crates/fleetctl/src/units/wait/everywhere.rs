@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fleet_schema::UnitState;
 
 use super::{
-    ATTEMPT, Asked, Block, Cause, OnFailure, Poll, Since, Wait,
-    launched::{Judged, Rest, shown},
+    ATTEMPT, AwaitedUnit, Block, Cause, OnFailure, Poll, Since, Wait,
+    launched::{Judged, RestingSince, shown},
 };
 use crate::{
     cluster::session::Session,
@@ -17,7 +17,7 @@ use crate::{
 
 /// A global unit, and the machines that had it.
 pub(crate) struct Everywhere {
-    pub(crate) asked: Asked,
+    pub(crate) asked: AwaitedUnit,
     pub(crate) machines: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn for_everywhere(
     let units: BTreeMap<&str, &Everywhere> =
         units.iter().map(|unit| (&*unit.asked.name, unit)).collect();
     let names: Vec<String> = units.keys().map(|name| (*name).to_owned()).collect();
-    let (rest, silent) = (Rest::default(), Since::default());
+    let (rest, silent) = (RestingSince::default(), Since::default());
     let wait = Wait {
         ui: session.ui,
         goal: "to become active",

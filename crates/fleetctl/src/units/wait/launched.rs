@@ -22,13 +22,13 @@ const SETTLED: Duration = Duration::from_millis(500);
 
 /// A unit whose start is waited for.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AwaitedUnit {
     pub(crate) name: String,
     /// The hash of the content that is to be started; empty when that isn't known.
     pub(crate) hash: String,
 }
 
-impl Asked {
+impl AwaitedUnit {
     /// `unit` with the content it has now.
     pub(crate) fn of(unit: &Unit) -> Self {
         let known = !unit.options.is_empty();
@@ -45,10 +45,10 @@ impl Asked {
 /// Waits until systemd reports `units` active, or run to their end. Returns the first failure.
 pub(crate) async fn for_systemd(
     session: &Session<'_>,
-    units: &[Asked],
+    units: &[AwaitedUnit],
     block: Block,
 ) -> Result<Option<String>, CliError> {
-    let rest = Rest::default();
+    let rest = RestingSince::default();
     let limit = block.limit();
     let names: Vec<String> = units.iter().map(|unit| unit.name.clone()).collect();
     let asked = units.iter().map(|unit| (unit.name.clone(), unit.clone()));
@@ -72,8 +72,8 @@ pub(crate) async fn for_systemd(
 async fn look(
     session: &Session<'_>,
     name: &str,
-    asked: &RefCell<BTreeMap<String, Asked>>,
-    rest: &Rest,
+    asked: &RefCell<BTreeMap<String, AwaitedUnit>>,
+    rest: &RestingSince,
     since: Duration,
 ) -> Result<Poll, ClientError> {
     let is_of = |state: &UnitState| asked.borrow().get(name).is_none_or(|it| it.is_of(state));
@@ -84,7 +84,7 @@ async fn look(
             Ok(unit) => unit,
             Err(reason) => return Ok(Poll::Never(reason)),
         };
-        asked.borrow_mut().insert(name.to_owned(), Asked::of(&unit));
+        asked.borrow_mut().insert(name.to_owned(), AwaitedUnit::of(&unit));
         if state.is_some() && !unit.machine_id.is_empty() {
             let states = session.api.states_of(name, Some(&unit.machine_id)).await?;
             state = states.into_iter().find(|state| state.machine_id == unit.machine_id);
@@ -140,9 +140,9 @@ pub(super) enum Judged {
 
 /// Since when units have been seen at rest.
 #[derive(Debug, Default)]
-pub(super) struct Rest(Since);
+pub(super) struct RestingSince(Since);
 
-impl Rest {
+impl RestingSince {
     /// What the state of a unit, seen at `since`, means for one that was launched.
     pub(super) fn judge(&self, state: &UnitState, since: Duration) -> Judged {
         if state.start == UnitStart::default() {
@@ -265,7 +265,7 @@ mod tests {
                 start: UnitStart { at: 1, failure: failure.into(), settled },
                 ..UnitState::default()
             };
-            let judged = Rest::default().judge(&state, Duration::ZERO);
+            let judged = RestingSince::default().judge(&state, Duration::ZERO);
             assert_eq!(words(judged), expected, "{active} {sub} {settled} {failure}");
         }
     }

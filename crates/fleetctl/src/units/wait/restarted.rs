@@ -10,8 +10,8 @@ use fleet_client::ClientError;
 use fleet_schema::{Unit, UnitState};
 
 use super::{
-    Asked, Block, Cause, OnFailure, Poll, Wait,
-    launched::{Judged, Rest, ended, wanted},
+    AwaitedUnit, Block, Cause, OnFailure, Poll, Wait,
+    launched::{Judged, RestingSince, ended, wanted},
 };
 use crate::{
     cluster::session::Session,
@@ -26,9 +26,9 @@ const SETTLED: Duration = Duration::from_millis(100);
 
 /// The starts of a unit before it was asked to restart, by machine: those that are known of.
 #[derive(Debug, Default)]
-pub(crate) struct Before(BTreeMap<String, i64>);
+pub(crate) struct EarlierStarts(BTreeMap<String, i64>);
 
-impl Before {
+impl EarlierStarts {
     /// What is known now. Without an answer it is nothing.
     pub(crate) async fn of(session: &Session<'_>, name: &str, machine: Option<&str>) -> Self {
         let states = session.api.states_of(name, machine).await.unwrap_or_default();
@@ -48,10 +48,10 @@ pub(crate) async fn for_restart(
     session: &Session<'_>,
     name: &str,
     machine: Option<&str>,
-    before: &Before,
+    before: &EarlierStarts,
     block: Block,
 ) -> Result<Option<String>, CliError> {
-    let rest = Rest::default();
+    let rest = RestingSince::default();
     let (place, acknowledged) = (RefCell::new(String::new()), Cell::new(None));
     let wait = Wait {
         ui: session.ui,
@@ -63,14 +63,14 @@ pub(crate) async fn for_restart(
     let failures = wait
         .run(async |name, since| {
             Ok(match look(session, name, machine).await {
-                Ok(Seen::At(state, unit)) => {
+                Ok(RestartProgress::At(state, unit)) => {
                     let first = acknowledged.get().unwrap_or(since);
                     acknowledged.set(Some(first));
                     // One that says nothing of its start may be a little late.
                     let is_over = before.is_over(&state).unwrap_or(since - first >= SETTLED);
                     if !is_over {
                         Poll::NotYet("just acknowledged".to_owned())
-                    } else if !Asked::of(&unit).is_of(&state) {
+                    } else if !AwaitedUnit::of(&unit).is_of(&state) {
                         Poll::NotYet("its machine has its old content".to_owned())
                     } else {
                         place.replace(state.machine_id.clone());
@@ -80,8 +80,8 @@ pub(crate) async fn for_restart(
                         }
                     }
                 }
-                Ok(Seen::NotYet(what)) => Poll::NotYet(what),
-                Ok(Seen::Never(reason)) => Poll::Never(reason),
+                Ok(RestartProgress::NotYet(what)) => Poll::NotYet(what),
+                Ok(RestartProgress::Never(reason)) => Poll::Never(reason),
                 Err(error) => Poll::NotYet(error.to_string()),
             })
         })
@@ -99,7 +99,7 @@ pub(crate) async fn for_restart(
 }
 
 /// What is known of a restart.
-enum Seen {
+enum RestartProgress {
     /// It has been acknowledged, and this is the unit's state there.
     At(UnitState, Box<Unit>),
     NotYet(String),
@@ -110,27 +110,29 @@ async fn look(
     session: &Session<'_>,
     name: &str,
     machine: Option<&str>,
-) -> Result<Seen, ClientError> {
+) -> Result<RestartProgress, ClientError> {
     let unit = match wanted(session, name).await? {
         Ok(unit) => unit,
-        Err(reason) => return Ok(Seen::Never(reason)),
+        Err(reason) => return Ok(RestartProgress::Never(reason)),
     };
     let machine = machine.unwrap_or(&unit.machine_id);
     if machine.is_empty() {
         let why = why::line(&unit.pending).unwrap_or_else(|| "on no machine".to_owned());
-        return Ok(Seen::NotYet(why));
+        return Ok(RestartProgress::NotYet(why));
     }
     let pending = session.api.pending_restarts(name, Some(machine)).await?;
     let states = session.api.states_of(name, Some(machine)).await?;
     let state = states.into_iter().find(|state| state.machine_id == machine);
     let short = legend::id(machine, Width::Short);
     match state {
-        Some(_) if !pending.is_empty() => Ok(Seen::NotYet(format!("under way on {short}"))),
-        Some(state) => Ok(Seen::At(state, Box::new(unit))),
-        None if unit.machine_id.is_empty() && !is_present(session, machine).await? => {
-            Ok(Seen::Never(format!("machine {machine} is not present any more")))
+        Some(_) if !pending.is_empty() => {
+            Ok(RestartProgress::NotYet(format!("under way on {short}")))
         }
-        None => Ok(Seen::NotYet(format!("no state published by {short}"))),
+        Some(state) => Ok(RestartProgress::At(state, Box::new(unit))),
+        None if unit.machine_id.is_empty() && !is_present(session, machine).await? => {
+            Ok(RestartProgress::Never(format!("machine {machine} is not present any more")))
+        }
+        None => Ok(RestartProgress::NotYet(format!("no state published by {short}"))),
     }
 }
 
