@@ -2,8 +2,10 @@
 # Checks fleet.
 #
 #   ./test.sh                       everything: what 'quick' does, then the stories on the lab
-#   ./test.sh quick                 format, lints, features, tests, docs, fuzz targets, dependencies; no lab, no root
+#   ./test.sh quick                 format, lints, features, tests, docs, fuzzing, dependencies; no lab, no root
 #   ./test.sh functional [FILTER]   the stories whose name has FILTER in it (as root)
+#   ./test.sh fuzz [--seconds N] [--seed S] [TARGET]
+#                                   each target, or this one, for 5 seconds or N; from seed S on
 #   ./test.sh bench [OPTION...]     what fleet costs on the lab (as root); judges nothing
 #
 # Runs all it was asked to, lists at the end what failed, and fails if anything did.
@@ -38,13 +40,22 @@ features() {
   cargo clippy --locked --package fleetd --package fleetctl -- -D warnings &&
     cargo clippy --locked --package fleetctl --no-default-features -- -D warnings
 }
-# The fuzz targets are outside the workspace, since running them takes a nightly compiler.
-fuzz_targets() {
-  local crate
-  for crate in api core; do
-    cargo check --locked --manifest-path "crates/$crate/fuzz/Cargo.toml" \
-      --target-dir "${CARGO_TARGET_DIR:-target}" || return
+# The targets are tests; as such they have had some hundred inputs each, always the same.
+fuzzing() {
+  local seconds=5 seed='' target=''
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --seconds) seconds=${2:?} && shift ;;
+      --seed) seed=${2:?} && shift ;;
+      -*) usage ;;
+      *) target=$1 ;;
+    esac
+    shift
   done
+  # Not to be told of all the others that they have no targets.
+  FLEET_FUZZ_SECONDS=$seconds FLEET_FUZZ_SEED=$seed cargo test --locked --workspace \
+    --exclude fleet-functional --tests --no-fail-fast "fuzz_$target" -- --test-threads=2 2>&1 |
+    grep -vE '^$|^running 0 tests|^test result: ok\. 0 passed|^ +Running'
 }
 deny() {
   if ! command -v cargo-deny >/dev/null; then
@@ -80,11 +91,11 @@ quick() {
   step features features
   step tests tests
   step docs docs
-  step 'fuzz targets' fuzz_targets
+  step fuzzing fuzzing
   step dependencies deny
 }
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 need_cargo || exit 1
 mode=${1:-all}
@@ -103,6 +114,9 @@ case $mode in
     [ $# = 0 ] || usage
     step packages install_missing $build_needs $test_needs
     quick
+    ;;
+  fuzz)
+    step fuzzing fuzzing "$@"
     ;;
   functional)
     step packages install_missing $build_needs $lab_needs

@@ -58,6 +58,7 @@ pub(crate) fn decode(collection: Collection, token: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use fleet_testkit::Fuzz;
     use proptest::prelude::*;
 
     use super::*;
@@ -71,6 +72,26 @@ mod tests {
             assert_eq!(decode(Collection::Units, token), None, "{token}");
         }
         assert_eq!(decode(Collection::Units, "1u.a~40.service").as_deref(), Some("a@.service"));
+    }
+
+    #[test]
+    fn fuzz_page_tokens() {
+        const TOKENS: [&str; 5] =
+            ["1u.a~40.service", "1s.a.service~2cm1", "1m.894b79", "1u.~c3~a9", "AgACAA=="];
+        const WORDS: [&str; 9] = ["1u.", "1s.", "1m.", "~", "~40", "~2f", "~c3", ".service", "é"];
+        Fuzz::new("page_tokens").like(TOKENS).of_words(WORDS).run(|input| {
+            let text = String::from_utf8_lossy(input);
+            let all = [Collection::Units, Collection::States, Collection::Machines];
+            let read: Vec<_> = all.into_iter().filter(|of| decode(*of, &text).is_some()).collect();
+            assert!(read.len() < 2, "a token for {read:?}");
+            for of in read {
+                assert_eq!(encode(of, &decode(of, &text).unwrap()), text, "another token");
+            }
+            if !text.is_empty() {
+                let token = encode(Collection::States, &text);
+                assert_eq!(decode(Collection::States, &token).as_deref(), Some(&*text));
+            }
+        });
     }
 
     proptest! {

@@ -312,4 +312,6 @@ fn listen(text: &str) -> Result<Listen, String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -119,3 +119,6 @@ fn machine(kv: &KeyValue) -> MachineEntry {
         Unclear(error.to_string())
     })
 }
+
+#[cfg(test)]
+mod tests;

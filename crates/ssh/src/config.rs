@@ -160,4 +160,6 @@ fn collect(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

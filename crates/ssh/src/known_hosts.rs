@@ -146,4 +146,6 @@ pub(crate) fn warn_once(text: &str) {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! on a real etcd as well: `server_on_etcd`.
 
 mod basics;
+mod fuzz;
 mod harness;
 mod limits;
 mod listeners;

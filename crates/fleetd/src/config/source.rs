@@ -108,13 +108,22 @@ impl Layers {
     fn of_file(path: &Path, source: String) -> Result<Self, ConfigError> {
         let content = std::fs::read(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let encoding = std::str::from_utf8(&content).err().map(|error| {
+        Self::of_content(path, &content, source)
+    }
+
+    /// What a file with this content sets.
+    pub(crate) fn of_content(
+        path: &Path,
+        content: &[u8],
+        source: String,
+    ) -> Result<Self, ConfigError> {
+        let encoding = std::str::from_utf8(content).err().map(|error| {
             let before = &content[..error.valid_up_to()];
             let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
             let path = path.display();
             format!("{path} line {line} is not UTF-8, what can't be read is replaced")
         });
-        let text = String::from_utf8_lossy(&content);
+        let text = String::from_utf8_lossy(content);
         let options = ini::parse(&text)
             .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
         let values = options.into_iter().map(|(option, setting)| {

@@ -8,7 +8,7 @@ use std::{
 /// The folders at the top, below which a path in backticks is one of the project.
 const TOP: [&str; 5] = ["crates", "docs", "examples", "functional", ".ci"];
 /// What a crate has, so that `crate/src/file.rs` is one of `crates` too.
-const OF_CRATE: [&str; 6] = ["src", "tests", "dist", "examples", "fuzz", "Cargo.toml"];
+const OF_CRATE: [&str; 5] = ["src", "tests", "dist", "examples", "Cargo.toml"];
 
 /// What names something, and the line that it stands in, from 1.
 #[derive(Debug, PartialEq, Eq)]
