@@ -55,7 +55,10 @@ fuzzing() {
   # Not to be told of all the others that they have no targets.
   FLEET_FUZZ_SECONDS=$seconds FLEET_FUZZ_SEED=$seed cargo test --locked --workspace \
     --exclude fleet-functional --tests --no-fail-fast "fuzz_$target" -- --test-threads=2 2>&1 |
-    grep -vE '^$|^running 0 tests|^test result: ok\. 0 passed|^ +Running'
+    awk '/^$|^running 0 tests|^test result: ok\. 0 passed|^ +Running/ { next }
+      { print; fflush() }
+      /^test .*fuzz_/ { ran = 1 }
+      END { if (!ran) print "no target was run"; exit !ran }'
 }
 deny() {
   if ! command -v cargo-deny >/dev/null; then
