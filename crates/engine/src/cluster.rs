@@ -260,7 +260,16 @@ impl Cluster {
         match obstacle {
             Obstacle::Refused(Refusal::PeerAbsent(peer)) => self.unclear.contains(peer.as_str()),
             Obstacle::Refused(Refusal::Excess(_)) => true,
-            Obstacle::Refused(_) | Obstacle::Replaced(_) | Obstacle::Unclear => false,
+            Obstacle::Refused(
+                Refusal::OtherMachine { .. }
+                | Refusal::Metadata
+                | Refusal::NameTaken(_)
+                | Refusal::Conflict(_)
+                | Refusal::Leaving
+                | Refusal::Silent,
+            )
+            | Obstacle::Replaced(_)
+            | Obstacle::Unclear => false,
         }
     }
 

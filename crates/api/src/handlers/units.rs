@@ -69,6 +69,7 @@ fn entity(unit: Unit) -> schema::Unit {
         machine_id: record.machine.map(String::from).unwrap_or_default(),
         name: name.into(),
         options: file.options().iter().map(Into::into).collect(),
-        ..schema::Unit::default()
+        // Only `get` tells: it costs reads for each unit.
+        pending: schema::Pending::default(),
     }
 }
