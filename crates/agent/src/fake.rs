@@ -33,6 +33,8 @@ mod host;
 mod journal;
 mod own;
 
+pub use journal::Event;
+
 use host::{Host, Later};
 
 /// A call that was made, whether it was refused or not.
@@ -189,6 +191,25 @@ impl FakeManager {
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.shared.host().calls).into()
+    }
+
+    /// The runs that have begun and the stops that were asked for since this was asked last, oldest
+    /// first.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<(UnitName, Event)> {
+        std::mem::take(&mut self.shared.host().events).into()
+    }
+
+    /// The units that fleet has a file of here.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<UnitName, Listed> {
+        self.shared.host().listing()
+    }
+
+    /// The units that systemd has in memory: active, failed, or on their way.
+    #[must_use]
+    pub fn in_memory(&self) -> BTreeSet<UnitName> {
+        self.shared.host().in_memory()
     }
 
     /// What systemd says of a unit now.

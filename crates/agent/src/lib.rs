@@ -20,7 +20,6 @@ pub mod plan;
 mod presence;
 mod publish;
 mod reconciler;
-mod runtime;
 mod settle;
 mod standing;
 

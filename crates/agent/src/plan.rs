@@ -19,11 +19,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use fleet_core::{JobState, Pauses, UnitFile, UnitHash, UnitName, UnitState};
 use fleet_registry::Start;
+use fleet_runtime::clock;
 use fleet_store::Revision;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -83,8 +84,7 @@ pub struct Here {
 impl Here {
     /// Notes that systemd has been told to start it, just now.
     pub(crate) fn begin_start(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let now = i64::try_from(clock::since_1970().as_millis()).unwrap_or(i64::MAX);
         // Two starts differ, whatever the clock says.
         let at = self.start.as_ref().map_or(now, |before| now.max(before.at.saturating_add(1)));
         self.start = Some(Start { at, ..Start::default() });

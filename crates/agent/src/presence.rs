@@ -16,6 +16,7 @@ use std::{mem, path::Path, sync::Arc, time::Duration};
 
 use fleet_core::{Complaint, MachineId, MachineStanding, Pauses};
 use fleet_registry::{Contact, Instance, MachineRecord, Presence, Registry, RegistryError};
+use fleet_runtime::{RuntimeFile, exhibits::Exhibit};
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
@@ -23,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{runtime::RuntimeFile, standing::StandingHandle};
+use crate::standing::StandingHandle;
 
 mod earlier;
 
@@ -272,6 +273,9 @@ impl Keeper {
                     None
                 }
                 Err(error) => {
+                    if Exhibit::PresenceNotHeld.is_shown() {
+                        return stop.cancelled().await;
+                    }
                     if complaint.is_news(&error) {
                         warn!(%error, "presence not refreshed while units stop, will retry");
                     }

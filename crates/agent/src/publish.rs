@@ -85,7 +85,8 @@ impl Publisher {
     /// Publishes until `stop`.
     pub(crate) async fn run(&mut self, stop: &CancellationToken) {
         loop {
-            let earlier = [self.retry_at, self.held_until].into_iter().flatten();
+            let earlier =
+                [self.retry_at, self.held_until, self.board.look_at()].into_iter().flatten();
             let due = earlier.fold(self.units.poll_at(), Instant::min);
             tokio::select! {
                 biased;
@@ -237,6 +238,9 @@ impl Publisher {
         }
         if let RegistryError::PresenceLost(_) = error {
             self.sources.presence.check();
+        }
+        if error.is_unavailable() {
+            self.board.unanswered();
         }
         self.retry_at = Some(Instant::now() + PAUSE);
     }

@@ -3,16 +3,14 @@
 use std::{future, panic, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use fleet_runtime::threads;
 use http_body_util::BodyExt;
 use hyper::{
     StatusCode,
     body::{Body, Frame},
     header::{EXPECT, HeaderMap},
 };
-use tokio::{
-    task,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
 use crate::{
     budget::{Budget, Share},
@@ -163,7 +161,7 @@ impl BodyReader {
             return work(&read);
         }
         let share = body.share.clone();
-        let worked = task::spawn_blocking(move || {
+        let worked = threads::spawn(move || {
             // It ends with the work, also when the client has gone.
             let _share = share;
             work(&read)

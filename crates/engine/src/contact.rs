@@ -23,6 +23,7 @@
 use std::time::Duration;
 
 use fleet_registry::Contact;
+use fleet_runtime::exhibits::Exhibit;
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -84,7 +85,8 @@ impl Touch {
 
     /// Whether it has been steady until now.
     pub(crate) fn is_steady(&self) -> bool {
-        self.contact().is_some_and(|contact| contact.has_lasted(self.lifetime))
+        Exhibit::AbsentIsDead.is_shown()
+            || self.contact().is_some_and(|contact| contact.has_lasted(self.lifetime))
     }
 
     /// When an engine may take a lease that it has seen free since then; `None` while its machine

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fleet_core::MachineId;
 use fleet_registry::{Contact, LeaderRecord, Registry};
+use fleet_runtime::clock;
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -145,7 +146,7 @@ impl Engine {
     /// Leads for as long as it goes.
     async fn lead(&mut self, term: Term, stop: &CancellationToken) {
         info!("Engine leadership acquired");
-        let since = unix_now();
+        let since = clock::since_1970().as_secs();
         self.status.borrow().metrics.change(|metrics| metrics.leader_start_time = since);
         let end = self.govern(&term, stop).await;
         if let End::Lost(reason) = &end {
@@ -192,11 +193,4 @@ impl Engine {
             () = reconcile => End::Lost("a decision was refused: the lease is gone".to_owned()),
         }
     }
-}
-
-/// Seconds since 1970, as metrics have it.
-fn unix_now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

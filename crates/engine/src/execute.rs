@@ -7,6 +7,7 @@ use fleet_core::UnitName;
 use fleet_registry::{
     Decided, Decision, Event, Leadership, Model, Moot, Registry, RegistryError, Target,
 };
+use fleet_runtime::exhibits::Exhibit;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -100,6 +101,7 @@ fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
         let created = cluster.hosts().get(&task.machine).map(|host| host.created);
         let target = match (task.action, created) {
             (Action::Unschedule, _) => Target::None,
+            (Action::Leave, Some(_)) if Exhibit::NoHandover.is_shown() => Target::None,
             (Action::Leave, Some(created)) => Target::Leaving(created),
             (Action::Schedule, Some(created)) => {
                 let (id, leaving) = (task.machine.clone(), cluster.leaving().get(&task.unit));
@@ -113,7 +115,9 @@ fn decisions(cluster: &Cluster, tasks: &[&Task]) -> Vec<Decision> {
         } else if let Some(unit) = cluster.unit(&task.unit) {
             known.insert(&task.unit, decisions.len());
             let (unit, seen) = (task.unit.clone(), unit.record.clone());
-            decisions.push(Decision { unit, seen, target });
+            let absent = seen.value.machine.clone().filter(|id| !cluster.hosts().contains_key(id));
+            let absent = absent.filter(|_| !Exhibit::AbsenceAssumed.is_shown());
+            decisions.push(Decision { unit, seen, target, absent });
         }
     }
     decisions

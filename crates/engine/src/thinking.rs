@@ -6,9 +6,10 @@
 use std::{collections::BTreeSet, panic, sync::Arc, time::Duration};
 
 use fleet_core::UnitName;
+use fleet_runtime::threads;
 use tokio::{
     sync::mpsc,
-    task::{self, JoinError, JoinHandle, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
     time::{self, Instant},
 };
 use tracing::warn;
@@ -55,7 +56,7 @@ impl Answers {
     /// Has a question answered about `cluster`.
     pub(crate) fn answer(&mut self, query: Query, cluster: Arc<Cluster>) {
         while self.running.try_join_next().is_some() {}
-        self.running.spawn_blocking(move || query.answer(&cluster));
+        threads::spawn_on(&mut self.running, move || query.answer(&cluster));
     }
 }
 
@@ -86,7 +87,7 @@ pub(crate) async fn think(
     let _abandon = AbandonOnDrop(Arc::clone(&progress));
     let cluster = Arc::clone(&input.cluster);
     let mut pace = Bounded::new(THINKING, Arc::clone(&progress));
-    let thread = task::spawn_blocking(move || {
+    let thread = threads::spawn(move || {
         let PlanInput { cluster, absent, resting, from } = input;
         plan_within(&cluster, absent, &resting, &from, &mut pace)
     });
@@ -148,7 +149,7 @@ mod tests {
         let mut pace = Bounded::new(THINKING, Arc::clone(&progress));
         let (end, ended) = threads::channel();
         let at = unit.clone();
-        let thread = task::spawn_blocking(move || {
+        let thread = threads::spawn(move || {
             assert!(pace.has_time(Sweep::Leaving, &at));
             ended.recv().unwrap();
             Plan { unplaced: vec![at], ..Plan::default() }

@@ -8,7 +8,7 @@ use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, StoreError, Txn};
 
 use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned, registry::halves};
 
-/// Operations of one decision at most: the record, the old schedule entry and a restart asked
+/// Operations of one decision at most, and as many comparisons, beside that of the lease: the record, the old schedule entry and a restart asked
 /// for there, the new schedule entry. A unit that is destroyed and comes again has no old one, but
 /// an entry that says where it is leaving.
 const OPS_OF_DECISION: usize = 4;
@@ -22,6 +22,9 @@ pub struct Decision {
     pub seen: Versioned<UnitRecord>,
     /// Where it goes. A machine that left or came anew since refuses the decision.
     pub target: Target,
+    /// The machine that has it, where that is absent. One that has come back since refuses to have the
+    /// unit taken from it: it runs there.
+    pub absent: Option<MachineId>,
 }
 
 /// Where a unit goes.
@@ -63,13 +66,16 @@ impl Decision {
         }
     }
 
-    /// The machine that must be the one that was seen.
-    fn machine(&self) -> Option<(&MachineId, Revision)> {
-        match &self.target {
+    /// The machines that must be as they were seen: there since that revision, or (`None`) absent.
+    fn machines(&self) -> impl Iterator<Item = (&MachineId, Option<Revision>)> {
+        let named = match &self.target {
             Target::None => None,
-            Target::Leaving(created) => Some((self.seen.value.machine.as_ref()?, *created)),
-            Target::Machine { id, created, .. } => Some((id, *created)),
-        }
+            Target::Leaving(created) => {
+                self.seen.value.machine.as_ref().map(|id| (id, Some(*created)))
+            }
+            Target::Machine { id, created, .. } => Some((id, Some(*created))),
+        };
+        named.into_iter().chain(self.absent.iter().map(|id| (id, None)))
     }
 }
 
@@ -92,7 +98,7 @@ impl Registry {
         let mut decided = Vec::with_capacity(decisions.len());
         // The next one is the last.
         let mut batches: Vec<&[Decision]> =
-            decisions.chunks(MAX_TXN_OPS / OPS_OF_DECISION).rev().collect();
+            decisions.chunks((MAX_TXN_OPS - 1) / OPS_OF_DECISION).rev().collect();
         while let Some(batch) = batches.pop() {
             match (self.commit_decisions(lead, batch).await, batch) {
                 (Ok(Some(revision)), _) => {
@@ -120,9 +126,13 @@ impl Registry {
         decisions: &[Decision],
     ) -> Result<Option<Revision>, RegistryError> {
         let mut compare = vec![Compare::ModRevision(self.keys.leader(), lead.revision)];
-        let machines: BTreeSet<_> = decisions.iter().filter_map(Decision::machine).collect();
+        let machines: BTreeSet<_> = decisions.iter().flat_map(Decision::machines).collect();
         compare.extend(machines.into_iter().map(|(machine, created)| {
-            Compare::CreateRevision(self.keys.machine(machine.as_str()), created)
+            let key = self.keys.machine(machine.as_str());
+            match created {
+                Some(created) => Compare::CreateRevision(key, created),
+                None => Compare::Absent(key),
+            }
         }));
         compare.extend(decisions.iter().map(|decision| {
             Compare::ModRevision(self.keys.unit(decision.unit.as_str()), decision.seen.revision)

@@ -25,7 +25,8 @@ pub struct LeaderRecord {
 impl LeaderRecord {
     /// Reads a lease value; one that isn't our JSON is a bare machine id of version 0
     /// (`fleetd.md` 9).
-    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Option<Self> {
         serde_json::from_slice(value).ok().or_else(|| {
             let machine = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
             Some(Self { machine, version: 0 })

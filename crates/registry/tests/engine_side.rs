@@ -15,8 +15,7 @@ use fleet_store::{Key, Op, Store, StoreError, Txn};
 async fn decision(world: &World, name: &str, to: &str) -> Decision {
     let seen = world.unit(name).await;
     let created = world.registry.machine(&machine(to)).await.unwrap().unwrap().created;
-    Decision { unit: seen.name, seen: seen.record, target: Some((machine(to), created)).into() }
-}
+    Decision { unit: seen.name, seen: seen.record, target: Some((machine(to), created)).into() }, absent: None }
 
 #[tokio::test]
 async fn one_refused_decision_costs_only_itself() {
@@ -74,7 +73,7 @@ async fn a_unit_moves_in_one_transaction() {
         world.keys().await.into_iter().filter(|key| key.contains("/schedule/")).collect();
     assert_eq!(schedules, ["/f/schedule/m2/a.service"]);
     let seen = world.unit("a.service").await;
-    let off = Decision { unit: seen.name, seen: seen.record, target: Target::None };
+    let off = Decision { unit: seen.name, seen: seen.record, target: Target::None, absent: None };
     world.registry.decide(&lead, &[off]).await.unwrap().remove(0).unwrap();
     assert!(!world.keys().await.iter().any(|key| key.contains("/schedule/")));
 }

@@ -34,7 +34,7 @@ async fn created(world: &World, id: &str) -> Revision {
 
 async fn decide(world: &World, lead: &Leadership, target: Target) -> Result<(), RegistryError> {
     let seen = world.unit(A).await;
-    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    let decision = Decision { unit: seen.name, seen: seen.record, target, absent: None };
     world.registry.decide(lead, &[decision]).await.unwrap().remove(0).map(drop)
 }
 
@@ -249,7 +249,7 @@ async fn one_that_changed_meanwhile_costs_only_itself() {
     for name in &names {
         let seen = world.create(name.as_str(), SLEEP, Launched).await;
         let target = Some((machine("m1"), created(&world, "m1").await)).into();
-        let decision = Decision { unit: seen.name, seen: seen.record, target };
+        let decision = Decision { unit: seen.name, seen: seen.record, target, absent: None };
         world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
         let seen = world.unit(name.as_str()).await;
         world.registry.set_desired_state(&seen, Inactive).await.unwrap();

@@ -77,7 +77,7 @@ async fn perform(world: &World, lead: &fleet_registry::Leadership, act: &Act) {
             };
             let is_held =
                 matches!(target, Target::Machine { leaving: None, .. }) && leaving.is_some();
-            let decision = Decision { unit: seen.name, seen: seen.record, target };
+            let decision = Decision { unit: seen.name, seen: seen.record, target, absent: None };
             let decided = registry.decide(lead, &[decision]).await.unwrap().remove(0);
             assert_eq!(matches!(decided, Err(RegistryError::Conflict(_))), is_held, "{decided:?}");
         }
@@ -86,7 +86,7 @@ async fn perform(world: &World, lead: &fleet_registry::Leadership, act: &Act) {
             let Some(at) = seen.record.value.machine.clone() else { return };
             let Some(entry) = registry.machine(&at).await.unwrap() else { return };
             let target = Target::Leaving(entry.created);
-            let decision = Decision { unit: seen.name, seen: seen.record, target };
+            let decision = Decision { unit: seen.name, seen: seen.record, target, absent: None };
             registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
         }
         Act::Release(u, m) => {

@@ -37,7 +37,8 @@ async fn place(world: &World, lead: &Leadership, name: &str, id: Option<&str>) {
         }
         None => None,
     };
-    let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
+    let decision =
+        Decision { unit: seen.name, seen: seen.record, target: target.into(), absent: None };
     world.registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
 }
 

@@ -57,6 +57,7 @@ async fn a_scheduled_unit_takes_its_orders_along() {
         unit: seen.name.clone(),
         seen: seen.record,
         target: Some((machine("m1"), created)).into(),
+        absent: None,
     };
     let decided = world.registry.decide(&lead, &[decision]).await.unwrap();
     assert!(decided[0].is_ok(), "{decided:?}");
@@ -94,7 +95,8 @@ async fn a_unit_that_is_reset_by_new_content_remembers_its_machine_until_it_has_
         let seen = world.unit("a.service").await;
         let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
         let target = target.map(|id| (machine(id), created));
-        let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
+        let decision =
+            Decision { unit: seen.name, seen: seen.record, target: target.into(), absent: None };
         world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     };
     let replace = async |text: &str, desired| {
@@ -154,7 +156,8 @@ async fn destroying_leaves_nothing_behind() {
     let seen = world.unit("a.service").await;
     let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
     let target = Some((machine("m1"), created));
-    let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
+    let decision =
+        Decision { unit: seen.name, seen: seen.record, target: target.into(), absent: None };
     world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     world.registry.destroy_unit(&unit("a.service")).await.unwrap();
     world.registry.destroy_unit(&unit("g.service")).await.unwrap();
@@ -193,7 +196,8 @@ async fn current_state_is_what_the_target_claims() {
     world.publish(&there, "a.service", Launched).await;
     let created = world.registry.machine(&machine("m1")).await.unwrap().unwrap().created;
     let target = Some((machine("m1"), created));
-    let decision = Decision { unit: seen.name, seen: seen.record, target: target.into() };
+    let decision =
+        Decision { unit: seen.name, seen: seen.record, target: target.into(), absent: None };
     world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     assert_eq!(world.unit("a.service").await.current_state, Inactive, "only m2 has said anything");
     world.publish(&here, "a.service", Loaded).await;

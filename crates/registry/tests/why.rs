@@ -16,7 +16,7 @@ async fn placed() -> (World, fleet_registry::Presence) {
     let lead = world.lead().await;
     let seen = world.create("a.service", SLEEP, Launched).await;
     let target = fleet_registry::Target::from(Some((machine("m1"), here.created)));
-    let decision = Decision { unit: seen.name, seen: seen.record, target };
+    let decision = Decision { unit: seen.name, seen: seen.record, target, absent: None };
     world.registry.decide(&lead, &[decision]).await.unwrap().remove(0).unwrap();
     (world, here)
 }

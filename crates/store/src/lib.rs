@@ -11,6 +11,8 @@ mod store;
 mod types;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "testing")]
+pub use memory::Saved;
 pub use store::{Store, StoreError};
 pub use types::{
     Change, ChangeSink, Changes, Compare, Key, KeyValue, Lease, LeaseId, MAX_TXN_OPS, Op, Outcome,

@@ -48,6 +48,8 @@ mod testing;
 mod watch;
 
 use state::State;
+#[cfg(feature = "testing")]
+pub use testing::Saved;
 
 /// A complete and strict store in this process. Clones share their content.
 #[derive(Clone)]

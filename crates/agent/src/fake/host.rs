@@ -40,6 +40,7 @@ pub(super) struct Host {
     pub(super) unavailable: bool,
     pub(super) silent: Option<Duration>,
     pub(super) calls: VecDeque<Call>,
+    pub(super) events: VecDeque<(UnitName, Event)>,
     pub(super) pending: Option<Changed>,
     /// How many runs there have been.
     runs: u64,
@@ -107,6 +108,10 @@ impl Host {
             (name.clone(), Listed { hash, finished: !self.unfinished.contains(name), once })
         };
         self.files.iter().map(listed).collect()
+    }
+
+    pub(super) fn in_memory(&self) -> BTreeSet<UnitName> {
+        self.memory.keys().cloned().collect()
     }
 
     pub(super) fn load(&mut self, unit: &UnitName, file: &UnitFile) -> Result<(), ManagerError> {
@@ -226,10 +231,20 @@ impl Host {
     fn begin_run(&mut self, unit: &UnitName) {
         self.runs += 1;
         let run = RunId(format!("{:032x}", self.runs));
-        self.journal.write(unit, Event::Begun(run.clone()));
         if let Some(known) = self.memory.get_mut(unit) {
-            known.run = Some(run);
+            known.run = Some(run.clone());
+            let hash = known.file.hash();
+            self.happened(unit, Event::Begun(run, hash));
         }
+    }
+
+    /// Something has happened that is written down.
+    fn happened(&mut self, unit: &UnitName, what: Event) {
+        if self.events.len() == MAX_CALLS {
+            self.events.pop_front();
+        }
+        self.events.push_back((unit.clone(), what.clone()));
+        self.journal.write(unit, what);
     }
 
     fn tell(&mut self, unit: &UnitName) {
@@ -271,7 +286,7 @@ impl Host {
         let runs = self.state_of(unit).active == "active";
         let stop_takes = if runs { Behaviour::of(&file).stop_takes } else { Duration::ZERO };
         if runs {
-            self.journal.write(unit, Event::Stopped);
+            self.happened(unit, Event::Stopped);
         }
         let (id, job) = self.queue(unit, JobKind::Restart);
         self.begin(unit, &file, id, job, stop_takes)
@@ -330,7 +345,7 @@ impl Host {
             queued.waiting.push(done);
             return Ok((job, None));
         }
-        self.journal.write(unit, Event::Stopped);
+        self.happened(unit, Event::Stopped);
         let (id, job) = self.queue(unit, JobKind::Stop);
         let later = Later { unit: unit.clone(), id, ended: false, after: takes, then: None };
         if takes.is_zero() {

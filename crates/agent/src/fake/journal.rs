@@ -1,6 +1,6 @@
 //! The fake's journal: what outlives systemd's memory of a unit.
 
-use fleet_core::UnitName;
+use fleet_core::{UnitHash, UnitName};
 
 use crate::manager::{Moment, Past, RunId};
 
@@ -22,10 +22,10 @@ struct Line {
 }
 
 /// What is written of.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A run has begun.
-    Begun(RunId),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A run has begun, of this content.
+    Begun(RunId, UnitHash),
     /// A job stops the unit.
     Stopped,
 }
@@ -48,7 +48,7 @@ impl Journal {
         let mut past = Past { complete, ..Past::default() };
         for line in self.lines.iter().filter(|line| line.unit == *unit && line.at >= since) {
             match &line.what {
-                Event::Begun(run) => drop(past.runs.insert(run.clone())),
+                Event::Begun(run, _) => drop(past.runs.insert(run.clone())),
                 Event::Stopped => past.stopped = true,
             }
         }

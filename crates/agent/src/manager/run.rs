@@ -1,11 +1,8 @@
 //! What a service manager can tell of a unit's runs, now and before.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, fmt};
 
+use fleet_runtime::clock;
 use serde::{Deserialize, Serialize};
 
 /// systemd's id of one run of a unit (`InvocationID`), as it is written: in hexadecimal digits.
@@ -28,8 +25,7 @@ impl Moment {
     /// This one.
     #[must_use]
     pub fn now() -> Self {
-        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
-        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+        Self(u64::try_from(clock::since_1970().as_micros()).unwrap_or(u64::MAX))
     }
 }
 

@@ -15,11 +15,15 @@ use fleet_store::LeaseId;
 use tokio::{sync::watch, time::Instant};
 
 use super::ledger::{Ledger, News};
-use crate::runtime::RuntimeFile;
+use fleet_runtime::{RuntimeFile, exhibits::Exhibit};
 
 /// How often the registry is asked what is there of what was published. It costs a read of as many
 /// keys, and only a hand in the registry makes it worth while.
 const RECALL: Duration = Duration::from_secs(300);
+
+/// How long after a write without an answer the next one has been answered until what may still be on
+/// its way has arrived: the registry serves what waited at it at once.
+const SETTLES: Duration = Duration::from_secs(5);
 
 /// What is published, by kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,18 @@ pub(super) struct BoardKeeper {
     lease: Option<LeaseId>,
     names: RuntimeFile,
     recall_at: Instant,
+    answers: Answers,
+}
+
+/// Whether writes were answered since it was looked up last what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// All.
+    Complete,
+    /// The last one wasn't.
+    Missing,
+    /// The last one was, and one before it wasn't: that may come after it.
+    Late,
 }
 
 impl BoardKeeper {
@@ -62,7 +78,8 @@ impl BoardKeeper {
     pub(super) fn new(runtime_dir: &Path) -> Self {
         let names = RuntimeFile::new(runtime_dir, "published");
         let board = Board::unknown(&names.read().unwrap_or_default());
-        Self { board: watch::Sender::new(board), lease: None, names, recall_at: Instant::now() }
+        let (board, recall_at) = (watch::Sender::new(board), Instant::now());
+        Self { board, lease: None, names, recall_at, answers: Answers::Complete }
     }
 
     pub(super) fn board(&self) -> &watch::Sender<Board> {
@@ -72,6 +89,11 @@ impl BoardKeeper {
     /// What was published may be lost.
     pub(super) fn is_doubtful(&mut self) {
         self.recall_at = Instant::now();
+    }
+
+    /// When it is to be looked up what is there, where that is soon.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        (self.answers == Answers::Late).then_some(self.recall_at)
     }
 
     /// Finds out what is there under the lease of `presence`, if that isn't known, or was long ago.
@@ -86,6 +108,11 @@ impl BoardKeeper {
         if self.lease == lease && Instant::now() < self.recall_at {
             return Ok(None);
         }
+        self.board.send_modify(|board| {
+            board.states.look_again();
+            board.troubles.look_again();
+            board.obstacles.look_again();
+        });
         let Board { states, troubles, obstacles } = self.board.borrow().clone();
         let states: BTreeMap<_, _> =
             registry.published(machine, lease, states.known().keys()).await?;
@@ -98,6 +125,7 @@ impl BoardKeeper {
         });
         self.lease = lease;
         self.recall_at = Instant::now() + RECALL;
+        self.answers = Answers::Complete;
         Ok(Some(states))
     }
 
@@ -111,10 +139,22 @@ impl BoardKeeper {
         }
     }
 
+    /// What was announced last may be written still, whatever is written after it.
+    pub(super) fn unanswered(&mut self) {
+        if Exhibit::LateWrites.is_shown() {
+            return;
+        }
+        self.answers = Answers::Missing;
+    }
+
     /// Notes that what was announced is there, or withdrawn.
     pub(super) fn written<T: Clone + PartialEq>(&mut self, part: Part<T>) {
-        let mut has_less = false;
-        self.board.send_modify(|board| has_less = part(board).written());
+        if self.answers == Answers::Missing {
+            self.answers = Answers::Late;
+            self.recall_at = self.recall_at.min(Instant::now() + SETTLES);
+        }
+        let (in_doubt, mut has_less) = (self.answers != Answers::Complete, false);
+        self.board.send_modify(|board| has_less = part(board).written(in_doubt));
         if has_less {
             self.remember();
         }

@@ -8,7 +8,10 @@
 //!                          └──────────── looked up in the registry ───────────▶ known
 //! ```
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use fleet_core::UnitName;
 
@@ -24,13 +27,15 @@ pub(crate) struct Ledger<T> {
     known: News<T>,
     /// What was announced, and isn't known to be written.
     pending: News<T>,
+    /// What was withdrawn while a write before that may still have been on its way.
+    doubtful: BTreeSet<UnitName>,
 }
 
 impl<T: Clone + PartialEq> Ledger<T> {
     /// One of which only the names are known that something may be there of.
     pub(crate) fn unknown<'a>(names: impl IntoIterator<Item = &'a UnitName>) -> Self {
         let known = names.into_iter().map(|name| (name.clone(), None)).collect();
-        Self { known, pending: BTreeMap::new() }
+        Self { known, pending: BTreeMap::new(), doubtful: BTreeSet::new() }
     }
 
     /// What was published, by unit; `None` where that isn't known for sure.
@@ -68,8 +73,9 @@ impl<T: Clone + PartialEq> Ledger<T> {
     }
 
     /// Notes that what was announced has been written. Returns whether there is nothing any more of
-    /// some units.
-    pub(crate) fn written(&mut self) -> bool {
+    /// some units. In doubt (a write before this one had no answer, and may come after it) what was
+    /// withdrawn is looked for [once more](Self::look_again).
+    pub(crate) fn written(&mut self, in_doubt: bool) -> bool {
         self.assert_sound();
         let mut has_less = false;
         for (name, value) in mem::take(&mut self.pending) {
@@ -77,10 +83,22 @@ impl<T: Clone + PartialEq> Ledger<T> {
                 Some(value) => {
                     self.known.insert(name, Some(value));
                 }
-                None => has_less |= self.known.remove(&name).is_some(),
+                None => {
+                    has_less |= self.known.remove(&name).is_some();
+                    if in_doubt {
+                        self.doubtful.insert(name);
+                    }
+                }
             }
         }
         has_less
+    }
+
+    /// There may be something again of what was withdrawn in doubt.
+    pub(crate) fn look_again(&mut self) {
+        for name in mem::take(&mut self.doubtful) {
+            self.known.entry(name).or_insert(None);
+        }
     }
 
     /// Takes in what is there, of all units that something may be there of.
@@ -105,7 +123,7 @@ mod tests {
 
     fn ledger(known: Option<Option<u8>>) -> Ledger<u8> {
         let known = known.map(|value| (name("a.service"), value)).into_iter().collect();
-        Ledger { known, pending: BTreeMap::new() }
+        Ledger { known, ..Ledger::unknown([]) }
     }
 
     #[test]
@@ -142,14 +160,28 @@ mod tests {
         assert!(ledger.announce(&puts), "it is new");
         assert_eq!((ledger.known(), ledger.pending()), (&News::from([(a.clone(), None)]), &puts));
         assert!(!ledger.announce(&puts), "its name is known");
-        assert!(!ledger.written());
+        assert!(!ledger.written(false));
         assert_eq!((ledger.known(), ledger.pending()), (&puts, &News::new()));
         // A write that failed, and had worked all the same.
         assert!(!ledger.announce(&withdraws));
         ledger.found(BTreeMap::new());
         assert_eq!((ledger.known(), ledger.pending()), (&News::from([(a, None)]), &News::new()));
         assert!(!ledger.announce(&withdraws));
-        assert!(ledger.written(), "nothing is there any more");
+        assert!(ledger.written(false), "nothing is there any more");
         assert_eq!((ledger.known(), ledger.pending()), (&News::new(), &News::new()));
+    }
+
+    #[test]
+    fn what_was_withdrawn_is_looked_for_again_only_in_doubt() {
+        let a = name("a.service");
+        for (in_doubt, expected) in [(false, News::new()), (true, News::from([(a.clone(), None)]))]
+        {
+            let mut ledger = ledger(Some(Some(1)));
+            ledger.announce(&News::from([(a.clone(), None)]));
+            ledger.written(in_doubt);
+            assert_eq!(ledger.known(), &News::new());
+            ledger.look_again();
+            assert_eq!(ledger.known(), &expected, "{in_doubt}");
+        }
     }
 }

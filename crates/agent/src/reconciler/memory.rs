@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use fleet_runtime::RuntimeFile;
+
 use super::{claims::Claims, restarts::SentRestarts};
-use crate::{plan::Current, runtime::RuntimeFile};
+use crate::plan::Current;
 
 pub(super) struct Memory {
     /// What is claimed and intended.

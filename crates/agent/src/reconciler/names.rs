@@ -13,6 +13,7 @@ use std::{
 
 use fleet_core::UnitName;
 use fleet_registry::{Registry, RegistryError};
+use fleet_runtime::RuntimeFile;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -21,7 +22,6 @@ use crate::{
     ManagerError, Taken, UnitManager,
     desired::Wanted,
     plan::{Current, Step},
-    runtime::RuntimeFile,
 };
 
 /// A unit's other names.

@@ -103,7 +103,7 @@ impl Cluster {
     /// Decides where a unit goes, as the engine does.
     pub(crate) async fn decide(&self, unit: &str, target: Target) -> Result<(), RegistryError> {
         let seen = self.registry.unit(&name(unit)).await.unwrap().unwrap().record;
-        let decision = Decision { unit: name(unit), seen, target };
+        let decision = Decision { unit: name(unit), seen, target, absent: None };
         self.registry.decide(&self.lead, &[decision]).await.unwrap().remove(0).map(drop)
     }
 

@@ -14,6 +14,7 @@ const MAX_CHANGES: usize = 20_000;
 /// The changes that one event of a watch holds at most, but for a longer last revision.
 const MAX_EVENT: usize = 1_000;
 
+#[derive(Clone)]
 pub(super) struct History {
     /// The newest revision.
     pub(super) revision: Revision,
@@ -25,6 +26,7 @@ pub(super) struct History {
     log: VecDeque<(Revision, Key)>,
 }
 
+#[derive(Clone)]
 struct Version {
     revision: Revision,
     /// What was put; `None` when the key was deleted.

@@ -12,13 +12,14 @@ use crate::{Key, Lease, LeaseId, StoreError};
 /// The longest lease that etcd grants, in seconds.
 const MAX_TTL: u64 = 9_000_000_000;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Leases {
     last: i64,
     by_id: BTreeMap<LeaseId, Record>,
     by_deadline: BTreeSet<(Instant, LeaseId)>,
 }
 
+#[derive(Clone)]
 struct Record {
     ttl: Duration,
     deadline: Instant,
@@ -47,6 +48,12 @@ impl Leases {
         lease.deadline = now + lease.ttl;
         self.by_deadline.insert((lease.deadline, id));
         Ok(lease.ttl)
+    }
+
+    /// All there are.
+    #[cfg(feature = "testing")]
+    pub(super) fn all(&self) -> Vec<LeaseId> {
+        self.by_id.keys().copied().collect()
     }
 
     /// Gives every lease its full time again.

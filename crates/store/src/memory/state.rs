@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+#[cfg(feature = "testing")]
+use super::testing::Saved;
 use super::{
     history::History,
     leases::Leases,
     unavailable,
     watch::{News, Ticket, Watchers},
 };
+#[cfg(feature = "testing")]
+use crate::Change;
 use crate::{
     Compare, Key, KeyValue, Lease, LeaseId, Op, Outcome, Range, Revision, Snapshot, StoreError, Txn,
 };
@@ -212,6 +216,36 @@ impl State {
             self.watchers.clear();
         }
         self.available = available;
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn changes_since(&self, ranges: &[Range], from: Revision) -> Vec<Change> {
+        let (mut all, mut next) = (Vec::new(), Some(from));
+        while let Some(from) = next {
+            let (changes, rest) = self.history.changes(ranges, from);
+            all.extend(changes);
+            next = rest;
+        }
+        all
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn save(&self) -> Saved {
+        Saved { history: self.history.clone(), leases: self.leases.clone() }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn restore(&mut self, saved: Saved, now: Instant) {
+        (self.history, self.leases) = (saved.history, saved.leases);
+        self.leases.renew_all(now);
+        self.watchers.clear();
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn end_leases(&mut self) {
+        for lease in self.leases.all() {
+            self.revoke(lease);
+        }
     }
 
     #[cfg(feature = "testing")]

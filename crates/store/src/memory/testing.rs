@@ -4,8 +4,21 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::MemoryStore;
-use crate::Revision;
+use super::{MemoryStore, history::History, leases::Leases};
+use crate::{Change, Range, Revision};
+
+/// What a store held at some moment: its content and its leases.
+#[derive(Clone)]
+pub struct Saved {
+    pub(super) history: History,
+    pub(super) leases: Leases,
+}
+
+impl std::fmt::Debug for Saved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Saved").field("revision", &self.history.revision).finish_non_exhaustive()
+    }
+}
 
 impl MemoryStore {
     /// Forgets what was before `revision`: reads and watches from before it fail from now on.
@@ -14,6 +27,30 @@ impl MemoryStore {
     /// as the newest.
     pub fn compact(&self, revision: Revision) {
         self.0.shared.now().compact(revision);
+    }
+
+    /// The changes in `ranges` from `from` on, as far as they are known still, without waiting.
+    #[must_use]
+    pub fn changes_since(&self, ranges: &[Range], from: Revision) -> Vec<Change> {
+        self.0.shared.now().changes_since(ranges, from)
+    }
+
+    /// What the store holds now.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        self.0.shared.now().save()
+    }
+
+    /// Plays a store that is restored from a backup, or from nothing: watches break, what was written
+    /// since is lost, and revisions are given once more.
+    pub fn restore(&self, saved: Saved) {
+        self.0.shared.now().restore(saved, Instant::now());
+        self.0.shared.due_earlier.notify_one();
+    }
+
+    /// Ends every lease, as a store does that was too slow to hear of renewals.
+    pub fn end_leases(&self) {
+        self.0.shared.now().end_leases();
     }
 
     /// Plays an outage (`false`) or ends one (`true`).

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_core::{JobState, UnitName};
+use fleet_runtime::exhibits::Exhibit;
 use fleet_store::Revision;
 use tracing::{info, warn};
 
@@ -38,7 +39,9 @@ impl Claims {
             info!(%unit, intended = ?intent.act, found = ?is, once, "found out what became of a unit");
             let here = found.remove(&unit).or_else(|| current.units.get(&unit).cloned());
             let here = here.unwrap_or_default();
-            if let Some(request) = intent.told(is, once) {
+            if let Some(request) = intent.told(is, once)
+                && !Exhibit::RestartsForgotten.is_shown()
+            {
                 current.restarts.insert(unit.clone(), Revision(request));
             }
             found.extend(self.settled(&unit, &intent, is, listed, here).map(|here| (unit, here)));

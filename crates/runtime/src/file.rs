@@ -14,20 +14,23 @@ use tracing::warn;
 /// One JSON file, written as a whole. Small and on a file system in memory, so its reads and
 /// writes don't count as blocking.
 #[derive(Debug)]
-pub(crate) struct RuntimeFile {
+pub struct RuntimeFile {
     path: PathBuf,
     /// Whether the last write failed: said once, not every time.
     failing: bool,
 }
 
 impl RuntimeFile {
-    pub(crate) fn new(directory: &Path, name: &str) -> Self {
+    /// The file `name` in `directory`, which is made when it is first written.
+    #[must_use]
+    pub fn new(directory: &Path, name: &str) -> Self {
         Self { path: directory.join(name), failing: false }
     }
 
     /// What the file says; `None` when there is none. One that can't be understood is reported,
     /// and counts as none.
-    pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<T> {
+    #[must_use]
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         let parsed = match fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -39,7 +42,7 @@ impl RuntimeFile {
 
     /// Replaces the file atomically. A failure is logged, not returned: whoever writes here
     /// gets along without, only a successor knows less.
-    pub(crate) fn write(&mut self, value: &impl Serialize) {
+    pub fn write(&mut self, value: &impl Serialize) {
         let result = self.try_write(value);
         if let (Err(error), false) = (&result, self.failing) {
             let path = self.path.display();
@@ -49,17 +52,36 @@ impl RuntimeFile {
     }
 
     /// Whether the file is not what was written last.
-    pub(crate) fn is_failing(&self) -> bool {
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
         self.failing
     }
 
     fn try_write(&self, value: &impl Serialize) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        #[cfg(feature = "testing")]
+        if let Some(result) = self.played(directory) {
+            return result;
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let mut file = NamedTempFile::new_in(directory)?; // mode 0600
         file.write_all(&serde_json::to_vec(value)?)?;
         file.persist(&self.path)?;
         Ok(())
+    }
+
+    /// What becomes of a write that isn't to be; `None` of one that is.
+    #[cfg(feature = "testing")]
+    fn played(&self, directory: &Path) -> Option<io::Result<()>> {
+        use crate::played::{Writing, with};
+        match with(|played| played.writing(&self.path)).unwrap_or(Writing::Whole) {
+            Writing::Whole => None,
+            Writing::Torn => Some(
+                fs::create_dir_all(directory)
+                    .and_then(|()| fs::write(directory.join(".torn"), "{")),
+            ),
+            Writing::Nothing => Some(Err(io::ErrorKind::StorageFull.into())),
+        }
     }
 }
 

@@ -1,0 +1,241 @@
+//! A machine: its service manager, its directory and its network, which outlive its fleetds.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use fleet_agent::fake::FakeManager;
+use fleet_api::Api;
+use fleet_core::MachineId;
+use tokio::time::Instant;
+
+use crate::{life::Life, watched::Watched};
+
+/// How a machine's way to the store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// As it should be.
+    #[default]
+    Calm,
+    /// Nothing gets through.
+    Cut,
+    /// So many requests in a hundred are lost, as many answers, and some are refused.
+    Lossy(u8),
+    /// Everything takes up to so many milliseconds.
+    Slow(u64),
+}
+
+/// How a machine's systemd is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Systemd {
+    /// As it should be.
+    #[default]
+    Calm,
+    /// Everything takes up to so many milliseconds.
+    Slow(u64),
+    /// So many calls in a hundred hang until they are given up; some of them have an effect.
+    Hangs(u8),
+    /// Its bus can't be reached.
+    Gone,
+    /// So many signals in a hundred are lost.
+    Mute(u8),
+}
+
+/// See the module.
+pub struct Machine {
+    /// Its number.
+    pub number: usize,
+    /// Its id.
+    pub id: MachineId,
+    /// Its way to the store.
+    pub network: Watched<Network>,
+    /// Whether it is switched on.
+    pub power: Watched<bool>,
+    directory: PathBuf,
+    state: Mutex<State>,
+    clock: AtomicI64,
+    tears: AtomicBool,
+}
+
+struct State {
+    fake: Arc<FakeManager>,
+    life: Option<Arc<Life>>,
+    systemd: Systemd,
+    boots: u32,
+    api: Option<Arc<Api>>,
+    /// Since when it stops its units to leave.
+    purging: Option<Instant>,
+    /// When something was last wrong with it.
+    troubled: Instant,
+}
+
+impl Machine {
+    pub(crate) fn new(number: usize, directory: &Path) -> Self {
+        let id = format!("{number:x}").repeat(32);
+        Self {
+            number,
+            id: id.parse().unwrap_or_else(|_| unreachable!("this is an id")),
+            network: Watched::new(Network::Calm),
+            power: Watched::new(false),
+            directory: directory.join(format!("m{number}")),
+            state: Mutex::new(State {
+                fake: Arc::new(FakeManager::new()),
+                life: None,
+                systemd: Systemd::Calm,
+                boots: 0,
+                api: None,
+                purging: None,
+                troubled: Instant::now(),
+            }),
+            clock: AtomicI64::new(0),
+            tears: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its service manager, in this boot.
+    #[must_use]
+    pub fn fake(&self) -> Arc<FakeManager> {
+        Arc::clone(&self.state().fake)
+    }
+
+    /// What outlives a fleetd but not a boot.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The fleetd that runs, or ran last.
+    #[must_use]
+    pub fn life(&self) -> Option<Arc<Life>> {
+        self.state().life.clone()
+    }
+
+    /// A fleetd begins.
+    pub fn begin_life(&self) -> Arc<Life> {
+        let life = Arc::new(Life::new(self.number));
+        let mut state = self.state();
+        state.life = Some(Arc::clone(&life));
+        state.purging = None;
+        life
+    }
+
+    /// How its systemd is.
+    #[must_use]
+    pub fn systemd(&self) -> Systemd {
+        self.state().systemd
+    }
+
+    /// Its systemd is like that from now on.
+    pub fn set_systemd(&self, systemd: Systemd) {
+        let fake = {
+            let mut state = self.state();
+            state.systemd = systemd;
+            Arc::clone(&state.fake)
+        };
+        fake.set_available(systemd != Systemd::Gone);
+    }
+
+    /// The power fails: all that is in memory is lost, its runtime directory too.
+    pub fn lose_power(&self) {
+        let mut state = self.state();
+        if let Some(life) = &state.life {
+            life.end();
+        }
+        state.fake = Arc::new(FakeManager::new());
+        state.systemd = Systemd::Calm;
+        state.boots += 1;
+        state.purging = None;
+        drop(state);
+        self.power.set(false);
+        // It may not be there yet.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+
+    /// Whether it is switched on.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        self.power.get()
+    }
+
+    /// What answers requests here, if anything does.
+    #[must_use]
+    pub fn api(&self) -> Option<Arc<Api>> {
+        self.state().api.clone()
+    }
+
+    /// This answers requests from now on, or nothing does.
+    pub fn set_api(&self, api: Option<Arc<Api>>) {
+        self.state().api = api;
+    }
+
+    /// The id of this boot.
+    #[must_use]
+    pub fn boot_id(&self) -> String {
+        format!("{:08x}-{:08x}", self.number, self.state().boots)
+    }
+
+    /// It stops its units to leave, from now on.
+    pub fn begin_purge(&self) {
+        self.state().purging = Some(Instant::now());
+    }
+
+    /// Whether it does.
+    #[must_use]
+    pub fn is_purging(&self) -> bool {
+        self.state().purging.is_some()
+    }
+
+    /// Something is wrong with it, or was until now.
+    pub fn is_troubled(&self) {
+        self.state().troubled = Instant::now();
+    }
+
+    /// For how long nothing was wrong with it.
+    #[must_use]
+    pub fn calm_for(&self) -> Duration {
+        self.state().troubled.elapsed()
+    }
+
+    /// By how many seconds its clock is wrong.
+    #[must_use]
+    pub fn clock(&self) -> i64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    /// Its clock is wrong by so many seconds from now on.
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Lets its fleetd die over the next file that it writes.
+    pub fn tear_next_file(&self) {
+        self.tears.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to die over this one.
+    pub(crate) fn tears(&self) -> bool {
+        self.tears.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("m{}", self.number))
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}", self.number)
+    }
+}

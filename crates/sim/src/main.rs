@@ -1,0 +1,135 @@
+//! Runs seeds of the simulation one after the other.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use fleet_runtime::exhibits::{self, Exhibit};
+use fleet_sim::{
+    plan::{Plan, Size},
+    run::{Outcome, run},
+    shrink::shrink,
+    sometimes::Rare,
+};
+
+/// Attempts at making a failing plan shorter.
+const ATTEMPTS: usize = 300;
+
+/// Breaks simulated clusters, each as its seed has it, until the time is over or one stays broken.
+#[derive(Parser)]
+struct Options {
+    /// The first seed; each run takes the next.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds, whatever the time.
+    #[arg(long)]
+    runs: Option<u64>,
+    /// For how long.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Machines.
+    #[arg(long, default_value_t = Size::default().machines)]
+    machines: usize,
+    /// Units, at most.
+    #[arg(long, default_value_t = Size::default().units)]
+    units: usize,
+    /// Busy times in each run.
+    #[arg(long, default_value_t = Size::default().episodes)]
+    episodes: usize,
+    /// Prints all that happens in each run.
+    #[arg(long)]
+    trace: bool,
+    /// Prints a failing run as it is, without making it shorter.
+    #[arg(long)]
+    whole: bool,
+    /// Brings this fault back, which was mended: it has to be found.
+    #[arg(long)]
+    exhibit: Option<String>,
+    /// Goes on after a failure.
+    #[arg(long)]
+    go_on: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let size =
+        Size { machines: options.machines, units: options.units, episodes: options.episodes };
+    if let Some(name) = &options.exhibit {
+        let found = Exhibit::ALL.into_iter().find(|exhibit| format!("{exhibit:?}") == *name);
+        let Some(exhibit) = found else {
+            say(&format!("there is no exhibit {name}, but these: {:?}", Exhibit::ALL));
+            return ExitCode::FAILURE;
+        };
+        exhibits::show(Some(exhibit));
+    }
+    let begun = Instant::now();
+    let (mut runs, mut simulated, mut failed) = (0_u64, Duration::ZERO, 0_u64);
+    let mut reached = BTreeMap::<Rare, u64>::new();
+    loop {
+        let is_over = match options.runs {
+            Some(most) => runs == most,
+            None => begun.elapsed() > Duration::from_secs(options.seconds),
+        };
+        if is_over {
+            break;
+        }
+        let seed = options.seed + runs;
+        let plan = Plan::of(seed, size);
+        let outcome = run(&plan);
+        runs += 1;
+        simulated += outcome.time;
+        for (rare, times) in &outcome.reached {
+            *reached.entry(*rare).or_default() += times;
+        }
+        if options.trace {
+            say(&outcome.lines.join("\n"));
+        }
+        if !outcome.broken.is_empty() {
+            failed += 1;
+            say(&format!("seed {seed} is broken:\n  {}", outcome.broken.join("\n  ")));
+            if !options.go_on {
+                report(&plan, outcome, options.whole);
+                break;
+            }
+        }
+    }
+    let real = begun.elapsed().as_secs_f64();
+    let rate = simulated.as_secs_f64() / real;
+    say(&format!(
+        "{runs} runs from seed {}, {failed} broken; {:.1} hours simulated, {rate:.0} seconds in each second",
+        options.seed,
+        simulated.as_secs_f64() / 3600.0
+    ));
+    for rare in Rare::ALL {
+        say(&format!("  {:>8}  {rare:?}", reached.get(&rare).copied().unwrap_or_default()));
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Shows a failing run, made as short as it goes.
+fn report(plan: &Plan, outcome: Outcome, whole: bool) {
+    let (plan, outcome) = if whole {
+        (plan.clone(), outcome)
+    } else {
+        let shorter = shrink(plan, ATTEMPTS, |plan| !run(plan).broken.is_empty());
+        let outcome = run(&shorter);
+        (shorter, outcome)
+    };
+    say(&format!("seed {}, {} steps:", plan.seed, plan.len()));
+    for (number, episode) in plan.episodes.iter().enumerate() {
+        for step in episode {
+            say(&format!("  episode {number}, {:>6} ms: {:?}", step.at, step.what));
+        }
+    }
+    say(&outcome.lines.join("\n"));
+    say(&format!("broken:\n  {}", outcome.broken.join("\n  ")));
+}
+
+fn say(text: &str) {
+    // Nobody may read it any more.
+    let _ = writeln!(io::stdout(), "{text}");
+}

@@ -1,0 +1,302 @@
+//! What the store has said so far: for each unit and machine what held when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_agent::manager::RunId;
+use fleet_core::{JobState, MachineId, UnitHash, UnitName};
+use fleet_registry::{MachineRecord, UnitRecord};
+use fleet_store::{Change, Key, KeyValue, MemoryStore, Range, Revision};
+
+use crate::{
+    sometimes::{Rare, Sometimes},
+    world::PREFIX,
+};
+
+/// See the module.
+#[derive(Default, Debug)]
+pub struct Truth {
+    seen: Revision,
+    units: BTreeMap<UnitName, Vec<Version>>,
+    machines: BTreeMap<MachineId, Present>,
+    /// When what is said of a machine (its metadata, how it stands) changed last.
+    judged_anew: BTreeMap<MachineId, Revision>,
+    restarts: BTreeMap<(MachineId, UnitName), Asked>,
+    leader: Option<Key>,
+    leader_is: Option<MachineId>,
+    metadata: BTreeMap<(MachineId, String), String>,
+    /// The last run of each unit on each machine.
+    runs: BTreeMap<(MachineId, UnitName), Begun>,
+}
+
+/// A run that has begun: its id, its content, and what the store had said by then.
+pub type Begun = (RunId, UnitHash, Revision);
+
+/// What was decided about a unit, from a revision on until the next.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// From when.
+    pub since: Revision,
+    /// `None` is that there is no such unit.
+    pub record: Option<UnitRecord>,
+    /// Since when it has this machine.
+    pub placed: Revision,
+}
+
+/// A machine that is present.
+#[derive(Clone, Debug)]
+pub struct Present {
+    /// Since when.
+    pub since: Revision,
+    /// What it says of itself.
+    pub record: MachineRecord,
+}
+
+/// A restart that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    last: Revision,
+    /// When the last request was acknowledged, or taken back.
+    done: Option<Revision>,
+    /// How many requests there were, and how many of them were carried out.
+    requests: u32,
+    carried_out: u32,
+}
+
+impl Truth {
+    /// Takes in what the store has said since.
+    pub fn absorb(&mut self, store: &MemoryStore, sometimes: &Sometimes) {
+        let now = store.revision();
+        if now < self.seen {
+            // It was restored: nothing is known any more.
+            *self = Self::default();
+        }
+        if now == self.seen {
+            return;
+        }
+        let all = [Range::prefix(&Key::from(format!("{PREFIX}/")))];
+        for change in store.changes_since(&all, self.seen.next()) {
+            self.apply(&change, sometimes);
+        }
+        self.seen = now;
+    }
+
+    /// The newest revision that was taken in.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.seen
+    }
+
+    fn apply(&mut self, change: &Change, sometimes: &Sometimes) {
+        let revision = change.revision();
+        let key = change.key().as_str();
+        let Some(path) = key.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('/')) else {
+            return;
+        };
+        let kv = match change {
+            Change::Put(kv) => Some(kv),
+            Change::Delete { .. } => None,
+        };
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts[..] {
+            ["unit", name] => self.unit(name, kv, revision, sometimes),
+            ["machine", id] => self.machine(id, kv, revision),
+            ["metadata", id, key] => {
+                let id: MachineId = parsed(id);
+                match kv {
+                    Some(kv) => {
+                        let value = String::from_utf8_lossy(&kv.value).into_owned();
+                        self.metadata.insert((id.clone(), key.to_owned()), value);
+                    }
+                    None => drop(self.metadata.remove(&(id.clone(), key.to_owned()))),
+                }
+                self.judged_anew.insert(id, revision);
+            }
+            ["restart", id, name] => {
+                let key = (parsed(id), parsed(name));
+                let asked = self.restarts.entry(key);
+                let asked =
+                    asked.or_insert(Asked { last: revision, done: None, carried_out: false });
+                match kv {
+                    Some(_) => {
+                        if asked.last != revision && asked.done.is_none() {
+                            sometimes.reached(Rare::RestartTwice);
+                        }
+                        (asked.last, asked.done) = (revision, None);
+                        asked.requests += 1;
+                    }
+                    None => asked.done = Some(revision),
+                }
+            }
+            ["lease", "engine-leader"] => {
+                let leader = kv.and_then(leader);
+                if let (Some(new), Some(old)) = (&leader, &self.leader_is)
+                    && new != old
+                {
+                    sometimes.reached(Rare::LeaderChanges);
+                }
+                self.leader = kv.map(|kv| kv.key.clone());
+                if leader.is_some() {
+                    self.leader_is = leader;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unit(&mut self, name: &str, kv: Option<&KeyValue>, since: Revision, sometimes: &Sometimes) {
+        let record: Option<UnitRecord> = kv.and_then(|kv| serde_json(&kv.value));
+        if record.as_ref().is_some_and(|record| record.leaving) {
+            sometimes.reached(Rare::Handover);
+        }
+        let versions = self.units.entry(parsed(name)).or_default();
+        let machine = |record: &Option<UnitRecord>| record.as_ref()?.machine.clone();
+        let placed = match versions.last() {
+            Some(last) if machine(&last.record) == machine(&record) => last.placed,
+            _ => since,
+        };
+        versions.push(Version { since, record, placed });
+    }
+
+    fn machine(&mut self, id: &str, kv: Option<&KeyValue>, revision: Revision) {
+        let id: MachineId = parsed(id);
+        let record = kv.and_then(|kv| Some((kv, serde_json::<MachineRecord>(&kv.value)?)));
+        let before = self.machines.get(&id).map(|present| present.record.clone());
+        let says = |record: &MachineRecord| (record.metadata.clone(), record.standing);
+        if record.as_ref().map(|(_, record)| says(record)) != before.as_ref().map(says) {
+            self.judged_anew.insert(id.clone(), revision);
+        }
+        match record {
+            Some((kv, record)) => {
+                self.machines.insert(id, Present { since: kv.create_revision, record });
+            }
+            None => drop(self.machines.remove(&id)),
+        }
+    }
+
+    /// A run has begun.
+    pub fn begun(&mut self, machine: &MachineId, unit: &UnitName, begun: Begun) {
+        self.runs.insert((machine.clone(), unit.clone()), begun);
+    }
+
+    /// The last run of a unit on a machine.
+    #[must_use]
+    pub fn run(&self, machine: &MachineId, unit: &UnitName) -> Option<&Begun> {
+        self.runs.get(&(machine.clone(), unit.clone()))
+    }
+
+    /// A restart is carried out now. Says whether there was no request for it.
+    pub fn restarts_twice(&mut self, machine: &MachineId, unit: &UnitName) -> bool {
+        let Some(asked) = self.restarts.get_mut(&(machine.clone(), unit.clone())) else {
+            return true;
+        };
+        asked.carried_out += 1;
+        asked.carried_out > asked.requests
+    }
+
+    /// A machine has lost power, and with it all that was done there.
+    pub fn boots(&mut self, machine: &MachineId) {
+        let on_it = self.restarts.iter_mut().filter(|((id, _), _)| id == machine);
+        on_it.for_each(|(_, asked)| asked.carried_out = 0);
+    }
+
+    /// Whether a machine's engine leads.
+    #[must_use]
+    pub fn leads(&self, machine: &MachineId) -> bool {
+        self.leader.is_some() && self.leader_is.as_ref() == Some(machine)
+    }
+
+    /// A machine's presence.
+    #[must_use]
+    pub fn presence(&self, machine: &MachineId) -> Option<&Present> {
+        self.machines.get(machine)
+    }
+
+    /// The units that there are now.
+    pub fn units(&self) -> impl Iterator<Item = (&UnitName, &UnitRecord)> {
+        self.units
+            .iter()
+            .filter_map(|(name, versions)| Some((name, versions.last()?.record.as_ref()?)))
+    }
+
+    /// What is decided about a unit now.
+    #[must_use]
+    pub fn unit_now(&self, name: &UnitName) -> Option<&Version> {
+        self.units.get(name)?.last()
+    }
+
+    /// The units there ever were.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<UnitName> {
+        self.units.keys().cloned().collect()
+    }
+
+    /// What a machine has by now of metadata: its own, and what was set.
+    #[must_use]
+    pub fn metadata(&self, machine: &MachineId) -> BTreeMap<String, String> {
+        let own = self.machines.get(machine).map(|present| present.record.metadata.clone());
+        let mut all = own.unwrap_or_default();
+        for ((id, key), value) in &self.metadata {
+            if id == machine && value.is_empty() {
+                all.remove(key);
+            } else if id == machine {
+                all.insert(key.clone(), value.clone());
+            }
+        }
+        all
+    }
+
+    /// Why a machine may have stopped (or restarted) a unit that it runs since `since` with this
+    /// content; `None` when nothing was said that would have it stopped.
+    #[must_use]
+    pub fn reason_to_stop(
+        &self,
+        machine: &MachineId,
+        unit: &UnitName,
+        hash: UnitHash,
+        since: Revision,
+    ) -> Option<&'static str> {
+        let Some(versions) = self.units.get(unit) else { return Some("there is no such unit") };
+        let first = versions.partition_point(|version| version.since <= since).saturating_sub(1);
+        if versions[0].since > since {
+            return Some("there was no such unit");
+        }
+        let judged = self.judged_anew.get(machine).is_some_and(|at| *at >= since);
+        let asked = self
+            .restarts
+            .get(&(machine.clone(), unit.clone()))
+            .is_some_and(|asked| asked.done.is_none_or(|done| done >= since));
+        if asked {
+            return Some("a restart was asked for");
+        }
+        versions[first..].iter().find_map(|version| {
+            let Some(record) = &version.record else { return Some("it was destroyed") };
+            match () {
+                () if record.desired_state != JobState::Launched => {
+                    Some("it isn't wanted launched")
+                }
+                () if record.hash != hash => Some("its content was replaced"),
+                () if record.leaving => Some("it is to leave"),
+                () if record.global && judged => Some("the machine was judged anew"),
+                () if !record.global && record.machine.as_ref() != Some(machine) => {
+                    Some("another machine has it, or none")
+                }
+                () => None,
+            }
+        })
+    }
+}
+
+fn leader(kv: &KeyValue) -> Option<MachineId> {
+    fleet_registry::LeaderRecord::parse(&kv.value).map(|record| record.machine)
+}
+
+fn serde_json<T: serde::de::DeserializeOwned>(value: &[u8]) -> Option<T> {
+    serde_json::from_slice(value).ok()
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("the registry writes keys of its own only")
+}

@@ -1,0 +1,224 @@
+//! All that a run consists of.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    path::Path,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use fleet_registry::{Keys, Registry};
+use fleet_runtime::played::{Played, Playing, Writing, play};
+use fleet_store::MemoryStore;
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::{
+    life::{self, Side},
+    machine::Machine,
+    sometimes::{Rare, Sometimes},
+    trace::Trace,
+    truth::Truth,
+    watched::Watched,
+};
+
+/// The seconds from 1970 to the beginning of every run.
+const EPOCH: Duration = Duration::from_secs(1_900_000_000);
+
+/// Where the cluster's keys are.
+pub const PREFIX: &str = "/fleet";
+
+/// See the module. Clones are the same world.
+#[derive(Clone)]
+pub struct World(Arc<Inner>);
+
+/// What a world consists of.
+pub struct Inner {
+    /// The store that all machines share.
+    pub store: MemoryStore,
+    /// Whether the store's process is stopped.
+    pub frozen: Watched<bool>,
+    /// The machines, by number.
+    pub machines: Vec<Arc<Machine>>,
+    /// What happened.
+    pub trace: Trace,
+    /// What was reached.
+    pub sometimes: Sometimes,
+    /// What the store has said so far.
+    pub truth: Mutex<Truth>,
+    /// How often it was compacted.
+    pub compactions: AtomicU64,
+    chance: Mutex<Rng>,
+    broken: Mutex<Vec<String>>,
+    late: Mutex<JoinSet<()>>,
+}
+
+impl std::ops::Deref for World {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world of so many machines, none of which is switched on.
+    #[must_use]
+    pub fn new(seed: u64, machines: usize, directory: &Path) -> Self {
+        // What the code under test draws comes from the thread's generator.
+        fastrand::seed(seed);
+        let machines = (0..machines).map(|number| Arc::new(Machine::new(number, directory)));
+        Self(Arc::new(Inner {
+            store: MemoryStore::new(),
+            frozen: Watched::new(false),
+            machines: machines.collect(),
+            trace: Trace::begin(),
+            sometimes: Sometimes::default(),
+            truth: Mutex::default(),
+            compactions: AtomicU64::new(0),
+            chance: Mutex::new(Rng::with_seed(seed ^ 0x5117)),
+            broken: Mutex::default(),
+            late: Mutex::default(),
+        }))
+    }
+
+    /// Plays the operating system of its machines to this thread.
+    pub fn play(&self) -> Playing {
+        play(Rc::new(Host { world: self.clone(), begun: Instant::now(), last: RefCell::default() }))
+    }
+
+    /// The registry as it is, for who looks at it from outside.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        let keys = Keys::new(PREFIX).unwrap_or_else(|_| unreachable!("this is a prefix"));
+        Registry::new(Arc::new(self.store.clone()), keys)
+    }
+
+    /// Draws something.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A pause between both, drawn.
+    #[must_use]
+    pub fn pause(&self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.draw(|chance| chance.u64(from..=to)))
+    }
+
+    /// Whether something of this probability, in percent, happens.
+    #[must_use]
+    pub fn happens(&self, percent: u8) -> bool {
+        percent > 0 && self.draw(|chance| chance.u8(0..100)) < percent
+    }
+
+    /// Something that must never be is.
+    pub fn is_broken(&self, what: String) {
+        self.trace.note("!!", &what);
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if broken.len() < 100 {
+            broken.push(what);
+        }
+    }
+
+    /// What was broken so far.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether anything was.
+    #[must_use]
+    pub fn has_broken(&self) -> bool {
+        !self.broken.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// What the store has said up to now.
+    pub fn truth(&self) -> MutexGuard<'_, Truth> {
+        let mut truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
+        truth.absorb(&self.store, &self.sometimes);
+        truth
+    }
+
+    /// Compacts the store: what was before now can't be watched any more.
+    pub fn compact(&self) {
+        self.compactions.fetch_add(1, Ordering::Relaxed);
+        self.store.compact(self.store.revision());
+    }
+
+    /// Lets something happen that nobody waits for any more.
+    pub fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
+    }
+
+    /// Waits while the store's process is stopped.
+    pub async fn thawed(&self) {
+        self.frozen.wait_until(|frozen| !frozen).await;
+    }
+
+    /// Ends everything that runs in it.
+    pub fn end(&self) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+/// The operating system of whichever machine is at work.
+struct Host {
+    world: World,
+    begun: Instant,
+    last: RefCell<Option<Duration>>,
+}
+
+impl Played for Host {
+    fn since_1970(&self) -> Duration {
+        let jumped = life::current().map_or(0, |number| self.world.machines[number].clock());
+        let now = EPOCH + self.begun.elapsed();
+        let now = if jumped < 0 {
+            now.saturating_sub(Duration::from_secs(jumped.unsigned_abs()))
+        } else {
+            now + Duration::from_secs(jumped.unsigned_abs())
+        };
+        // Moments of one journal differ, as those of real ones do.
+        let mut last = self.last.borrow_mut();
+        let now = if *last == Some(now) { now + Duration::from_micros(1) } else { now };
+        *last = Some(now);
+        now
+    }
+
+    fn writing(&self, path: &Path) -> Writing {
+        let Some(machine) = self.world.machines.iter().find(|it| path.starts_with(it.directory()))
+        else {
+            return Writing::Whole;
+        };
+        match machine.life() {
+            Some(life) if life.is_over() => Writing::Nothing,
+            Some(life) if machine.tears() => {
+                self.world.trace.note(machine, "dies over a file");
+                self.world.sometimes.reached(Rare::TornFile);
+                life.end();
+                Writing::Torn
+            }
+            _ => Writing::Whole,
+        }
+    }
+}
+
+/// On which side of telling systemd a fleetd died.
+pub(crate) fn died(world: &World, machine: &Machine, what: &str, changes: bool, side: Side) {
+    world.trace.note(machine, format_args!("dies {side:?} {what}"));
+    match side {
+        Side::After if changes => world.sometimes.reached(Rare::DiesAfterTelling),
+        Side::Before if changes => world.sometimes.reached(Rare::DiesBeforeTelling),
+        _ => {}
+    }
+}
