@@ -135,7 +135,7 @@ fn rests_on(task: &Task, cluster: &Cluster) -> bool {
 fn take_in(
     cluster: &mut Cluster,
     refused: &mut Refused,
-    Decision { unit, seen, target }: &Decision,
+    Decision { unit, seen, target, .. }: &Decision,
     decided: Decided,
 ) -> bool {
     match decided {

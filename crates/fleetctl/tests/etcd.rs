@@ -335,7 +335,7 @@ async fn what_keeps_units_from_running_is_told() {
     let hello: UnitName = "hello.service".parse().unwrap();
     let seen = registry.unit(&hello).await.unwrap().unwrap().record;
     let target = Some((presence.machine.clone(), presence.created));
-    let decision = Decision { unit: hello.clone(), seen, target: target.into() };
+    let decision = Decision { unit: hello.clone(), seen, target: target.into(), absent: None };
     registry.decide(&lead, &[decision]).await.unwrap();
     let trouble = Some(Trouble { error: "no room".into(), ..Trouble::default() });
     registry.publish(&presence, &[(hello, trouble)].into()).await.unwrap();

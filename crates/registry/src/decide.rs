@@ -155,7 +155,7 @@ impl Registry {
     }
 
     fn ops(&self, decision: &Decision) -> Vec<Op> {
-        let Decision { unit, seen, target } = decision;
+        let Decision { unit, seen, target, .. } = decision;
         let mut ops = self.unit_ops(unit, Some(&seen.value), &decision.record());
         if let Target::Machine { leaving: Some(_), .. } = target {
             ops.push(Op::Delete(self.keys.leaving(unit.as_str()))); // the record says it from now on

@@ -15,7 +15,13 @@ use fleet_store::{Key, Op, Store, StoreError, Txn};
 async fn decision(world: &World, name: &str, to: &str) -> Decision {
     let seen = world.unit(name).await;
     let created = world.registry.machine(&machine(to)).await.unwrap().unwrap().created;
-    Decision { unit: seen.name, seen: seen.record, target: Some((machine(to), created)).into() }, absent: None }
+    Decision {
+        unit: seen.name,
+        seen: seen.record,
+        target: Some((machine(to), created)).into(),
+        absent: None,
+    }
+}
 
 #[tokio::test]
 async fn one_refused_decision_costs_only_itself() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use fleet_core::{JobState, UnitName};
-use fleet_registry::UnitRecord;
+use fleet_registry::{PublishedState, UnitRecord};
 use fleet_store::{Key, Range, Revision, Store};
 
 use crate::{
@@ -156,7 +156,7 @@ async fn machine_is_wrong(
     }
     let registry = world.registry();
     let published = registry.published(&machine.id, None, expected.keys().copied()).await;
-    let published = published.unwrap_or_default();
+    let published: BTreeMap<UnitName, PublishedState> = published.unwrap_or_default();
     for (name, record) in expected {
         let state = fake.state_of(name);
         if files.get(name).is_some_and(|listed| listed.hash != Some(record.hash)) {

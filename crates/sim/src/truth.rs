@@ -114,8 +114,12 @@ impl Truth {
             ["restart", id, name] => {
                 let key = (parsed(id), parsed(name));
                 let asked = self.restarts.entry(key);
-                let asked =
-                    asked.or_insert(Asked { last: revision, done: None, carried_out: false });
+                let asked = asked.or_insert(Asked {
+                    last: revision,
+                    done: None,
+                    requests: 0,
+                    carried_out: 0,
+                });
                 match kv {
                     Some(_) => {
                         if asked.last != revision && asked.done.is_none() {

@@ -252,7 +252,7 @@ impl Server {
         let leaving = self.kvs().await.into_iter().find(|kv| kv.key.as_str() == leaving);
         let leaving = leaving.map(|kv| kv.mod_revision);
         let target = Target::Machine { id: machine(id), created, leaving };
-        let decision = Decision { unit: unit(name), seen, target };
+        let decision = Decision { unit: unit(name), seen, target, absent: None };
         self.registry.decide(lead, &[decision]).await.unwrap().remove(0).unwrap();
     }
 
