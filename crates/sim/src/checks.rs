@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fleet_agent::fake::Event;
 use fleet_core::{UnitName, UnitState};
+use fleet_store::Store;
 use tokio::time::{self, Instant};
 
 use crate::{machine::Machine, sometimes::Rare, world::World};
@@ -97,10 +98,31 @@ pub fn is_up(state: &UnitState) -> bool {
 pub async fn go_on(world: World) {
     loop {
         time::sleep(LOOK).await;
+        let is_out = world.frozen.get() || world.store.read(&[], None).await.is_err();
+        for machine in &world.machines {
+            if is_out || !machine.is_well() {
+                machine.is_troubled();
+            }
+        }
         for machine in world.machines.iter().filter(|machine| machine.has_power()) {
             systemd_did(&world, machine);
         }
         doubles_end(&world);
+        for machine in world.machines.iter().filter(|machine| machine.has_power()) {
+            is_present(&world, machine);
+        }
+    }
+}
+
+/// Who has units is present, unless something keeps it from that.
+fn is_present(world: &World, machine: &Machine) {
+    let lives = machine.life().is_some_and(|life| !life.is_over());
+    if !lives || machine.calm_for() <= LEARNS || world.truth().presence(&machine.id).is_some() {
+        return;
+    }
+    let fake = machine.fake();
+    if let Some(unit) = fake.in_memory().into_iter().find(|unit| is_up(&fake.state_of(unit))) {
+        world.is_broken(format!("{machine} isn't present, and {unit} runs there"));
     }
 }
 

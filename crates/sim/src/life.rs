@@ -76,6 +76,12 @@ impl Life {
         self.condition.get() == Condition::Dead
     }
 
+    /// Whether it goes on, and isn't stopped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.condition.get() == Condition::Runs
+    }
+
     /// Waits until it is over.
     pub async fn over(&self) {
         self.condition.wait_until(|condition| condition == Condition::Dead).await;

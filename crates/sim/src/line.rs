@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest a request or an answer is on its way when all is well, in milliseconds.
 const WAY: u64 = 2;
 
+/// Within how long, at most, the store serves what waited for it, in milliseconds.
+const LATE: u64 = 400;
+
 /// After how long, at most, a watch notices that nothing gets through, in milliseconds.
 const NOTICED: (u64, u64) = (1_000, 6_000);
 
@@ -141,6 +144,8 @@ impl Line {
         let (world, machine, what) = (self.world.clone(), self.machine.number, what.to_owned());
         self.world.later(async move {
             world.thawed().await;
+            // What waited there is served in no order.
+            time::sleep(world.pause(0, LATE)).await;
             let had_effect = effect.await.is_ok();
             world.trace.note(format_args!("m{machine}"), format_args!("late {what}: {had_effect}"));
             world.sometimes.reached(Rare::LateEffect);

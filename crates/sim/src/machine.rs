@@ -195,6 +195,14 @@ impl Machine {
         self.state().purging.is_some()
     }
 
+    /// Whether nothing is wrong with its network, its systemd and its fleetd.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.life().is_some_and(|life| life.is_running())
+            && self.network.get() == Network::Calm
+            && self.systemd() == Systemd::Calm
+    }
+
     /// Something is wrong with it, or was until now.
     pub fn is_troubled(&self) {
         self.state().troubled = Instant::now();

@@ -10,7 +10,7 @@ use std::{
 use clap::Parser;
 use fleet_runtime::exhibits::{self, Exhibit};
 use fleet_sim::{
-    plan::{Plan, Size},
+    plan::{Class, Plan, Size},
     run::{Outcome, run},
     shrink::shrink,
     sometimes::Rare,
@@ -49,6 +49,9 @@ struct Options {
     /// Brings this fault back, which was mended: it has to be found.
     #[arg(long)]
     exhibit: Option<String>,
+    /// Only faults of these classes, as `Store,Freeze`; without it each seed draws its own.
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<String>,
     /// Goes on after a failure.
     #[arg(long)]
     go_on: bool,
@@ -66,6 +69,14 @@ fn main() -> ExitCode {
         };
         exhibits::show(Some(exhibit));
     }
+    let classes: Vec<Class> = Class::ALL
+        .into_iter()
+        .filter(|class| options.classes.contains(&format!("{class:?}")))
+        .collect();
+    if classes.len() != options.classes.len() {
+        say(&format!("classes are {:?}", Class::ALL));
+        return ExitCode::FAILURE;
+    }
     let begun = Instant::now();
     let (mut runs, mut simulated, mut failed) = (0_u64, Duration::ZERO, 0_u64);
     let mut reached = BTreeMap::<Rare, u64>::new();
@@ -78,7 +89,10 @@ fn main() -> ExitCode {
             break;
         }
         let seed = options.seed + runs;
-        let plan = Plan::of(seed, size);
+        let plan = match &classes[..] {
+            [] => Plan::of(seed, size),
+            classes => Plan::with(seed, size, classes),
+        };
         let outcome = run(&plan);
         runs += 1;
         simulated += outcome.time;

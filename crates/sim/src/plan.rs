@@ -198,44 +198,70 @@ impl Default for Size {
 /// The kinds of faults that a run may have; each has some of them only, so that the others don't hide
 /// what they bring about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
+pub enum Class {
+    /// A machine's way to the store is cut, loses, or is slow.
     Network,
+    /// A systemd is slow, hangs, is gone, or says too little.
     Systemd,
+    /// A fleetd is killed.
     Kill,
+    /// A fleetd is killed at a call.
     DieAt,
+    /// A fleetd is killed over a file.
     Tear,
+    /// A fleetd is stopped, and continued.
     Freeze,
+    /// A fleetd is told to read its configuration again.
     Reload,
+    /// A fleetd is told to end.
     Terminate,
+    /// A machine loses power.
     Power,
+    /// A clock jumps.
     Clock,
+    /// The store is stopped, and continued, or has no leader.
     Store,
+    /// All leases end at once.
     Leases,
+    /// The store is compacted.
     Compact,
 }
 
-const CLASSES: [Class; 13] = [
-    Class::Network,
-    Class::Systemd,
-    Class::Kill,
-    Class::DieAt,
-    Class::Tear,
-    Class::Freeze,
-    Class::Reload,
-    Class::Terminate,
-    Class::Power,
-    Class::Clock,
-    Class::Store,
-    Class::Leases,
-    Class::Compact,
-];
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Network,
+        Self::Systemd,
+        Self::Kill,
+        Self::DieAt,
+        Self::Tear,
+        Self::Freeze,
+        Self::Reload,
+        Self::Terminate,
+        Self::Power,
+        Self::Clock,
+        Self::Store,
+        Self::Leases,
+        Self::Compact,
+    ];
+}
 
 impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64, size: Size) -> Self {
         let mut chance = Rng::with_seed(seed);
-        let classes: Vec<Class> = CLASSES.into_iter().filter(|_| chance.u8(0..3) == 0).collect();
+        let drawn = Class::ALL.into_iter().filter(|_| chance.u8(0..3) == 0).collect();
+        Self::make(seed, size, drawn, chance)
+    }
+
+    /// The plan of a seed with these faults only.
+    #[must_use]
+    pub fn with(seed: u64, size: Size, classes: &[Class]) -> Self {
+        Self::make(seed, size, classes.to_vec(), Rng::with_seed(seed))
+    }
+
+    fn make(seed: u64, size: Size, classes: Vec<Class>, mut chance: Rng) -> Self {
         // How many of the units there are, and of which kinds, differs from run to run too.
         let units = chance.usize(3..=size.units.max(3));
         let make = Make { size, units, classes, chance };

@@ -34,6 +34,9 @@ pub async fn what_is_wrong(world: &World) -> Vec<String> {
     }
     let (units, here) = {
         let truth = world.truth();
+        if !world.machines.iter().any(|machine| truth.leads(&machine.id)) {
+            wrong.push("no engine leads".to_owned());
+        }
         for machine in &world.machines {
             if truth.presence(&machine.id).is_none() {
                 wrong.push(format!("{machine} is absent"));

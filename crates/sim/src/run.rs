@@ -29,6 +29,8 @@ use crate::{
 const REST: Duration = Duration::from_secs(150);
 /// For how long nothing may happen once it has.
 const QUIET: Duration = Duration::from_secs(20);
+/// How many looks in a row must find nothing wrong: how a start went is settled within a second.
+const SETTLED: u32 = 4;
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(500);
 /// The signals that may wait for a fleetd.
@@ -145,15 +147,14 @@ async fn busy(world: &World, steps: &[Step], users: &Users, breaker: &Breaker) {
 /// Waits until everything is as it should be, and then sees that nothing happens any more.
 async fn comes_to_rest(world: &World, users: &Users) -> bool {
     let begun = Instant::now();
-    loop {
+    let mut settled = 0;
+    while settled < SETTLED {
         time::sleep(LOOK).await;
         if world.has_broken() {
             return false;
         }
         let looked = rest::what_is_wrong(world).await;
-        if looked.is_empty() {
-            break;
-        }
+        settled = if looked.is_empty() { settled + 1 } else { 0 };
         if begun.elapsed() > REST {
             for what in looked {
                 world.is_broken(format!("{what} {}", checks::since(begun)));

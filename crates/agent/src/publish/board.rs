@@ -44,8 +44,15 @@ impl Board {
 
     /// All units that something may be published of.
     fn names(&self) -> BTreeSet<UnitName> {
-        let others = self.troubles.known().keys().chain(self.obstacles.known().keys());
-        self.states.known().keys().chain(others).cloned().collect()
+        let others = self.troubles.names().chain(self.obstacles.names());
+        self.states.names().chain(others).cloned().collect()
+    }
+
+    /// Nothing that was written is on its way any more.
+    fn is_settled(&mut self) {
+        self.states.is_settled();
+        self.troubles.is_settled();
+        self.obstacles.is_settled();
     }
 }
 
@@ -62,15 +69,15 @@ pub(super) struct BoardKeeper {
     answers: Answers,
 }
 
-/// Whether writes were answered since it was looked up last what is there.
+/// Whether something that was written may come after what is written now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answers {
-    /// All.
+    /// Nothing: all was answered.
     Complete,
-    /// The last one wasn't.
+    /// The last one wasn't answered. Nor may that of the fleetd before this one have been.
     Missing,
-    /// The last one was, and one before it wasn't: that may come after it.
-    Late,
+    /// The last one was, and one before it wasn't: until then that may come.
+    LateUntil(Instant),
 }
 
 impl BoardKeeper {
@@ -79,7 +86,7 @@ impl BoardKeeper {
         let names = RuntimeFile::new(runtime_dir, "published");
         let board = Board::unknown(&names.read().unwrap_or_default());
         let (board, recall_at) = (watch::Sender::new(board), Instant::now());
-        Self { board, lease: None, names, recall_at, answers: Answers::Complete }
+        Self { board, lease: None, names, recall_at, answers: Answers::Missing }
     }
 
     pub(super) fn board(&self) -> &watch::Sender<Board> {
@@ -93,7 +100,10 @@ impl BoardKeeper {
 
     /// When it is to be looked up what is there, where that is soon.
     pub(super) fn look_at(&self) -> Option<Instant> {
-        (self.answers == Answers::Late).then_some(self.recall_at)
+        match self.answers {
+            Answers::LateUntil(at) => Some(self.recall_at.min(at)),
+            Answers::Complete | Answers::Missing => None,
+        }
     }
 
     /// Finds out what is there under the lease of `presence`, if that isn't known, or was long ago.
@@ -105,7 +115,9 @@ impl BoardKeeper {
         presence: &Presence,
     ) -> Result<Option<BTreeMap<UnitName, PublishedState>>, RegistryError> {
         let (machine, lease) = (&presence.machine, Some(presence.lease));
-        if self.lease == lease && Instant::now() < self.recall_at {
+        let now = Instant::now();
+        let is_settled = matches!(self.answers, Answers::LateUntil(at) if at <= now);
+        if self.lease == lease && now < self.recall_at && !is_settled {
             return Ok(None);
         }
         self.board.send_modify(|board| {
@@ -125,7 +137,11 @@ impl BoardKeeper {
         });
         self.lease = lease;
         self.recall_at = Instant::now() + RECALL;
-        self.answers = Answers::Complete;
+        if is_settled {
+            self.answers = Answers::Complete;
+            self.board.send_modify(Board::is_settled);
+            self.remember();
+        }
         Ok(Some(states))
     }
 
@@ -150,8 +166,7 @@ impl BoardKeeper {
     /// Notes that what was announced is there, or withdrawn.
     pub(super) fn written<T: Clone + PartialEq>(&mut self, part: Part<T>) {
         if self.answers == Answers::Missing {
-            self.answers = Answers::Late;
-            self.recall_at = self.recall_at.min(Instant::now() + SETTLES);
+            self.answers = Answers::LateUntil(Instant::now() + SETTLES);
         }
         let (in_doubt, mut has_less) = (self.answers != Answers::Complete, false);
         self.board.send_modify(|board| has_less = part(board).written(in_doubt));
@@ -182,7 +197,7 @@ mod tests {
     async fn names_are_remembered_from_before_they_are_published_until_all_is_withdrawn() {
         let directory = tempfile::tempdir().unwrap();
         let mut keeper = BoardKeeper::new(directory.path());
-        keeper.lease = Some(LeaseId(1));
+        (keeper.lease, keeper.answers) = (Some(LeaseId(1)), Answers::Complete);
         let (a, b) = (name("a.service"), name("b.service"));
         let trouble =
             |unit: &UnitName, is: bool| News::from([(unit.clone(), is.then(Trouble::default))]);

@@ -96,9 +96,19 @@ impl<T: Clone + PartialEq> Ledger<T> {
 
     /// There may be something again of what was withdrawn in doubt.
     pub(crate) fn look_again(&mut self) {
-        for name in mem::take(&mut self.doubtful) {
-            self.known.entry(name).or_insert(None);
+        for name in &self.doubtful {
+            self.known.entry(name.clone()).or_insert(None);
         }
+    }
+
+    /// Nothing is in doubt any more.
+    pub(crate) fn is_settled(&mut self) {
+        self.doubtful.clear();
+    }
+
+    /// The units that something may be published of, now or soon.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &UnitName> {
+        self.known.keys().chain(&self.doubtful)
     }
 
     /// Takes in what is there, of all units that something may be there of.
@@ -180,8 +190,13 @@ mod tests {
             ledger.announce(&News::from([(a.clone(), None)]));
             ledger.written(in_doubt);
             assert_eq!(ledger.known(), &News::new());
+            assert_eq!(ledger.names().count(), usize::from(in_doubt));
             ledger.look_again();
             assert_eq!(ledger.known(), &expected, "{in_doubt}");
+            ledger.is_settled();
+            ledger.announce(&News::from([(a.clone(), None)]));
+            ledger.written(false);
+            assert_eq!(ledger.names().count(), 0);
         }
     }
 }
