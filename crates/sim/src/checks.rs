@@ -76,8 +76,7 @@ fn is_single(world: &World, machine: &Machine, unit: &UnitName) {
         }
         world.sometimes.reached(Rare::Doubled);
         let without = if machine.id == owner { &**other } else { machine };
-        let presence = truth.presence(&without.id);
-        if presence.is_some_and(|presence| presence.since <= now.placed) && without.id != owner {
+        if without.id != owner && truth.was_asked(&without.id, unit) {
             found.push(format!(
                 "{unit} begins on {machine} while it runs on {other}, and {without} was present when the \
                  other got it"

@@ -35,7 +35,7 @@ pub enum Fault {
     Power(usize, u64),
     /// Somebody reloads a machine's systemd.
     DaemonReload(usize),
-    /// A machine's clock is wrong by so many seconds from now on.
+    /// A machine's clock is ahead by so many seconds more from now on.
     Clock(usize, i64),
     /// The store's process is stopped for a while. Leases go on running out.
     StoreFreezes(u64),
@@ -120,7 +120,10 @@ impl Breaker {
                 machine.is_troubled();
             }
             Fault::DaemonReload(machine) => self.troubled(machine).fake().reload(),
-            Fault::Clock(machine, seconds) => self.troubled(machine).set_clock(seconds),
+            Fault::Clock(machine, seconds) => {
+                let machine = self.troubled(machine);
+                machine.set_clock(machine.clock() + seconds);
+            }
             Fault::StoreFreezes(millis) => {
                 self.world.frozen.set(true);
                 pause(millis).await;

@@ -16,6 +16,9 @@ use fleet_sim::{
     sometimes::Rare,
 };
 
+/// So many runs must have reached every rare situation.
+const LONG: u64 = 1_000;
+
 /// Attempts at making a failing plan shorter.
 const ATTEMPTS: usize = 300;
 
@@ -118,10 +121,19 @@ fn main() -> ExitCode {
         options.seed,
         simulated.as_secs_f64() / 3600.0
     ));
+    let mut never = Vec::new();
     for rare in Rare::ALL {
-        say(&format!("  {:>8}  {rare:?}", reached.get(&rare).copied().unwrap_or_default()));
+        let times = reached.get(&rare).copied().unwrap_or_default();
+        say(&format!("  {times:>8}  {rare:?}"));
+        if times == 0 {
+            never.push(rare);
+        }
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_lacking = runs >= LONG && !never.is_empty() && classes.is_empty();
+    if is_lacking {
+        say(&format!("never reached: {never:?}"));
+    }
+    if failed == 0 && !is_lacking { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Shows a failing run, made as short as it goes.

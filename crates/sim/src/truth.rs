@@ -1,6 +1,6 @@
 //! What the store has said so far: for each unit and machine what held when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fleet_agent::manager::RunId;
 use fleet_core::{JobState, MachineId, UnitHash, UnitName};
@@ -228,10 +228,17 @@ impl Truth {
         self.units.get(name)?.last()
     }
 
-    /// The units there ever were.
+    /// Whether a machine is present since before a unit was taken from it, so that it had a say in that.
     #[must_use]
-    pub fn names(&self) -> BTreeSet<UnitName> {
-        self.units.keys().cloned().collect()
+    pub fn was_asked(&self, machine: &MachineId, unit: &UnitName) -> bool {
+        let Some(presence) = self.machines.get(machine) else { return false };
+        let has_it = |version: &Version| {
+            version.record.as_ref().and_then(|record| record.machine.as_ref()) == Some(machine)
+        };
+        let versions = self.units.get(unit).map(Vec::as_slice).unwrap_or_default();
+        let last = versions.iter().rposition(has_it);
+        let taken = last.and_then(|last| versions.get(last + 1));
+        taken.is_some_and(|taken| presence.since <= taken.since)
     }
 
     /// What a machine has by now of metadata: its own, and what was set.
