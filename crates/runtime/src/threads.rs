@@ -3,6 +3,13 @@
 use tokio::task::{self, JoinHandle, JoinSet};
 
 /// Has `work` done on a thread that may be blocked.
+#[cfg_attr(
+    feature = "testing",
+    expect(
+        clippy::disallowed_methods,
+        reason = "it stands for a thread, which has no owner either"
+    )
+)]
 pub fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     #[cfg(feature = "testing")]
     if crate::played::is_on() {

@@ -18,7 +18,13 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// After something has changed in the store.
 pub fn after_change(world: &World) {
-    drop(world.truth());
+    let taken = world.truth().take_taken();
+    for (unit, id) in taken {
+        let machine = world.machines.iter().find(|machine| machine.id == id);
+        if let Some(machine) = machine.filter(|it| it.is_well() && it.sound_for() > LEARNS) {
+            world.is_broken(format!("{unit} is taken from {machine}, with which nothing is wrong"));
+        }
+    }
 }
 
 /// After a call to a service manager, or as time goes on: judges what that has done since.
@@ -99,7 +105,10 @@ pub async fn go_on(world: World) {
         time::sleep(LOOK).await;
         let is_out = world.frozen.get() || world.store.read(&[], None).await.is_err();
         for machine in &world.machines {
-            if is_out || !machine.is_well() {
+            if is_out {
+                machine.shares_trouble();
+            }
+            if !machine.is_well() {
                 machine.is_troubled();
             }
         }

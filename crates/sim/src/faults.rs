@@ -154,7 +154,7 @@ impl Breaker {
     }
 
     fn all_are_troubled(&self) {
-        self.world.machines.iter().for_each(|machine| machine.is_troubled());
+        self.world.machines.iter().for_each(|machine| machine.shares_trouble());
     }
 }
 
@@ -176,6 +176,6 @@ pub fn heal(world: &World) {
         if !machine.has_power() {
             machine.power.set(true);
         }
-        machine.is_troubled();
+        machine.shares_trouble();
     }
 }

@@ -71,8 +71,10 @@ struct State {
     api: Option<Arc<Api>>,
     /// Since when it stops its units to leave.
     purging: Option<Instant>,
-    /// When something was last wrong with it.
+    /// When something was last wrong with it, or with all.
     troubled: Instant,
+    /// When something was last wrong with it alone.
+    failed: Instant,
 }
 
 impl Machine {
@@ -92,6 +94,7 @@ impl Machine {
                 api: None,
                 purging: None,
                 troubled: Instant::now(),
+                failed: Instant::now(),
             }),
             clock: AtomicI64::new(0),
             tears: AtomicBool::new(false),
@@ -205,7 +208,19 @@ impl Machine {
 
     /// Something is wrong with it, or was until now.
     pub fn is_troubled(&self) {
+        let mut state = self.state();
+        (state.troubled, state.failed) = (Instant::now(), Instant::now());
+    }
+
+    /// Something is wrong with all, or was until now.
+    pub fn shares_trouble(&self) {
         self.state().troubled = Instant::now();
+    }
+
+    /// For how long nothing was wrong with it alone.
+    #[must_use]
+    pub fn sound_for(&self) -> Duration {
+        self.state().failed.elapsed()
     }
 
     /// For how long nothing was wrong with it.

@@ -24,6 +24,8 @@ pub struct Truth {
     leader: Option<Key>,
     leader_is: Option<MachineId>,
     metadata: BTreeMap<(MachineId, String), String>,
+    /// Units that were taken from machines that were absent, since that was asked for last.
+    taken: Vec<(UnitName, MachineId)>,
     /// The last run of each unit on each machine.
     runs: BTreeMap<(MachineId, UnitName), Begun>,
 }
@@ -158,6 +160,15 @@ impl Truth {
             Some(last) if machine(&last.record) == machine(&record) => last.placed,
             _ => since,
         };
+        let last = versions.last().and_then(|last| last.record.as_ref());
+        let owner = last.filter(|last| !last.leaving).and_then(|last| last.machine.clone());
+        if let (Some(owner), Some(now)) = (owner, &record)
+            && now.machine.as_ref() != Some(&owner)
+            && !now.leaves()
+            && !self.machines.contains_key(&owner)
+        {
+            self.taken.push((parsed(name), owner));
+        }
         versions.push(Version { since, record, placed });
     }
 
@@ -175,6 +186,11 @@ impl Truth {
             }
             None => drop(self.machines.remove(&id)),
         }
+    }
+
+    /// The units that were taken from machines that were absent, since this was asked last.
+    pub fn take_taken(&mut self) -> Vec<(UnitName, MachineId)> {
+        std::mem::take(&mut self.taken)
     }
 
     /// A run has begun.
