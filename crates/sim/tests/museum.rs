@@ -18,8 +18,8 @@ fn runs(exhibit: Exhibit) -> (Size, &'static [Class]) {
         Exhibit::PresenceNotHeld => (size(3, 12), &[Class::Terminate, Class::Store]),
         Exhibit::AbsentIsDead => (size(3, 12), &[Class::Leases, Class::Store]),
         Exhibit::NoHandover => (size(3, 20), &[Class::Kill]),
-        Exhibit::AbsenceAssumed => (size(3, 12), &[Class::Freeze]),
-        Exhibit::LateWrites => (size(3, 20), &[Class::Store]),
+        Exhibit::AbsenceAssumed => (size(5, 30), &[Class::Freeze]),
+        Exhibit::LateWrites => (size(5, 30), &[Class::Store]),
     }
 }
 
