@@ -135,7 +135,7 @@ async fn one_life(
                 held = agent
                     .map(|agent| Held {
                         presence: agent.presence().current.borrow().clone(),
-                        contact: agent.presence().contact.borrow().clone(),
+                        contact: *agent.presence().contact.borrow(),
                     })
                     .unwrap_or_default();
             }
@@ -297,5 +297,5 @@ async fn systemd_is_lost(machine: Arc<Machine>) {
 
 /// A machine's own metadata.
 fn zone(number: usize) -> &'static str {
-    if number % 2 == 0 { "even" } else { "odd" }
+    if number.is_multiple_of(2) { "even" } else { "odd" }
 }

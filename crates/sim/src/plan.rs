@@ -128,7 +128,7 @@ impl Kind {
     /// The kind of the unit of a number: a plain one comes before each that speaks of one.
     #[must_use]
     pub fn of(unit: usize) -> Self {
-        if unit % 3 == 0 { Self::Plain } else { Self::ALL[(unit / 3 * 2 + unit % 3) % 14] }
+        if unit.is_multiple_of(3) { Self::Plain } else { Self::ALL[(unit / 3 * 2 + unit % 3) % 14] }
     }
 
     fn word(self) -> String {
