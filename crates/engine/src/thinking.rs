@@ -149,7 +149,7 @@ mod tests {
         let mut pace = Bounded::new(THINKING, Arc::clone(&progress));
         let (end, ended) = threads::channel();
         let at = unit.clone();
-        let thread = threads::spawn(move || {
+        let thread = fleet_runtime::threads::spawn(move || {
             assert!(pace.has_time(Sweep::Leaving, &at));
             ended.recv().unwrap();
             Plan { unplaced: vec![at], ..Plan::default() }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Parser;
@@ -15,6 +15,7 @@ use fleet_sim::{
     shrink::shrink,
     sometimes::Rare,
 };
+use tokio::time::Instant;
 
 /// So many runs must have reached every rare situation.
 const LONG: u64 = 1_000;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet_etcd::{EtcdConfig, EtcdStore};
 use fleet_net::Certificates;
-use fleet_store::{Key, Op, Outcome, Range, Snapshot, Store, StoreError, Txn};
+use fleet_store::{Compare, Key, Op, Outcome, Range, Snapshot, Store, StoreError, Txn};
 use tokio::time::{self, Instant};
 
 /// The request timeout of the tests: what an unanswered call costs them.
@@ -30,6 +30,12 @@ pub(crate) fn everything() -> Range {
 pub(crate) async fn write(store: &EtcdStore, key: &str) -> Result<Outcome, StoreError> {
     let put = Op::Put { key: key.into(), value: b"x".to_vec(), lease: None };
     store.commit(Txn { compare: vec![], then: vec![put] }).await
+}
+
+/// Writes a key unless it is there.
+pub(crate) async fn create(store: &EtcdStore, key: &str) -> Result<Outcome, StoreError> {
+    let put = Op::Put { key: key.into(), value: b"x".to_vec(), lease: None };
+    store.commit(Txn { compare: vec![Compare::Absent(key.into())], then: vec![put] }).await
 }
 
 pub(crate) async fn read(store: &EtcdStore) -> Result<Snapshot, StoreError> {

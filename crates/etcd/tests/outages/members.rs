@@ -8,7 +8,7 @@ use fleet_testkit::EtcdServer;
 use tokio::time;
 
 use crate::helpers::{
-    TIMEOUT, connect, everything, is_unavailable, read, timed, until_it_works, write,
+    TIMEOUT, connect, create, everything, is_unavailable, read, timed, until_it_works, write,
 };
 
 /// A connection is one descriptor of ours to the server's port; counted by the server.
@@ -149,7 +149,7 @@ async fn watched(servers: &[EtcdServer]) -> (EtcdStore, Changes, usize) {
     (store, changes, used)
 }
 
-/// Writes through one of the members that are well.
+/// Writes through one of the members that are well; once, though an answer may be lost.
 async fn write_elsewhere(servers: &[EtcdServer], frozen: usize, key: &str) {
     let well: Vec<String> = (0..servers.len())
         .filter(|member| *member != frozen)
@@ -157,7 +157,7 @@ async fn write_elsewhere(servers: &[EtcdServer], frozen: usize, key: &str) {
         .collect();
     let store = connect(&[&well[0], &well[1]]);
     let written = async {
-        while write(&store, key).await.is_err() {
+        while create(&store, key).await.is_err() {
             time::sleep(TIMEOUT / 20).await;
         }
     };
