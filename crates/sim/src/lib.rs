@@ -11,7 +11,7 @@
 //!                        Outcome: broken invariants, what was reached, the trace
 //! ```
 //!
-//! Every call of a fleetd to its store goes through a [`line`], every one to its service manager through
+//! Every call of a fleetd to its store goes through a [`mod@line`], every one to its service manager through
 //! a [`driver`]: there the order of things is drawn from the seed, and there things go wrong. One seed is
 //! one run, to the byte.
 
