@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_core::{JobState, UnitName};
+use fleet_core::{JobState, Requirements, UnitName};
 use fleet_registry::{PublishedState, UnitRecord};
 use fleet_store::{Key, Range, Revision, Store};
 
@@ -80,11 +80,7 @@ fn misplaced(
     }
     let wanted = record.desired_state != JobState::Inactive;
     let requirements = record.x_fleet.requirements(name);
-    let takes = |machine: &Machine| {
-        requirements.metadata.iter().all(|(key, values)| {
-            metadata[&machine.number].get(key).is_some_and(|value| values.contains(value))
-        })
-    };
+    let takes = |machine: &Machine| is_eligible(&requirements, &metadata[&machine.number]);
     let owner =
         record.machine.as_ref().map(|id| world.machines.iter().find(|machine| machine.id == *id));
     match owner {
@@ -120,6 +116,14 @@ fn misplaced(
     }
 }
 
+/// Whether a machine with this metadata may have a unit that asks for that.
+fn is_eligible(requirements: &Requirements, metadata: &BTreeMap<String, String>) -> bool {
+    let fits = |(key, values): (&String, &BTreeSet<String>)| {
+        metadata.get(key).is_some_and(|value| values.contains(value))
+    };
+    requirements.metadata.iter().all(fits)
+}
+
 /// What a machine has isn't what it should have, or isn't what it says.
 async fn machine_is_wrong(
     world: &World,
@@ -131,12 +135,7 @@ async fn machine_is_wrong(
     let fake = machine.fake();
     let belongs = |(name, record): &(&UnitName, &UnitRecord)| {
         let wanted = record.desired_state != JobState::Inactive;
-        let eligible = record
-            .x_fleet
-            .requirements(name)
-            .metadata
-            .iter()
-            .all(|(key, values)| metadata.get(key).is_some_and(|value| values.contains(value)));
+        let eligible = is_eligible(&record.x_fleet.requirements(name), metadata);
         wanted
             && if record.global { eligible } else { record.machine.as_ref() == Some(&machine.id) }
     };

@@ -40,8 +40,6 @@ pub enum Rare {
     Handover,
     /// A restart is asked for while another is under way.
     RestartTwice,
-    /// A store forgets what it had acknowledged.
-    Restored,
     /// A machine leaves, and stops all its units.
     Purge,
 }

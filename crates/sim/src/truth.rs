@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet_agent::manager::RunId;
 use fleet_core::{JobState, MachineId, UnitHash, UnitName};
-use fleet_registry::{MachineRecord, UnitRecord};
+use fleet_registry::{LeaderRecord, MachineRecord, UnitRecord, effective_metadata};
 use fleet_store::{Change, Key, KeyValue, MemoryStore, Range, Revision};
 
 use crate::{
@@ -21,9 +21,9 @@ pub struct Truth {
     /// When what is said of a machine (its metadata, how it stands) changed last.
     judged_anew: BTreeMap<MachineId, Revision>,
     restarts: BTreeMap<(MachineId, UnitName), Asked>,
-    leader: Option<Key>,
-    leader_is: Option<MachineId>,
-    metadata: BTreeMap<(MachineId, String), String>,
+    leader: Option<MachineId>,
+    last_leader: Option<MachineId>,
+    metadata: BTreeMap<MachineId, BTreeMap<String, String>>,
     /// Units that were taken from machines that were absent, since that was asked for last.
     taken: Vec<(UnitName, MachineId)>,
     /// The last run of each unit on each machine.
@@ -40,8 +40,6 @@ pub struct Version {
     pub since: Revision,
     /// `None` is that there is no such unit.
     pub record: Option<UnitRecord>,
-    /// Since when it has this machine.
-    pub placed: Revision,
 }
 
 /// A machine that is present.
@@ -104,12 +102,13 @@ impl Truth {
             ["machine", id] => self.machine(id, kv, revision),
             ["metadata", id, key] => {
                 let id: MachineId = parsed(id);
+                let set = self.metadata.entry(id.clone()).or_default();
                 match kv {
                     Some(kv) => {
                         let value = String::from_utf8_lossy(&kv.value).into_owned();
-                        self.metadata.insert((id.clone(), key.to_owned()), value);
+                        set.insert(key.to_owned(), value);
                     }
-                    None => drop(self.metadata.remove(&(id.clone(), key.to_owned()))),
+                    None => drop(set.remove(key)),
                 }
                 self.judged_anew.insert(id, revision);
             }
@@ -134,15 +133,12 @@ impl Truth {
                 }
             }
             ["lease", "engine-leader"] => {
-                let leader = kv.and_then(leader);
-                if let (Some(new), Some(old)) = (&leader, &self.leader_is)
-                    && new != old
+                let record = kv.and_then(|kv| LeaderRecord::parse(&kv.value));
+                self.leader = record.map(|record| record.machine);
+                if let Some(new) = &self.leader
+                    && self.last_leader.replace(new.clone()).is_some_and(|old| old != *new)
                 {
                     sometimes.reached(Rare::LeaderChanges);
-                }
-                self.leader = kv.map(|kv| kv.key.clone());
-                if leader.is_some() {
-                    self.leader_is = leader;
                 }
             }
             _ => {}
@@ -155,11 +151,6 @@ impl Truth {
             sometimes.reached(Rare::Handover);
         }
         let versions = self.units.entry(parsed(name)).or_default();
-        let machine = |record: &Option<UnitRecord>| record.as_ref()?.machine.clone();
-        let placed = match versions.last() {
-            Some(last) if machine(&last.record) == machine(&record) => last.placed,
-            _ => since,
-        };
         let last = versions.last().and_then(|last| last.record.as_ref());
         let owner = last.filter(|last| !last.leaving).and_then(|last| last.machine.clone());
         if let (Some(owner), Some(now)) = (owner, &record)
@@ -169,7 +160,7 @@ impl Truth {
         {
             self.taken.push((parsed(name), owner));
         }
-        versions.push(Version { since, record, placed });
+        versions.push(Version { since, record });
     }
 
     fn machine(&mut self, id: &str, kv: Option<&KeyValue>, revision: Revision) {
@@ -222,7 +213,7 @@ impl Truth {
     /// Whether a machine's engine leads.
     #[must_use]
     pub fn leads(&self, machine: &MachineId) -> bool {
-        self.leader.is_some() && self.leader_is.as_ref() == Some(machine)
+        self.leader.as_ref() == Some(machine)
     }
 
     /// A machine's presence.
@@ -260,16 +251,9 @@ impl Truth {
     /// What a machine has by now of metadata: its own, and what was set.
     #[must_use]
     pub fn metadata(&self, machine: &MachineId) -> BTreeMap<String, String> {
-        let own = self.machines.get(machine).map(|present| present.record.metadata.clone());
-        let mut all = own.unwrap_or_default();
-        for ((id, key), value) in &self.metadata {
-            if id == machine && value.is_empty() {
-                all.remove(key);
-            } else if id == machine {
-                all.insert(key.clone(), value.clone());
-            }
-        }
-        all
+        let none = BTreeMap::new();
+        let own = self.machines.get(machine).map_or(&none, |present| &present.record.metadata);
+        effective_metadata(own, self.metadata.get(machine).unwrap_or(&none))
     }
 
     /// Why a machine may have stopped (or restarted) a unit that it runs since `since` with this
@@ -311,10 +295,6 @@ impl Truth {
             }
         })
     }
-}
-
-fn leader(kv: &KeyValue) -> Option<MachineId> {
-    fleet_registry::LeaderRecord::parse(&kv.value).map(|record| record.machine)
 }
 
 fn serde_json<T: serde::de::DeserializeOwned>(value: &[u8]) -> Option<T> {

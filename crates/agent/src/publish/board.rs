@@ -140,7 +140,6 @@ impl BoardKeeper {
         if is_settled {
             self.answers = Answers::Complete;
             self.board.send_modify(Board::is_settled);
-            self.remember();
         }
         Ok(Some(states))
     }
