@@ -1,66 +1,92 @@
-//! The lab's etcd: one server on the bridge's address, with its data in the lab's folder.
+//! The lab's etcd: one server on the bridge's address, or several members with addresses of their
+//! own. Their data is in the lab's folder.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
+use anyhow::{Context, Result, anyhow};
 
-use crate::http::Connection;
 use crate::process::Process;
-use crate::sandbox::{Freeze, Sandbox, tail};
+use crate::sandbox::Sandbox;
 use crate::slot::Slot;
 use crate::wait::eventually;
 
-const PORT: u16 = 2379;
+mod member;
+
+pub use member::Member;
+
+/// Longest time it may take to be healthy.
+const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// The etcd of a lab.
 #[derive(Debug)]
 pub struct Etcd {
-    sandbox: Arc<Sandbox>,
-    folder: PathBuf,
-    address: Ipv4Addr,
-    cgroup: String,
+    members: Vec<Member>,
 }
 
 impl Etcd {
-    pub(crate) fn new(sandbox: Arc<Sandbox>, folder: &Path, slot: Slot) -> Self {
-        let cgroup = format!("{}/etcd", slot.cgroup());
-        Self { sandbox, folder: folder.to_owned(), address: slot.address(1), cgroup }
+    pub(crate) fn new(sandbox: &Arc<Sandbox>, folder: &Path, slot: Slot, count: u8) -> Self {
+        let member = |i| Member::new(sandbox, folder, slot, (i, count));
+        Self { members: (1..=count.max(1)).map(member).collect() }
     }
 
-    /// Returns the client URL, as hosts use it.
+    /// Returns its members.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}:{PORT}", self.address)
+    pub fn members(&self) -> &[Member] {
+        &self.members
     }
 
-    /// Starts it on the data that is there, and waits until it is healthy.
+    /// Returns member number `i`, counted from 1.
     ///
     /// # Errors
-    /// When it runs already or doesn't become healthy: with the end of its log.
+    /// When there is no such member.
+    pub fn member(&self, i: usize) -> Result<&Member> {
+        let member = i.checked_sub(1).and_then(|i| self.members.get(i));
+        member.with_context(|| format!("etcd has no member {i}, only 1 to {}", self.members.len()))
+    }
+
+    /// Returns the member that leads, by what it says itself.
+    ///
+    /// # Errors
+    /// When none says so within 20 s.
+    pub fn leader(&self) -> Result<&Member> {
+        eventually("a member of etcd leads", START_LIMIT, || {
+            let leader = self.members.iter().find(|member| member.leads().unwrap_or(false));
+            leader.context("none says that it does")
+        })
+    }
+
+    /// Returns the client URL, as hosts use it: the first member's.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.first().url()
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<Ipv4Addr> {
+        self.members.iter().map(Member::address).collect()
+    }
+
+    /// Starts it on the data that is there, and waits until all of it is healthy.
+    ///
+    /// # Errors
+    /// When some of it runs already, or doesn't become healthy: with the end of its log.
     pub fn start(&self) -> Result<()> {
-        ensure!(self.process().is_none(), "etcd runs already");
-        let data = self.folder.join("etcd").display().to_string();
-        let url = self.url();
-        let command = [
-            "etcd",
-            "--data-dir",
-            &data,
-            "--listen-client-urls",
-            &url,
-            "--advertise-client-urls",
-            &url,
-            "--listen-peer-urls",
-            "http://127.0.0.1:2380",
-        ];
-        let process = self.sandbox.launch(&self.cgroup, &command, &self.log())?;
-        fs::write(self.pid_file(), process.to_string())?;
-        eventually("etcd is healthy", Duration::from_secs(20), || self.health())
-            .with_context(|| format!("etcd's log ends in:\n{}", self.log_tail(10)))
+        self.members.iter().try_for_each(Member::start)?;
+        self.wait_healthy()
+    }
+
+    /// Waits until every member is healthy.
+    ///
+    /// # Errors
+    /// When one isn't after 20 s: with the end of its log.
+    pub fn wait_healthy(&self) -> Result<()> {
+        self.members.iter().try_for_each(|member| {
+            let what = format!("{} is healthy", member.name());
+            eventually(&what, START_LIMIT, || member.health())
+                .with_context(|| format!("its log ends in:\n{}", member.log_tail(10)))
+        })
     }
 
     /// Stops it as an operator would, and waits until it is gone.
@@ -68,9 +94,15 @@ impl Etcd {
     /// # Errors
     /// When it doesn't end.
     pub fn stop(&self) -> Result<()> {
-        let process = self.process().context("etcd doesn't run")?;
-        process.signal(Signal::SIGTERM)?;
-        process.wait_gone(Duration::from_secs(20))
+        self.members.iter().try_for_each(Member::stop)
+    }
+
+    /// Kills it: nothing more is written.
+    ///
+    /// # Errors
+    /// When it doesn't run.
+    pub fn kill(&self) -> Result<()> {
+        self.members.iter().try_for_each(Member::kill)
     }
 
     /// Makes it hang: connections stay open and nothing answers.
@@ -78,7 +110,7 @@ impl Etcd {
     /// # Errors
     /// When it doesn't run.
     pub fn freeze(&self) -> Result<()> {
-        self.sandbox.freeze(&self.cgroup, Freeze::Freeze)
+        self.members.iter().try_for_each(Member::freeze)
     }
 
     /// Lets it go on after [`Self::freeze`].
@@ -86,14 +118,13 @@ impl Etcd {
     /// # Errors
     /// When it doesn't run.
     pub fn thaw(&self) -> Result<()> {
-        self.sandbox.freeze(&self.cgroup, Freeze::Thaw)
+        self.members.iter().try_for_each(Member::thaw)
     }
 
-    /// Returns its process, if it runs.
+    /// Returns the first member's process, if it runs.
     #[must_use]
     pub fn process(&self) -> Option<Process> {
-        let process: Process = fs::read_to_string(self.pid_file()).ok()?.parse().ok()?;
-        process.is_alive().then_some(process)
+        self.first().process()
     }
 
     /// Returns one of its counters or gauges, such as `etcd_server_proposals_committed_total`.
@@ -101,43 +132,42 @@ impl Etcd {
     /// # Errors
     /// When it doesn't answer or has no such value.
     pub fn metric(&self, name: &str) -> Result<f64> {
-        let page = self.get("/metrics")?;
+        let page = self.send("GET", "/metrics", None)?;
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(line.with_context(|| format!("etcd has no {name}"))?.trim().parse()?)
     }
 
-    /// Sends a request, to its JSON gateway for instance, and returns the body of the answer.
+    /// Sends a request, to its JSON gateway for instance, and returns the body of the answer: of
+    /// the first member that gives one.
     ///
     /// # Errors
-    /// When it doesn't answer within 5 s, or not with 200.
+    /// When none answers within 5 s, or not with 200: the last one's.
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Result<String> {
-        let address = SocketAddr::from((self.address, PORT));
-        let reply = Connection::tcp(self.sandbox.connect(address)?)?.send(method, path, body)?;
-        ensure!(reply.status == 200, "etcd answers {} to {path}", reply.status);
-        Ok(reply.body)
+        let mut last = anyhow!("etcd has no members");
+        for member in &self.members {
+            match member.send(method, path, body) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
-    /// Returns the last `lines` lines of its log.
+    /// Returns the last `lines` lines of every member's log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
-        tail(&self.log(), lines)
+        let tails = self.members.iter().map(|member| {
+            let head = match self.members.len() {
+                1 => String::new(),
+                _ => format!("({})\n", member.name()),
+            };
+            head + &member.log_tail(lines)
+        });
+        tails.collect::<Vec<_>>().join("\n")
     }
 
-    fn health(&self) -> Result<()> {
-        let health = self.get("/health")?;
-        ensure!(health.contains(r#""health":"true""#), "it says {health}");
-        Ok(())
-    }
-
-    fn get(&self, path: &str) -> Result<String> {
-        self.send("GET", path, None)
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.join("etcd.log")
-    }
-
-    fn pid_file(&self) -> PathBuf {
-        self.folder.join("etcd.pid")
+    #[expect(clippy::indexing_slicing, reason = "there is always one, see `new`")]
+    fn first(&self) -> &Member {
+        &self.members[0]
     }
 }

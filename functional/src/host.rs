@@ -72,6 +72,8 @@ pub struct Host {
     pub(crate) machine_id: String,
     pub(crate) address: Ipv4Addr,
     pub(crate) gateway: Ipv4Addr,
+    /// The addresses of etcd's members.
+    pub(crate) etcd: Vec<Ipv4Addr>,
 }
 
 impl Host {
@@ -167,13 +169,15 @@ impl Host {
     /// # Errors
     /// When it doesn't run, or has no nftables.
     pub fn partition(&self) -> Result<()> {
-        let etcd = self.gateway;
         self.run(&["nft", "add table ip lab"])?;
         for (hook, side) in [("input", "saddr"), ("output", "daddr")] {
             let chain =
                 format!("add chain ip lab {hook} {{ type filter hook {hook} priority 0; }}");
             self.run(&["nft", &chain])?;
-            self.run(&["nft", &format!("add rule ip lab {hook} ip {side} {etcd} drop")])?;
+            for etcd in &self.etcd {
+                let rule = format!("add rule ip lab {hook} ip {side} {etcd} drop");
+                self.run(&["nft", &rule])?;
+            }
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub use builder::Builder;
 
 /// The file in a lab's folder that says what the lab is made of.
 pub(crate) const RECORD: &str = "lab.json";
-/// Last number of the first host's address; the bridge and etcd have 1.
+/// Last number of the first host's address; the bridge and an only etcd have 1, others 2 and so on.
 const FIRST_ADDRESS: u8 = 11;
 
 /// A running lab. Dropping one that ends with its owner takes it down.
@@ -63,7 +63,10 @@ impl Lab {
         ensure!(first.is_alive(), "the lab in {} has ended", folder.display());
         let slot = Slot::open(number("slot")?);
         let sandbox = Sandbox::open(first);
-        Ok(Self::assemble(sandbox, slot, folder, number("hosts")?, Lifetime::Detached))
+        // A lab from before there could be several.
+        let members = number("etcd").unwrap_or(1);
+        let size = (number("hosts")?, members);
+        Ok(Self::assemble(sandbox, slot, folder, size, Lifetime::Detached))
     }
 
     /// Takes it down, and with it all it has left on the disk.
@@ -84,10 +87,11 @@ impl Lab {
         sandbox: Sandbox,
         slot: Slot,
         folder: &Path,
-        hosts: u8,
+        (hosts, members): (u8, u8),
         lifetime: Lifetime,
     ) -> Self {
         let sandbox = Arc::new(sandbox);
+        let etcd = Etcd::new(&sandbox, folder, slot, members);
         let host = |i: u8| Host {
             sandbox: Arc::clone(&sandbox),
             folder: folder.join(format!("h{i}")),
@@ -98,10 +102,11 @@ impl Lab {
             machine_id: machine_id(slot, i),
             address: slot.address(FIRST_ADDRESS - 1 + i),
             gateway: slot.address(1),
+            etcd: etcd.addresses(),
         };
         Self {
-            etcd: Etcd::new(Arc::clone(&sandbox), folder, slot),
             hosts: (1..=hosts).map(host).collect(),
+            etcd,
             slot,
             folder: folder.to_owned(),
             lifetime,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use crate::cable;
 use crate::host::{Host, Output};
 use crate::process::Process;
 use crate::sandbox::{Sandbox, checked};
@@ -79,30 +80,9 @@ impl Laptop {
 
     /// Lays a cable to the lab's bridge, with a route to one host.
     fn link(&self, slot: Slot) -> Result<()> {
-        let id = self.first.id().to_string();
-        let lab = self.sandbox.first().id().to_string();
-        let network = |id: &str| fs::read_link(format!("/proc/{id}/ns/net"));
-        eventually("the laptop has a network of its own", SOON, || {
-            ensure!(network(&id)? != network(&lab)?, "not yet");
-            Ok(())
-        })?;
-        let own = format!("{}/32", slot.address(ADDRESS));
+        cable::lay(self.sandbox.first(), "lap0", self.first, (slot.address(ADDRESS), 32))?;
         let near = format!("{}/32", self.near);
-        // From outside the process namespace, so that the ids are those that we know.
-        for (side, words) in [
-            (
-                &lab,
-                &["link", "add", "lap0", "type", "veth", "peer", "name", "eth0", "netns", &id][..],
-            ),
-            (&lab, &["link", "set", "lap0", "master", "br0", "up"]),
-            (&id, &["link", "set", "lo", "up"]),
-            (&id, &["addr", "add", &own, "dev", "eth0"]),
-            (&id, &["link", "set", "eth0", "up"]),
-            (&id, &["route", "add", &near, "dev", "eth0"]),
-        ] {
-            checked(Command::new("nsenter").args(["-t", side, "-n", "ip"]).args(words))?;
-        }
-        Ok(())
+        cable::ip(self.first, &["route", "add", &near, "dev", "eth0"])
     }
 
     /// The home folder.

@@ -4,6 +4,7 @@
 //! It knows fleet only from outside: binaries, sockets and files.
 
 mod api;
+mod cable;
 mod etcd;
 mod host;
 mod http;
@@ -20,7 +21,7 @@ pub mod units;
 mod wait;
 
 pub use api::{Api, State};
-pub use etcd::Etcd;
+pub use etcd::{Etcd, Member};
 pub use host::{Host, Output, Run};
 pub use http::Reply;
 pub use lab::{Builder, Lab};

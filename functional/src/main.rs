@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::slice;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use fleet_functional::Lab;
+use fleet_functional::{Etcd, Lab};
 
 /// Brings up a cluster of real hosts on this machine, as root, and plays with it.
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ enum Verb {
         /// Number of hosts
         #[arg(value_name = "N")]
         hosts: u8,
+        /// Number of etcd's members
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        etcd: u8,
         /// Line for fleet.conf on every host, such as agent_ttl=10s
         #[arg(long = "conf", value_name = "LINE")]
         config: Vec<String>,
@@ -85,10 +89,13 @@ enum Verb {
         #[arg(value_name = "I")]
         host: usize,
     },
-    /// Stop, start, freeze or thaw etcd
+    /// Stop, start, freeze, thaw or kill etcd, or cut a member off from the others
     Etcd {
         /// What to do with it
         action: EtcdAction,
+        /// Number of the member, from 1; all of them without it
+        #[arg(value_name = "I")]
+        member: Option<usize>,
     },
     /// Show the hosts and where everything is
     Status,
@@ -104,6 +111,9 @@ enum EtcdAction {
     Start,
     Freeze,
     Thaw,
+    Kill,
+    Partition,
+    Heal,
 }
 
 /// A name becomes part of a folder's name, so it is one word.
@@ -130,8 +140,8 @@ fn run(args: Args) -> Result<()> {
     let folder = PathBuf::from(format!("/var/tmp/fleet-lab-{}", args.name));
     let open = || Lab::open(&folder);
     match args.command {
-        Verb::Up { hosts, config, binaries, without_fleet, foreground } => {
-            let mut builder = Lab::with_hosts(hosts).folder(&folder);
+        Verb::Up { hosts, etcd, config, binaries, without_fleet, foreground } => {
+            let mut builder = Lab::with_hosts(hosts).etcd(etcd).folder(&folder);
             if !foreground {
                 builder = builder.detached();
             }
@@ -174,15 +184,7 @@ fn run(args: Args) -> Result<()> {
         }
         Verb::Partition { host } => open()?.host(host)?.partition(),
         Verb::Heal { host } => open()?.host(host)?.heal(),
-        Verb::Etcd { action } => {
-            let lab = open()?;
-            match action {
-                EtcdAction::Stop => lab.etcd().stop(),
-                EtcdAction::Start => lab.etcd().start(),
-                EtcdAction::Freeze => lab.etcd().freeze(),
-                EtcdAction::Thaw => lab.etcd().thaw(),
-            }
-        }
+        Verb::Etcd { action, member } => etcd(open()?.etcd(), action, member),
         Verb::Status => status(&open()?),
         Verb::Logs => Ok(writeln!(io::stdout(), "{}", open()?.report())?),
         Verb::Down => match open() {
@@ -191,6 +193,26 @@ fn run(args: Args) -> Result<()> {
             Err(_) if folder.join("lab.json").exists() => Ok(fs::remove_dir_all(&folder)?),
             Err(error) => Err(error),
         },
+    }
+}
+
+fn etcd(etcd: &Etcd, action: EtcdAction, member: Option<usize>) -> Result<()> {
+    let members = match member {
+        Some(i) => slice::from_ref(etcd.member(i)?),
+        None => etcd.members(),
+    };
+    members.iter().try_for_each(|member| match action {
+        EtcdAction::Stop => member.stop(),
+        EtcdAction::Start => member.start(),
+        EtcdAction::Freeze => member.freeze(),
+        EtcdAction::Thaw => member.thaw(),
+        EtcdAction::Kill => member.kill(),
+        EtcdAction::Partition => member.partition(),
+        EtcdAction::Heal => member.heal(),
+    })?;
+    match (action, member) {
+        (EtcdAction::Start, None) => etcd.wait_healthy(),
+        _ => Ok(()),
     }
 }
 
@@ -211,8 +233,16 @@ fn status(lab: &Lab) -> Result<()> {
         let state = if host.is_running() { "running" } else { "down" };
         writeln!(out, "{}\t{}\t{}\t{state}", host.name(), host.address(), host.machine_id())?;
     }
-    let state = if lab.etcd().process().is_some() { "running" } else { "down" };
-    writeln!(out, "etcd\t{}\t{state}", lab.etcd().url())?;
+    for member in lab.etcd().members() {
+        let state = match member.process() {
+            None => "down",
+            Some(_) if lab.etcd().members().len() == 1 => "running",
+            Some(_) => member.leads().map_or("running, silent", |leads| {
+                if leads { "running, leads" } else { "running" }
+            }),
+        };
+        writeln!(out, "{}\t{}\t{state}", member.name(), member.url())?;
+    }
     writeln!(out, "all of it is in {}", lab.folder().display())?;
     Ok(())
 }

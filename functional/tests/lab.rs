@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use fleet_functional::{Host, Lab, eventually};
+use fleet_functional::{Host, Lab, Member, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -149,6 +149,48 @@ fn etcd_keeps_its_data_and_can_hang() -> Result<()> {
         get()?;
         assert!(etcd.metric("etcd_server_proposals_committed_total")? > 0.0);
         Ok(())
+    })
+}
+
+#[test]
+fn etcd_with_three_members_goes_on_without_the_one_that_led() -> Result<()> {
+    Lab::with_hosts(1).etcd(3).without_fleet().story(|lab| {
+        let etcd = lab.etcd();
+        let body = r#"{"key":"aw==","value":"dg=="}"#;
+        etcd.send("POST", "/v3/kv/put", Some(body))?;
+        let is_followed = |former: &Member| {
+            eventually("another one leads", SOON, || {
+                let others = etcd.members().iter().filter(|other| other.name() != former.name());
+                let leads = others.map(|other| other.leads().unwrap_or(false));
+                ensure!(leads.filter(|leads| *leads).count() == 1, "not yet");
+                etcd.send("POST", "/v3/kv/put", Some(body)).map(drop)
+            })
+        };
+
+        let killed = etcd.leader()?;
+        killed.kill()?;
+        is_followed(killed)?;
+        killed.start()?;
+        etcd.wait_healthy()?;
+
+        let alone = etcd.leader()?;
+        alone.partition()?;
+        is_followed(alone)?;
+        ensure!(alone.health().is_err(), "it is cut off, and well");
+        alone.heal()?;
+        etcd.wait_healthy()?;
+
+        // A host that is cut off reaches none of them.
+        let h1 = lab.host(1)?;
+        let reach = |member: &Member| -> Result<()> {
+            let open = format!("exec 3<>/dev/tcp/{}/2379", member.address());
+            h1.run(&["timeout", "1", "bash", "-c", &open]).map(drop)
+        };
+        etcd.members().iter().try_for_each(reach)?;
+        h1.partition()?;
+        assert!(etcd.members().iter().all(|member| reach(member).is_err()));
+        etcd.kill()?;
+        etcd.start()
     })
 }
 

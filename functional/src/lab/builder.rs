@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{Lab, RECORD};
-use crate::etcd::Etcd;
+use crate::etcd::{Etcd, Member};
 use crate::host::{HOST_KEYS, Host};
 use crate::process::Process;
 use crate::rootfs::{Plan, lay_out};
@@ -17,11 +17,14 @@ use crate::slot::Slot;
 
 /// As many hosts as have addresses.
 const MOST_HOSTS: u8 = 200;
+/// As many as etcd's makers advise at most.
+const MOST_MEMBERS: u8 = 7;
 
 /// What a lab is to be made of.
 #[derive(Debug, Clone)]
 pub struct Builder {
     hosts: u8,
+    etcd: u8,
     config: Vec<String>,
     fleet: bool,
     folder: Option<PathBuf>,
@@ -33,6 +36,7 @@ impl Builder {
     pub(super) fn new(hosts: u8) -> Self {
         Self {
             hosts,
+            etcd: 1,
             config: Vec::new(),
             fleet: true,
             folder: None,
@@ -45,6 +49,13 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, line: &str) -> Self {
         self.config.push(line.to_owned());
+        self
+    }
+
+    /// Has `members` of etcd, each on an address of its own; there is one without this.
+    #[must_use]
+    pub fn etcd(mut self, members: u8) -> Self {
+        self.etcd = members;
         self
     }
 
@@ -82,13 +93,15 @@ impl Builder {
     /// When anything is missing or doesn't come up. Nothing is left behind then.
     pub fn up(&self) -> Result<Lab> {
         ensure!((1..=MOST_HOSTS).contains(&self.hosts), "1 to {MOST_HOSTS} hosts are possible");
+        ensure!((1..=MOST_MEMBERS).contains(&self.etcd), "1 to {MOST_MEMBERS} etcd are possible");
         crate::needs::check()?;
         crate::inotify::make_room(self.hosts)?;
         let mut lab = Slot::claim(self.folder.as_deref(), |slot, folder| {
             let sandbox = self.sandbox(slot, folder)?;
             let first = sandbox.first();
             // Ours until it is up: what was made is taken down when anything fails.
-            Ok((Lab::assemble(sandbox, slot, folder, self.hosts, Lifetime::Owner), first))
+            let size = (self.hosts, self.etcd);
+            Ok((Lab::assemble(sandbox, slot, folder, size, Lifetime::Owner), first))
         })?;
         self.furnish(&lab)?;
         lab.etcd.start()?;
@@ -121,7 +134,9 @@ impl Builder {
     fn sandbox(&self, slot: Slot, folder: &Path) -> Result<Sandbox> {
         let record = |first: Option<Process>| {
             let first = first.map(|first| first.to_string());
-            let record = json!({ "slot": slot.number(), "hosts": self.hosts, "first": first });
+            let record = json!({
+                "slot": slot.number(), "hosts": self.hosts, "etcd": self.etcd, "first": first,
+            });
             fs::write(folder.join(RECORD), format!("{record}\n"))
         };
         record(None)?;
@@ -147,11 +162,10 @@ impl Builder {
         for kind in HOST_KEYS {
             keygen(kind, &host.folder.join(format!("hostkey-{kind}")))?;
         }
+        let servers: Vec<String> = etcd.members().iter().map(Member::url).collect();
         let mut config = format!(
-            "etcd_servers=[\"{}\"]\npublic_ip={}\nmetadata=\"hostname={}\"\n",
-            etcd.url(),
-            host.address,
-            host.hostname
+            "etcd_servers={servers:?}\npublic_ip={}\nmetadata=\"hostname={}\"\n",
+            host.address, host.hostname
         );
         for line in &self.config {
             config.push_str(line);
