@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Checks fleet.
 #
-#   ./test.sh                       everything: what 'quick' does, then the stories on the lab
+#   ./test.sh                       everything: what 'quick' does, then the stories on the lab, and chaos there
 #   ./test.sh quick                 format, lints, features, tests, docs, fuzzing, dependencies; no lab, no root
 #   ./test.sh functional [FILTER]   the stories whose name has FILTER in it (as root)
 #   ./test.sh simulate [OPTION...]  simulated clusters, broken from seeds (--help tells the options)
+#   ./test.sh chaos [--seed S] [--minutes N]
+#                                   the lab, broken for real from a seed, for ten minutes or N (as root)
 #   ./test.sh fuzz [--seconds N] [--seed S] [TARGET]
 #                                   each target, or this one, for 5 seconds or N; from seed S on
 #   ./test.sh bench [OPTION...]     what fleet costs on the lab (as root); judges nothing
@@ -87,6 +89,10 @@ stories() {
   be_root && cargo test --locked --package fleet-functional --test '*' --no-fail-fast -- \
     --test-threads="$at_once" "$@"
 }
+# Another sequence of faults each day.
+chaos() {
+  be_root && cargo run --quiet --locked --package fleet-functional --bin chaos -- "$@"
+}
 bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
 
 # Faults that were mended are found again; fixed seeds stay sound. Seeds of the day are reported
@@ -110,7 +116,7 @@ quick() {
   step dependencies deny
 }
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 need_cargo || exit 1
 mode=${1:-all}
@@ -124,6 +130,7 @@ case $mode in
     step 'release build' release
     step 'systemd adapter' adapter
     step stories stories
+    step chaos chaos --minutes 2
     ;;
   quick)
     [ $# = 0 ] || usage
@@ -141,6 +148,11 @@ case $mode in
     ;;
   simulate)
     step simulation simulate "$@"
+    ;;
+  chaos)
+    step packages install_missing $build_needs $lab_needs
+    step 'release build' release
+    step chaos chaos "$@"
     ;;
   bench)
     step packages install_missing $build_needs $lab_needs

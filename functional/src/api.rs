@@ -54,6 +54,15 @@ impl Api {
         Ok(reply)
     }
 
+    /// As [`Self::send`], on a connection of its own: nothing is sent twice.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn send_once(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply> {
+        self.connection = None;
+        self.send(method, path, body)
+    }
+
     /// Returns all items of a collection (`units`, `state`, `machines`), page by page.
     ///
     /// # Errors
@@ -158,7 +167,7 @@ fn text(item: &Value, key: &str) -> String {
 }
 
 /// Turns a simple unit file (no comments, no continued lines) into the API's list of options.
-fn options(text: &str) -> Value {
+pub(crate) fn options(text: &str) -> Value {
     let mut section = "";
     let mut options = Vec::new();
     for line in text.lines().map(str::trim) {

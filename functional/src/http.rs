@@ -61,6 +61,11 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or what comes back isn't HTTP.
     pub(crate) fn send(&mut self, method: &str, path: &str, body: Option<&str>) -> Result<Reply> {
+        self.request(method, path, body)?;
+        self.reply().with_context(|| format!("no answer to {method} {path}"))
+    }
+
+    fn request(&mut self, method: &str, path: &str, body: Option<&str>) -> Result<()> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         if let Some(body) = body {
             request.push_str("Content-Type: application/json\r\n");
@@ -70,11 +75,33 @@ impl Connection {
         request.push_str(body.unwrap_or_default());
         let stream = self.0.get_mut();
         stream.write_all(request.as_bytes())?;
-        stream.flush()?;
-        self.reply().with_context(|| format!("no answer to {method} {path}"))
+        Ok(stream.flush()?)
+    }
+
+    /// Sends a request whose answer goes on and on, and returns its lines as they come.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the answer is another one.
+    pub(crate) fn follow(mut self, path: &str, body: &str) -> Result<Lines> {
+        self.request("POST", path, Some(body))?;
+        let (status, chunked, _) = self.head()?;
+        ensure!(status == 200 && chunked, "{path} is answered {status}");
+        Ok(Lines { connection: self, held: String::new() })
     }
 
     fn reply(&mut self) -> Result<Reply> {
+        let (status, chunked, length) = self.head()?;
+        let body = match (status, chunked, length) {
+            (204 | 304, ..) => Vec::new(),
+            (_, true, _) => self.chunks()?,
+            (_, _, Some(length)) => self.bytes(length)?,
+            _ => bail!("an answer of unknown length"),
+        };
+        Ok(Reply { status, body: String::from_utf8(body)? })
+    }
+
+    /// Reads the status, and how the body's end is told: whether in chunks, or its length.
+    fn head(&mut self) -> Result<(u16, bool, Option<usize>)> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.with_context(|| format!("not HTTP: {status_line:?}"))?;
@@ -89,27 +116,27 @@ impl Connection {
                 _ => {}
             }
         }
-        let body = match (status, chunked, length) {
-            (204 | 304, ..) => Vec::new(),
-            (_, true, _) => self.chunks()?,
-            (_, _, Some(length)) => self.bytes(length)?,
-            _ => bail!("an answer of unknown length"),
-        };
-        Ok(Reply { status, body: String::from_utf8(body)? })
+        Ok((status, chunked, length))
     }
 
     fn chunks(&mut self) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.line()?;
-            let size = line.split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(size.trim(), 16)?;
-            body.append(&mut self.bytes(size)?);
-            self.line()?;
-            if size == 0 {
+            let mut chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.append(&mut chunk);
         }
+    }
+
+    /// Reads a chunk; the last is empty.
+    fn chunk(&mut self) -> Result<Vec<u8>> {
+        let line = self.line()?;
+        let size = line.split(';').next().unwrap_or_default();
+        let chunk = self.bytes(usize::from_str_radix(size.trim(), 16)?)?;
+        self.line()?;
+        Ok(chunk)
     }
 
     fn bytes(&mut self, length: usize) -> Result<Vec<u8>> {
@@ -122,6 +149,31 @@ impl Connection {
         let mut line = String::new();
         ensure!(self.0.read_line(&mut line)? > 0, "the connection was closed");
         Ok(line.trim_end().to_owned())
+    }
+}
+
+/// An answer that goes on, line by line.
+pub(crate) struct Lines {
+    connection: Connection,
+    held: String,
+}
+
+impl Lines {
+    /// Waits for the next line.
+    ///
+    /// # Errors
+    /// When there is none for some seconds, or will be none.
+    pub(crate) fn next(&mut self) -> Result<String> {
+        loop {
+            if let Some((line, rest)) = self.held.split_once('\n') {
+                let (line, rest) = (line.to_owned(), rest.to_owned());
+                self.held = rest;
+                return Ok(line);
+            }
+            let chunk = self.connection.chunk()?;
+            ensure!(!chunk.is_empty(), "the answer has ended");
+            self.held.push_str(&String::from_utf8(chunk)?);
+        }
     }
 }
 
@@ -168,6 +220,17 @@ mod tests {
         let got: Vec<_> = replies.iter().map(|r| (r.status, r.body.as_str())).collect();
         assert_eq!(got, [(200, "{}"), (200, "abcd"), (204, ""), (503, "")]);
         assert_eq!(asked.matches("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").count(), 4);
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_comes_in_lines() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                     3\r\na\nb\r\n2\r\nc\n\r\n0\r\n\r\n";
+        (&theirs).write_all(reply.as_bytes()).unwrap();
+        let mut lines = Connection::over(ours).follow("/x", "{}").unwrap();
+        assert_eq!((lines.next().unwrap(), lines.next().unwrap()), ("a".into(), "bc".into()));
+        assert!(lines.next().is_err());
     }
 
     #[test]

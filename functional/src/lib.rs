@@ -5,6 +5,7 @@
 
 mod api;
 mod cable;
+pub mod chaos;
 mod etcd;
 mod host;
 mod http;

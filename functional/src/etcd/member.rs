@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cable;
-use crate::http::Connection;
+use crate::http::{Connection, Lines};
 use crate::process::Process;
 use crate::sandbox::{Freeze, Sandbox, tail};
 use crate::slot::Slot;
@@ -200,6 +200,15 @@ impl Member {
         let reply = Connection::tcp(self.sandbox.connect(address)?)?.send(method, path, body)?;
         ensure!(reply.status == 200, "etcd answers {} to {path}: {}", reply.status, reply.body);
         Ok(reply.body)
+    }
+
+    /// Sends a request to its JSON gateway whose answer goes on, as that to a watch does.
+    ///
+    /// # Errors
+    /// When it doesn't answer within 5 s, or not with 200.
+    pub(crate) fn follow(&self, path: &str, body: &str) -> Result<Lines> {
+        let address = SocketAddr::from((self.address, PORT));
+        Connection::tcp(self.sandbox.connect(address)?)?.follow(path, body)
     }
 
     /// Returns whether it leads, by what it says itself.
