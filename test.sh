@@ -3,7 +3,9 @@
 #
 #   ./test.sh                       everything: what 'quick' does, then the stories on the lab, and chaos there
 #   ./test.sh quick                 format, lints, features, tests, docs, fuzzing, dependencies; no lab, no root
-#   ./test.sh functional [FILTER]   the stories whose name has FILTER in it (as root)
+#   ./test.sh functional [--release NAME] [FILTER]
+#                                   the stories whose name has FILTER in it (as root), on hosts and
+#                                   etcd of that release of Debian, such as trixie
 #   ./test.sh simulate [OPTION...]  simulated clusters, broken from seeds (--help tells the options)
 #   ./test.sh chaos [--seed S] [--minutes N]
 #                                   the lab, broken for real from a seed, for ten minutes or N (as root)
@@ -93,6 +95,29 @@ stories() {
 chaos() {
   be_root && cargo run --quiet --locked --package fleet-functional --bin chaos -- "$@"
 }
+# Makes the release's root, once, and shows that a host boots from it.
+host_boots() {
+  be_root && cargo run --quiet --locked --package fleet-functional --bin lab -- \
+    --name "boots-$$" up 1 --without-fleet --foreground </dev/null
+}
+# Tells the stories that have the filter in their name, perhaps on a release of Debian.
+functional() {
+  local release=''
+  if [ "${1-}" = --release ]; then
+    [ $# -ge 2 ] || usage
+    release=$2
+    shift 2
+  fi
+  # shellcheck disable=SC2086 # lists of words
+  step packages install_missing $build_needs $lab_needs ${release:+$release_needs}
+  step 'release build' release
+  if [ -n "$release" ]; then
+    export FLEET_LAB_RELEASE=$release
+    step "a host of $release" host_boots
+  fi
+  step 'systemd adapter' adapter "$@"
+  step stories stories "$@"
+}
 bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
 
 # Faults that were mended are found again; fixed seeds stay sound. Seeds of the day are reported
@@ -116,7 +141,7 @@ quick() {
   step dependencies deny
 }
 
-usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 need_cargo || exit 1
 mode=${1:-all}
@@ -141,10 +166,7 @@ case $mode in
     step fuzzing fuzzing "$@"
     ;;
   functional)
-    step packages install_missing $build_needs $lab_needs
-    step 'release build' release
-    step 'systemd adapter' adapter "$@"
-    step stories stories "$@"
+    functional "$@"
     ;;
   simulate)
     step simulation simulate "$@"

@@ -16,6 +16,8 @@ lab_needs='etcd:etcd-server systemd-nspawn:systemd-container
   dbus-daemon:dbus sshd:openssh-server ssh-keygen:openssh-client ip:iproute2
   nft:nftables nsenter:util-linux journalctl:systemd /usr/lib/polkit-1/polkitd:polkitd
   /usr/lib/systemd/user/dbus.socket:dbus-user-session'
+# For a lab on another release of Debian than the machine's, made by debootstrap.
+release_needs='debootstrap:debootstrap'
 
 # Prints the packages that are missing for the needs in its arguments, one a line.
 missing_packages() {

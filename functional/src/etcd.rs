@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::base::Base;
 use crate::process::Process;
 use crate::sandbox::Sandbox;
 use crate::slot::Slot;
@@ -27,8 +28,14 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    pub(crate) fn new(sandbox: &Arc<Sandbox>, folder: &Path, slot: Slot, count: u8) -> Self {
-        let member = |i| Member::new(sandbox, folder, slot, (i, count));
+    pub(crate) fn new(
+        sandbox: &Arc<Sandbox>,
+        folder: &Path,
+        slot: Slot,
+        count: u8,
+        base: &Base,
+    ) -> Self {
+        let member = |i| Member::new(sandbox, folder, slot, (i, count), base.clone());
         Self { members: (1..=count.max(1)).map(member).collect() }
     }
 

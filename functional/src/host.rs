@@ -63,6 +63,8 @@ pub struct Host {
     pub(crate) sandbox: Arc<Sandbox>,
     /// The host's folder: `fs/`, `console.log`, `nspawn.pid`.
     pub(crate) folder: PathBuf,
+    /// The `/usr` that it boots on.
+    pub(crate) usr: PathBuf,
     /// Folder of the binaries under test.
     pub(crate) binaries: PathBuf,
     pub(crate) hostname: String,
@@ -102,6 +104,7 @@ impl Host {
     pub fn boot(&self) -> Result<()> {
         ensure!(self.nspawn().is_none(), "{} runs already", self.hostname);
         let link = format!("vb-{}", self.container);
+        let usr = format!("--bind-ro={}:/usr", self.usr.display());
         let binaries = format!("--bind-ro={}:{BINARIES}", self.binaries.display());
         let root = self.root().display().to_string();
         let hostname = format!("--hostname={}", self.hostname);
@@ -118,7 +121,7 @@ impl Host {
             "--machine",
             &self.container,
             &hostname,
-            "--bind-ro=/usr",
+            &usr,
             &binaries,
             "--network-bridge=br0",
             "--capability=all",

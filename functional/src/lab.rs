@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::api::State;
+use crate::base::Base;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::laptop::Laptop;
@@ -34,6 +35,7 @@ pub struct Lab {
     sandbox: Arc<Sandbox>,
     slot: Slot,
     folder: PathBuf,
+    base: Base,
     etcd: Etcd,
     hosts: Vec<Host>,
     lifetime: Lifetime,
@@ -66,7 +68,8 @@ impl Lab {
         // A lab from before there could be several.
         let members = number("etcd").unwrap_or(1);
         let size = (number("hosts")?, members);
-        Ok(Self::assemble(sandbox, slot, folder, size, Lifetime::Detached))
+        let base = Base::recorded(&record);
+        Ok(Self::assemble(sandbox, slot, folder, size, base, Lifetime::Detached))
     }
 
     /// Takes it down, and with it all it has left on the disk.
@@ -88,13 +91,15 @@ impl Lab {
         slot: Slot,
         folder: &Path,
         (hosts, members): (u8, u8),
+        base: Base,
         lifetime: Lifetime,
     ) -> Self {
         let sandbox = Arc::new(sandbox);
-        let etcd = Etcd::new(&sandbox, folder, slot, members);
+        let etcd = Etcd::new(&sandbox, folder, slot, members, &base);
         let host = |i: u8| Host {
             sandbox: Arc::clone(&sandbox),
             folder: folder.join(format!("h{i}")),
+            usr: base.usr(),
             binaries: folder.join("bin"),
             hostname: format!("h{i}"),
             container: format!("fl{}h{i}", slot.number()),
@@ -109,6 +114,7 @@ impl Lab {
             etcd,
             slot,
             folder: folder.to_owned(),
+            base,
             lifetime,
             sandbox,
         }
@@ -176,6 +182,13 @@ impl Lab {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns the release of Debian that its hosts and its etcd are of, unless it is the
+    /// machine's own.
+    #[must_use]
+    pub fn release(&self) -> Option<&str> {
+        self.base.release()
     }
 
     /// Waits until every host's fleetd lists all hosts as machines.

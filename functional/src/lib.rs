@@ -4,6 +4,7 @@
 //! It knows fleet only from outside: binaries, sockets and files.
 
 mod api;
+mod base;
 mod cable;
 pub mod chaos;
 mod etcd;

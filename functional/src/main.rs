@@ -37,6 +37,9 @@ enum Verb {
         /// Folder to take fleetd and fleetctl from, instead of the release build
         #[arg(long, value_name = "FOLDER")]
         binaries: Option<PathBuf>,
+        /// Release of Debian to make hosts and etcd of, such as trixie, instead of the machine's
+        #[arg(long, value_name = "NAME")]
+        release: Option<String>,
         /// Boot bare hosts, without fleet
         #[arg(long)]
         without_fleet: bool,
@@ -140,7 +143,7 @@ fn run(args: Args) -> Result<()> {
     let folder = PathBuf::from(format!("/var/tmp/fleet-lab-{}", args.name));
     let open = || Lab::open(&folder);
     match args.command {
-        Verb::Up { hosts, etcd, config, binaries, without_fleet, foreground } => {
+        Verb::Up { hosts, etcd, config, binaries, release, without_fleet, foreground } => {
             let mut builder = Lab::with_hosts(hosts).etcd(etcd).folder(&folder);
             if !foreground {
                 builder = builder.detached();
@@ -150,6 +153,9 @@ fn run(args: Args) -> Result<()> {
             }
             if let Some(binaries) = binaries {
                 builder = builder.binaries(&binaries);
+            }
+            if let Some(release) = release {
+                builder = builder.release(&release);
             }
             if without_fleet {
                 builder = builder.without_fleet();
@@ -242,6 +248,9 @@ fn status(lab: &Lab) -> Result<()> {
             }),
         };
         writeln!(out, "{}\t{}\t{state}", member.name(), member.url())?;
+    }
+    if let Some(release) = lab.release() {
+        writeln!(out, "release\t{release}")?;
     }
     writeln!(out, "all of it is in {}", lab.folder().display())?;
     Ok(())

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// What of the machine's `/etc` a host needs to boot, log people in and resolve libraries.
+/// What of its base's `/etc` a host needs to boot, log people in and resolve libraries.
 const FROM_ETC: [&str; 10] = [
     "pam.d",
     "ld.so.cache",
@@ -103,6 +103,8 @@ SystemMaxUse=64M
 /// What tells one host from another.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
+    /// The root that has its `/usr`, and what it has of `/etc`.
+    pub(crate) base: &'a Path,
     /// Name in the network, such as `h1`.
     pub(crate) hostname: &'a str,
     /// Content of `/etc/machine-id`.
@@ -143,14 +145,14 @@ pub(crate) fn lay_out(root: &Path, plan: &Plan<'_>) -> Result<()> {
     }
     // /bin and its like are links into /usr on every Debian that we support.
     for link in ["bin", "sbin", "lib", "lib64", "lib32", "libx32"] {
-        if let Ok(target) = fs::read_link(Path::new("/").join(link)) {
+        if let Ok(target) = fs::read_link(plan.base.join(link)) {
             symlink(target, root.join(link))?;
         }
     }
-    copy_etc(root)?;
+    copy_etc(plan.base, root)?;
     let etc = root.join("etc");
     // A real file: nspawn looks at it before it binds /usr, where it usually leads.
-    fs::copy("/etc/os-release", etc.join("os-release"))?;
+    fs::copy(plan.base.join("etc/os-release"), etc.join("os-release"))?;
     fs::write(etc.join("machine-id"), format!("{}\n", plan.machine_id))?;
     fs::write(etc.join("hosts"), "127.0.0.1 localhost\n")?;
     fs::write(etc.join("hostname"), format!("{}\n", plan.hostname))?;
@@ -204,9 +206,9 @@ fn units(system: &Path, plan: &Plan<'_>) -> Result<()> {
     Ok(())
 }
 
-fn copy_etc(root: &Path) -> Result<()> {
-    let present = FROM_ETC.iter().map(|name| format!("/etc/{name}"));
-    let present = present.filter(|path| Path::new(path).exists());
+fn copy_etc(base: &Path, root: &Path) -> Result<()> {
+    let present = FROM_ETC.iter().map(|name| base.join("etc").join(name));
+    let present = present.filter(|path| path.exists());
     let output = Command::new("cp").arg("-a").args(present).arg(root.join("etc")).output()?;
     ensure!(output.status.success(), "cp: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())

@@ -38,6 +38,24 @@ fn hosts_are_machines_of_their_own() -> Result<()> {
 }
 
 #[test]
+fn hosts_and_etcd_are_of_one_release() -> Result<()> {
+    Lab::with_hosts(1).without_fleet().story(|lab| {
+        let host = lab.host(1)?;
+        let about = host.run(&["cat", "/etc/os-release"])?;
+        match lab.release() {
+            Some(release) => assert!(about.contains(&format!("VERSION_CODENAME={release}\n"))),
+            None => assert_eq!(about, std::fs::read_to_string("/etc/os-release")?),
+        }
+        let version = host.run(&["etcd", "--version"])?;
+        let version = version.lines().next().and_then(|line| line.split_once(": "));
+        let (_, version) = version.context("etcd tells its version")?;
+        let served = lab.etcd().send("GET", "/version", None)?;
+        assert!(served.contains(&format!("\"etcdserver\":\"{version}\"")), "{version}, {served}");
+        Ok(())
+    })
+}
+
+#[test]
 fn root_logs_in_over_ssh() -> Result<()> {
     Lab::with_hosts(1).without_fleet().story(|lab| {
         let output = lab

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::base::Base;
 use crate::cable;
 use crate::http::{Connection, Lines};
 use crate::process::Process;
@@ -35,6 +36,7 @@ pub struct Member {
     cgroup: String,
     /// What `--initial-cluster` says, when there are several.
     cluster: Option<String>,
+    base: Base,
 }
 
 impl Member {
@@ -44,6 +46,7 @@ impl Member {
         folder: &Path,
         slot: Slot,
         (i, count): (u8, u8),
+        base: Base,
     ) -> Self {
         // The bridge's address is that of an only one; others come behind it.
         let address = |i: u8| slot.address(i + u8::from(count > 1));
@@ -57,6 +60,7 @@ impl Member {
             name,
             address: address(i),
             cluster: (count > 1).then(|| peers.join(",")),
+            base,
         }
     }
 
@@ -111,7 +115,7 @@ impl Member {
                 command.extend(["--initial-cluster", cluster]);
             }
         }
-        command.into_iter().map(str::to_owned).collect()
+        self.base.command(&command)
     }
 
     /// Stops it as an operator would, and waits until it is gone.

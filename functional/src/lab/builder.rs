@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{Lab, RECORD};
-use crate::etcd::{Etcd, Member};
+use crate::base::Base;
+use crate::etcd::Member;
 use crate::host::{HOST_KEYS, Host};
 use crate::process::Process;
 use crate::rootfs::{Plan, lay_out};
@@ -29,6 +30,7 @@ pub struct Builder {
     fleet: bool,
     folder: Option<PathBuf>,
     binaries: Option<PathBuf>,
+    release: Option<String>,
     lifetime: Lifetime,
 }
 
@@ -41,6 +43,7 @@ impl Builder {
             fleet: true,
             folder: None,
             binaries: None,
+            release: None,
             lifetime: Lifetime::Owner,
         }
     }
@@ -80,6 +83,13 @@ impl Builder {
         self
     }
 
+    /// Makes hosts and etcd of this release of Debian, such as `trixie`, not of the machine's.
+    #[must_use]
+    pub fn release(mut self, release: &str) -> Self {
+        self.release = Some(release.to_owned());
+        self
+    }
+
     /// Lets the lab stay when this process ends.
     #[must_use]
     pub fn detached(mut self) -> Self {
@@ -96,12 +106,13 @@ impl Builder {
         ensure!((1..=MOST_MEMBERS).contains(&self.etcd), "1 to {MOST_MEMBERS} etcd are possible");
         crate::needs::check()?;
         crate::inotify::make_room(self.hosts)?;
+        let base = Base::wanted(self.release.as_deref())?;
         let mut lab = Slot::claim(self.folder.as_deref(), |slot, folder| {
-            let sandbox = self.sandbox(slot, folder)?;
+            let sandbox = self.sandbox(slot, folder, &base)?;
             let first = sandbox.first();
             // Ours until it is up: what was made is taken down when anything fails.
-            let size = (self.hosts, self.etcd);
-            Ok((Lab::assemble(sandbox, slot, folder, size, Lifetime::Owner), first))
+            let (size, base) = ((self.hosts, self.etcd), base.clone());
+            Ok((Lab::assemble(sandbox, slot, folder, size, base, Lifetime::Owner), first))
         })?;
         self.furnish(&lab)?;
         lab.etcd.start()?;
@@ -131,11 +142,12 @@ impl Builder {
     }
 
     /// Makes the namespaces. This happens under the lock of the slots, so no more than this.
-    fn sandbox(&self, slot: Slot, folder: &Path) -> Result<Sandbox> {
+    fn sandbox(&self, slot: Slot, folder: &Path, base: &Base) -> Result<Sandbox> {
         let record = |first: Option<Process>| {
             let first = first.map(|first| first.to_string());
             let record = json!({
                 "slot": slot.number(), "hosts": self.hosts, "etcd": self.etcd, "first": first,
+                "base": base.record(),
             });
             fs::write(folder.join(RECORD), format!("{record}\n"))
         };
@@ -154,15 +166,15 @@ impl Builder {
             self.copy_binaries(&binaries)?;
         }
         keygen("ed25519", &lab.folder.join("id"))?;
-        lab.hosts.iter().try_for_each(|host| self.lay_out(host, &lab.etcd, &lab.folder))
+        lab.hosts.iter().try_for_each(|host| self.lay_out(host, lab))
     }
 
-    fn lay_out(&self, host: &Host, etcd: &Etcd, keys: &Path) -> Result<()> {
+    fn lay_out(&self, host: &Host, lab: &Lab) -> Result<()> {
         fs::create_dir_all(&host.folder)?;
         for kind in HOST_KEYS {
             keygen(kind, &host.folder.join(format!("hostkey-{kind}")))?;
         }
-        let servers: Vec<String> = etcd.members().iter().map(Member::url).collect();
+        let servers: Vec<String> = lab.etcd.members().iter().map(Member::url).collect();
         let mut config = format!(
             "etcd_servers={servers:?}\npublic_ip={}\nmetadata=\"hostname={}\"\n",
             host.address, host.hostname
@@ -172,12 +184,13 @@ impl Builder {
             config.push('\n');
         }
         let plan = Plan {
+            base: lab.base.root(),
             hostname: &host.hostname,
             machine_id: &host.machine_id,
             address: host.address,
             gateway: host.gateway,
             config: &config,
-            user_key: &keys.join("id.pub"),
+            user_key: &lab.folder.join("id.pub"),
             host_keys: HOST_KEYS.map(|kind| host.folder.join(format!("hostkey-{kind}"))),
             fleet: self.fleet,
         };
