@@ -357,7 +357,7 @@ impl UnitManager for FakeManager {
     async fn past(&self, since: &BTreeMap<UnitName, Moment>) -> BTreeMap<UnitName, Past> {
         let mut host = self.shared.host();
         host.note(Call::Past(since.keys().cloned().collect()));
-        let past = |(name, at): (&UnitName, &Moment)| (name.clone(), host.journal.past(name, *at));
+        let past = |(name, at): (&UnitName, &Moment)| (name.clone(), host.journal.past(name, at));
         since.iter().map(past).collect()
     }
 

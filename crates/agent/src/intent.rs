@@ -36,6 +36,7 @@ pub(crate) struct Intent {
     #[serde(default)]
     pub(crate) up: bool,
     /// When it was written.
+    #[serde(flatten)]
     pub(crate) since: Moment,
     /// The revision of the request behind a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,12 +11,14 @@ use tokio::sync::oneshot;
 
 #[cfg(feature = "testing")]
 pub mod contract;
+mod moment;
 mod outcome;
 mod run;
 
+pub use moment::{Moment, Uptime};
 pub(crate) use outcome::has_failed;
 pub use outcome::{Exit, Outcome};
-pub use run::{JobKind, Moment, Past, Run, RunId};
+pub use run::{JobKind, Past, Run, RunId};
 
 /// Drives the units of fleet on this machine (`units.md` 7).
 ///

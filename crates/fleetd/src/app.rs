@@ -10,6 +10,7 @@ use fleet_etcd::{EtcdConfig, EtcdStore};
 use fleet_registry::{
     Capabilities, Contact, FileCounters, MachineRecord, Presence, Registry, why::StoreSpace,
 };
+use fleet_runtime::clock;
 use fleet_store::{MemoryStore, Store};
 use fleet_systemd::{Bus, ConnectError, SystemdManager};
 use tokio::{sync::watch, time::Instant};
@@ -245,7 +246,7 @@ impl Base {
         let capabilities =
             Capabilities { disable_engine: config.disable_engine, ..Capabilities::default() };
         // Who has this answers when it is asked, and without watches it would hear nothing.
-        let boot_id = if config.disable_watches { String::new() } else { identity::boot_id() };
+        let boot_id = if config.disable_watches { String::new() } else { clock::boot_id() };
         let record = MachineRecord {
             boot_id,
             public_ip: config.public_ip.clone().unwrap_or_default(),

@@ -24,11 +24,14 @@ pub enum Exhibit {
     /// A write without an answer is taken for one that didn't happen: it comes in late, over what was
     /// written after it, and stays.
     LateWrites,
+    /// What is remembered beyond a fleetd's death is told by the time of day, as the journal's entries
+    /// are: when that is set back, what the journal says of the time before counts as said since.
+    ClockThatIsSet,
 }
 
 impl Exhibit {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoIntents,
         Self::RestartsForgotten,
         Self::PresenceNotHeld,
@@ -36,6 +39,7 @@ impl Exhibit {
         Self::NoHandover,
         Self::AbsenceAssumed,
         Self::LateWrites,
+        Self::ClockThatIsSet,
     ];
 
     /// Whether it is brought back on this thread.

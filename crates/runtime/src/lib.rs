@@ -1,5 +1,5 @@
-//! What a fleetd takes from its operating system besides systemd and the network: the time of day,
-//! threads that may be blocked, and small files that outlive it.
+//! What a fleetd takes from its operating system besides systemd and the network: its clocks, threads
+//! that may be blocked, and small files that outlive it.
 //!
 //! With the feature `testing` a thread can play them ([`played`]): then the same seed gives the same
 //! run. Chance needs no seam: it comes from the thread's generator, which [`fastrand::seed`] sets.

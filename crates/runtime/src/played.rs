@@ -18,6 +18,12 @@ pub trait Played {
     /// The time since 1970.
     fn since_1970(&self) -> Duration;
 
+    /// The time since the boot.
+    fn since_boot(&self) -> Duration;
+
+    /// What tells this boot from all others.
+    fn boot_id(&self) -> String;
+
     /// What becomes of the file at `path` that is about to be written.
     fn writing(&self, path: &Path) -> Writing;
 }

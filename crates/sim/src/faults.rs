@@ -35,7 +35,7 @@ pub enum Fault {
     Power(usize, u64),
     /// Somebody reloads a machine's systemd.
     DaemonReload(usize),
-    /// A machine's clock is ahead by so many seconds more from now on.
+    /// A machine's clock is set ahead by so many seconds, or back.
     Clock(usize, i64),
     /// The store's process is stopped for a while. Leases go on running out.
     StoreFreezes(u64),

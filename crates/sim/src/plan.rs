@@ -389,8 +389,7 @@ impl Make {
                 Fault::Signal(machine, Signal::Terminate { purge: self.chance.bool() })
             }
             Class::Power => Fault::Power(machine, time),
-            // Not back: what the journal says of the time before would count as said since.
-            Class::Clock => Fault::Clock(machine, self.chance.i64(1..4_000)),
+            Class::Clock => Fault::Clock(machine, self.chance.i64(-4_000..4_000)),
             Class::Store if self.chance.bool() => Fault::StoreFreezes(time),
             Class::Store => Fault::StoreIsDown(time),
             Class::Leases => Fault::LeasesEnd,

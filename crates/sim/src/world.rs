@@ -1,7 +1,7 @@
 //! All that a run consists of.
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     fmt,
     path::Path,
     rc::Rc,
@@ -95,7 +95,7 @@ impl World {
 
     /// Plays the operating system of its machines to this thread.
     pub fn play(&self) -> Playing {
-        play(Rc::new(Host { world: self.clone(), begun: Instant::now(), last: RefCell::default() }))
+        play(Rc::new(Host { world: self.clone(), begun: Instant::now(), last: Cell::default() }))
     }
 
     /// The registry as it is, for who looks at it from outside.
@@ -168,6 +168,8 @@ impl World {
 
     /// Ends everything that runs in it.
     pub fn end(&self) {
+        // What answers requests holds the world that holds it.
+        self.machines.iter().for_each(|machine| machine.set_api(None));
         self.late.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 }
@@ -176,23 +178,29 @@ impl World {
 struct Host {
     world: World,
     begun: Instant,
-    last: RefCell<Option<Duration>>,
+    last: Cell<Duration>,
 }
 
 impl Played for Host {
     fn since_1970(&self) -> Duration {
         let jumped = life::current().map_or(0, |number| self.world.machines[number].clock());
-        let now = EPOCH + self.begun.elapsed();
-        let now = if jumped < 0 {
+        let now = EPOCH + self.since_boot();
+        if jumped < 0 {
             now.saturating_sub(Duration::from_secs(jumped.unsigned_abs()))
         } else {
             now + Duration::from_secs(jumped.unsigned_abs())
-        };
+        }
+    }
+
+    fn since_boot(&self) -> Duration {
         // Moments of one journal differ, as those of real ones do.
-        let mut last = self.last.borrow_mut();
-        let now = if *last == Some(now) { now + Duration::from_micros(1) } else { now };
-        *last = Some(now);
+        let now = self.begun.elapsed().max(self.last.get() + Duration::from_micros(1));
+        self.last.set(now);
         now
+    }
+
+    fn boot_id(&self) -> String {
+        life::current().map(|number| self.world.machines[number].boot_id()).unwrap_or_default()
     }
 
     fn writing(&self, path: &Path) -> Writing {

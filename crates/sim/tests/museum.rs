@@ -20,6 +20,9 @@ fn runs(exhibit: Exhibit) -> (Size, &'static [Class]) {
         Exhibit::NoHandover => (size(3, 20), &[Class::Kill]),
         Exhibit::AbsenceAssumed => (size(5, 30), &[Class::Freeze]),
         Exhibit::LateWrites => (size(5, 30), &[Class::Store]),
+        Exhibit::ClockThatIsSet => {
+            (Size { episodes: 3, ..size(2, 12) }, &[Class::DieAt, Class::Clock])
+        }
     }
 }
 

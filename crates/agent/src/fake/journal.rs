@@ -1,6 +1,9 @@
 //! The fake's journal: what outlives systemd's memory of a unit.
 
+use std::time::Duration;
+
 use fleet_core::{UnitHash, UnitName};
+use fleet_runtime::clock;
 
 use crate::manager::{Moment, Past, RunId};
 
@@ -16,7 +19,8 @@ pub(super) struct Journal {
 
 #[derive(Debug)]
 struct Line {
-    at: Moment,
+    /// The time since the boot.
+    at: Duration,
     unit: UnitName,
     what: Event,
 }
@@ -33,7 +37,8 @@ pub enum Event {
 impl Journal {
     pub(super) fn write(&mut self, unit: &UnitName, what: Event) {
         if self.lines.len() < MAX_LINES && !self.lost {
-            self.lines.push(Line { at: Moment::now(), unit: unit.clone(), what });
+            let at = clock::since_boot();
+            self.lines.push(Line { at, unit: unit.clone(), what });
         }
     }
 
@@ -43,7 +48,8 @@ impl Journal {
         self.lost = true;
     }
 
-    pub(super) fn past(&self, unit: &UnitName, since: Moment) -> Past {
+    pub(super) fn past(&self, unit: &UnitName, since: &Moment) -> Past {
+        let Some(since) = since.since_boot() else { return Past::default() };
         let complete = !self.lost && self.lines.len() < MAX_LINES;
         let mut past = Past { complete, ..Past::default() };
         for line in self.lines.iter().filter(|line| line.unit == *unit && line.at >= since) {

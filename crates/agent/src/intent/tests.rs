@@ -1,4 +1,5 @@
 use super::*;
+use crate::manager::Uptime;
 
 fn id(id: &str) -> RunId {
     RunId(id.to_owned())
@@ -39,7 +40,7 @@ fn intent(act: Action, about: &str) -> Intent {
         claim: JobState::Launched,
         up: run.as_ref().is_some_and(Run::is_up),
         run: run.and_then(|run| run.id),
-        since: Moment(1),
+        since: Moment { of_day: 1, uptime: None },
         request: None,
     }
 }
@@ -156,14 +157,20 @@ fn a_restart_counts_as_told_when_it_happened_or_must_not_happen_again() {
 
 #[test]
 fn an_intent_is_read_back_and_by_a_reader_that_knows_more_or_less() {
+    let uptime = Uptime { boot: "fedcba98-7654".to_owned(), micros: 9 };
     let full = Intent {
         load: true,
         request: Some(7),
+        since: Moment { of_day: 8, uptime: Some(uptime) },
         ..intent(Action::Restart, "active 0123456789abcdef0123456789abcdef")
     };
     let text = serde_json::to_string(&full).unwrap();
     assert_eq!(serde_json::from_str::<Intent>(&text).unwrap(), full);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["since"], 8, "an earlier version reads a number there");
     let least: Intent =
         serde_json::from_str(r#"{"act":"stop","since":5,"what":"comes later"}"#).unwrap();
-    assert_eq!((least.act, least.since, least.up), (Action::Stop, Moment(5), false));
+    let since = Moment { of_day: 5, uptime: None };
+    assert_eq!((least.act, &least.since, least.up), (Action::Stop, &since, false));
+    assert_eq!(since.since_boot(), None, "what an earlier version wrote isn't of this clock");
 }

@@ -13,7 +13,7 @@ use std::{
 use fleet_core::{UnitFile, UnitName, UnitState};
 use tokio::time;
 
-use super::{Changed, JobKind, JobResult, Listed, ManagerError, Moment, UnitManager};
+use super::{Changed, JobKind, JobResult, Listed, ManagerError, Moment, Past, UnitManager, Uptime};
 
 /// How long anything here may take. Generous: it only ends what would never end.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -428,8 +428,8 @@ pub async fn what_happened_is_on_record_after_it_is_forgotten(
     manager: &dyn UnitManager,
     prefix: &str,
 ) {
-    let past = async |unit: &UnitName, since| {
-        let past = manager.past(&BTreeMap::from([(unit.clone(), since)])).await;
+    let past = async |unit: &UnitName, since: &Moment| {
+        let past = manager.past(&BTreeMap::from([(unit.clone(), since.clone())])).await;
         past.get(unit).cloned().expect("there is an answer for what is asked")
     };
     let (once, runs, idle) =
@@ -439,7 +439,7 @@ pub async fn what_happened_is_on_record_after_it_is_forgotten(
     start(manager, &once).await;
     load(manager, &runs, RUNS).await;
     start(manager, &runs).await;
-    let it_ran = past(&once, begun).await;
+    let it_ran = past(&once, &begun).await;
     assert_eq!(
         (it_ran.runs.len(), it_ran.stopped, it_ran.complete),
         (1, false, true),
@@ -447,20 +447,43 @@ pub async fn what_happened_is_on_record_after_it_is_forgotten(
     );
     let before_stop = Moment::now();
     stop(manager, &runs).await;
-    let it_stopped = past(&runs, before_stop).await;
+    let it_stopped = past(&runs, &before_stop).await;
     assert!(it_stopped.stopped && it_stopped.complete, "{it_stopped:?}");
-    assert!(!past(&once, before_stop).await.stopped);
-    let nothing = past(&idle, begun).await;
+    let it_was_left = past(&once, &before_stop).await;
+    assert!(!it_was_left.stopped && it_was_left.runs.is_empty(), "{it_was_left:?}");
+    let nothing = past(&idle, &begun).await;
     assert_eq!((nothing.runs.len(), nothing.stopped, nothing.complete), (0, false, true));
+    for set in set_since(&begun) {
+        assert_eq!(past(&once, &set).await, it_ran, "{set:?}");
+    }
+    for set in set_since(&before_stop) {
+        assert_eq!(past(&runs, &set).await, it_stopped, "{set:?}");
+        assert_eq!(past(&once, &set).await, it_was_left, "{set:?}");
+    }
+    for nowhere in not_of_this_boot(&begun) {
+        assert_eq!(past(&once, &nowhere).await, Past::default(), "{nowhere:?}");
+    }
     let restarted = Moment::now();
     restart(manager, &runs).await;
     restart(manager, &runs).await;
-    let it_restarted = past(&runs, restarted).await;
+    let it_restarted = past(&runs, &restarted).await;
     assert!(it_restarted.stopped && it_restarted.runs.len() == 2, "{it_restarted:?}");
     stop(manager, &runs).await;
     for unit in [&once, &runs] {
         remove(manager, unit).await;
     }
+}
+
+/// The moment as it was written down where the time of day has been set since, back or forward.
+fn set_since(moment: &Moment) -> [Moment; 2] {
+    const HOUR: u64 = 3_600_000_000;
+    [moment.of_day + HOUR, moment.of_day - HOUR].map(|of_day| Moment { of_day, ..moment.clone() })
+}
+
+/// The moment as an earlier version wrote it, and one of another boot.
+fn not_of_this_boot(moment: &Moment) -> [Moment; 2] {
+    let another = moment.uptime.clone().map(|at| Uptime { boot: "another".to_owned(), ..at });
+    [None, another].map(|uptime| Moment { uptime, ..moment.clone() })
 }
 
 /// What the host has of its own, and what would be called so, is left alone. `own` runs and is the

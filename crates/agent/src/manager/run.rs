@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use fleet_runtime::clock;
 use serde::{Deserialize, Serialize};
 
 /// systemd's id of one run of a unit (`InvocationID`), as it is written: in hexadecimal digits.
@@ -13,19 +12,6 @@ pub struct RunId(pub String);
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A moment by the machine's clock, in microseconds since 1970: what a journal goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Moment(pub u64);
-
-impl Moment {
-    /// This one.
-    #[must_use]
-    pub fn now() -> Self {
-        Self(u64::try_from(clock::since_1970().as_micros()).unwrap_or(u64::MAX))
     }
 }
 

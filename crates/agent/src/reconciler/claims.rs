@@ -131,7 +131,7 @@ impl Claims {
             true => BTreeMap::new(),
             false => manager.runs(&asked).await?,
         };
-        self.note_intents(steps, wanted, current, &runs, since);
+        self.note_intents(steps, wanted, current, &runs, &since);
         self.keep(current);
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Claims {
         wanted: &BTreeMap<UnitName, Wanted>,
         current: &Current,
         runs: &BTreeMap<UnitName, Run>,
-        since: Moment,
+        since: &Moment,
     ) {
         let mut acts: BTreeMap<&UnitName, (Action, bool)> = BTreeMap::new();
         for Step { unit, action, .. } in steps {
@@ -156,7 +156,7 @@ impl Claims {
             }
             let claim = current.units.get(unit).map_or(JobState::Inactive, |here| here.claim);
             let request = wanted.get(unit).and_then(|wanted| wanted.restart);
-            let intended = Intended { act, load, claim, request, since };
+            let intended = Intended { act, load, claim, request, since: since.clone() };
             let intent = self.intent(unit, intended, runs.get(unit));
             self.unknown.remove(unit);
             self.intents.insert(unit.clone(), intent);

@@ -68,7 +68,10 @@ impl Claims {
     ) -> BTreeMap<UnitName, Past> {
         let doubtful = |unit: &UnitName| {
             let intent = self.intents.get(unit)?;
-            intent.found(runs.get(unit), None).is_none().then(|| (unit.clone(), intent.since))
+            intent
+                .found(runs.get(unit), None)
+                .is_none()
+                .then(|| (unit.clone(), intent.since.clone()))
         };
         let doubtful: BTreeMap<UnitName, Moment> = open.iter().filter_map(doubtful).collect();
         match doubtful.is_empty() {
