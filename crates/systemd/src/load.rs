@@ -70,8 +70,19 @@ impl SystemdManager {
         written
     }
 
-    /// One call for all; when it is refused, one for each, so that a bad unit costs only itself.
+    /// Links units by hand, and what can't be linked so by systemd, whose word counts.
     async fn link(&self, units: &BTreeSet<UnitName>) -> Results {
+        let (places, to_link) = (self.places(), units.clone());
+        // What it can't be asked of, systemd is.
+        let linked = blocking(move || places.link(&to_link)).await.unwrap_or_default();
+        let mut results = self.link_by_systemd(units - &linked).await;
+        results.extend(linked.into_iter().map(|unit| (unit, Ok(()))));
+        results
+    }
+
+    /// One call for all; when it is refused, one for each, so that a bad unit costs only itself.
+    async fn link_by_systemd(&self, units: BTreeSet<UnitName>) -> Results {
+        let units = &units;
         let paths: Vec<String> = units.iter().map(|unit| self.link_path(unit)).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         let together = match paths.is_empty() {

@@ -11,6 +11,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{self, ErrorKind},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,9 @@ use fleet_core::UnitName;
 const NOTHING: &str = "/dev/null";
 /// Folders with links of what one unit wants, requires or upholds.
 const DEPENDENCIES: [&str; 3] = [".wants", ".requires", ".upholds"];
+
+/// Types that systemd has dropped: it refuses to link them, with words of its own.
+const DROPPED: [&str; 2] = [".busname", ".snapshot"];
 
 /// The directories that systemd reads, and the one that is fleet's.
 #[derive(Clone, Debug)]
@@ -165,10 +169,18 @@ impl Places {
         Ok(Some(if is_empty { Entry::Mask } else { Entry::Unit }))
     }
 
-    /// The unit of fleet's whose file a link leads to.
+    /// The unit of fleet's whose file a link leads to. An alias leads there by the unit's own link when
+    /// a newer systemd (257, unlike 252) has made it.
     pub(crate) fn of_fleet(&self, target: &Path) -> Option<String> {
-        (target.parent() == Some(&self.units)).then_some(())?;
-        Some(target.file_name()?.to_str()?.to_owned())
+        self.file_of_fleet(target).or_else(|| {
+            is_runtime(target.parent()?).then_some(())?;
+            self.file_of_fleet(&fs::read_link(self.inside(target)).ok()?)
+        })
+    }
+
+    fn file_of_fleet(&self, path: &Path) -> Option<String> {
+        (path.parent() == Some(&self.units)).then_some(())?;
+        Some(path.file_name()?.to_str()?.to_owned())
     }
 
     fn inside(&self, folder: &Path) -> PathBuf {
@@ -191,6 +203,26 @@ impl Places {
         folder == self.units || (is_runtime(folder) && is_linked())
     }
 
+    /// Links units into systemd's runtime directory and returns those that are linked there now.
+    /// Where something else is in their place, or this process may not, nothing is done.
+    ///
+    /// systemd would do it as well. But after each link that it makes itself, one from 255 on says of
+    /// every unit it has that it needs a reload.
+    pub(crate) fn link(&self, units: &BTreeSet<UnitName>) -> BTreeSet<UnitName> {
+        let Some(folder) = self.path.iter().find(|folder| is_runtime(folder)) else {
+            return BTreeSet::new();
+        };
+        let folder = self.inside(folder);
+        let is_linked = |unit: &&UnitName| {
+            if DROPPED.iter().any(|suffix| unit.as_str().ends_with(suffix)) {
+                return false;
+            }
+            let (file, link) = (self.units.join(unit.as_str()), folder.join(unit.as_str()));
+            symlink(&file, &link).is_ok() || fs::read_link(&link).is_ok_and(|target| target == file)
+        };
+        units.iter().filter(is_linked).cloned().collect()
+    }
+
     /// Removes a link.
     pub(crate) fn remove(&self, link: &Path) -> io::Result<()> {
         fs::remove_file(self.inside(link))
@@ -203,8 +235,12 @@ impl Places {
         let (mut aliases, mut errors) = (Vec::new(), Vec::new());
         for folder in self.path.iter().filter(|folder| is_runtime(folder)) {
             let folder = self.inside(folder);
-            for link in self.links(&folder).into_iter().chain(self.dependencies(&folder)) {
-                let Some(unit) = self.its_unit(&link, units) else { continue };
+            let links = self.links(&folder).into_iter().chain(self.dependencies(&folder));
+            let its_unit = |link: PathBuf| self.its_unit(&link, units).map(|unit| (link, unit));
+            let mut links: Vec<(PathBuf, &UnitName)> = links.filter_map(its_unit).collect();
+            // A unit's own link goes last: without it nobody could tell whose an alias is.
+            links.sort_by_key(|(link, unit)| link.file_name() == Some(OsStr::new(unit.as_str())));
+            for (link, unit) in links {
                 match fs::remove_file(&link) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         errors.push(UnlinkError { unit: unit.clone(), link, error });
@@ -224,8 +260,17 @@ impl Places {
 
     /// The one of `units` that a link leads to.
     fn its_unit<'a>(&self, link: &Path, units: &'a BTreeSet<UnitName>) -> Option<&'a UnitName> {
-        let of = self.of_fleet(&fs::read_link(link).ok()?)?;
+        let target = fs::read_link(link).ok()?;
+        let of = self.of_fleet(&target).or_else(|| self.alias_of_what_was(&target))?;
         units.get(&of.parse::<UnitName>().ok()?)
+    }
+
+    /// The unit that an alias leads to whose own link is gone, or has become a mask.
+    fn alias_of_what_was(&self, target: &Path) -> Option<String> {
+        is_runtime(target.parent()?).then_some(())?;
+        let found = self.entry(&self.inside(target)).ok()?;
+        matches!(found, None | Some(Entry::Mask)).then_some(())?;
+        Some(target.file_name()?.to_str()?.to_owned())
     }
 
     /// The links in a folder.

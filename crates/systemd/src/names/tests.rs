@@ -162,6 +162,52 @@ fn all_links_to_a_units_file_go_and_no_others() {
 }
 
 #[test]
+fn an_alias_may_lead_to_the_units_own_link() {
+    let machine = Machine::new();
+    let run = "/run/systemd/system";
+    machine.link(&format!("{run}/z.service"), "UNITS/z.service");
+    for alias in ["a-alias.service", "zz-alias.service"] {
+        machine.link(&format!("{run}/{alias}"), &format!("{run}/z.service"));
+        assert_eq!(machine.holder("z.service", &[alias]), None, "{alias} is its own");
+        let taken = Some(Holder::AliasOfFleets(alias.into()));
+        assert_eq!(machine.holder("x.service", &[alias]), taken);
+    }
+    machine.file("/etc/systemd/system/own.service");
+    machine.link(&format!("{run}/own.service"), "/etc/systemd/system/own.service");
+    machine.link(&format!("{run}/own-alias.service"), &format!("{run}/own.service"));
+    let taken = Some(Holder::Alias("own-alias.service".into()));
+    assert_eq!(machine.holder("z.service", &["own-alias.service"]), taken);
+
+    machine.link(&format!("{run}/masked.service"), "/dev/null");
+    machine.link(&format!("{run}/masked-alias.service"), &format!("{run}/masked.service"));
+    let units = ["z.service", "own.service", "masked.service"].map(unit).into();
+    let (mut aliases, errors) = machine.places.unlink(&units);
+    aliases.sort();
+    assert_eq!(aliases, ["a-alias.service", "masked-alias.service", "zz-alias.service"]);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(fs::read_dir(machine.at(run)).unwrap().count(), 3, "the host's own, and the mask");
+}
+
+#[test]
+fn units_are_linked_where_nothing_else_is() {
+    let machine = Machine::new();
+    let run = "/run/systemd/system";
+    machine.link(&format!("{run}/there.service"), "UNITS/there.service");
+    machine.link(&format!("{run}/masked.service"), "/dev/null");
+    machine.file(&format!("{run}/theirs.service"));
+    let names = ["new.service", "there.service", "masked.service", "theirs.service", "a.snapshot"];
+    let linked = machine.places.link(&names.map(unit).into());
+    assert_eq!(linked, ["new.service", "there.service"].map(unit).into());
+    let target = fs::read_link(machine.at(&format!("{run}/new.service"))).unwrap();
+    assert_eq!(target, machine.places.units.join("new.service"));
+    let mask = fs::read_link(machine.at(&format!("{run}/masked.service"))).unwrap();
+    assert_eq!(mask, Path::new("/dev/null"));
+
+    fs::remove_dir_all(machine.at(run)).unwrap();
+    assert!(machine.places.link(&[unit("new.service")].into()).is_empty(), "no such folder");
+}
+
+#[test]
 fn what_systemd_has_in_memory_is_fleets_when_it_comes_from_fleets_file() {
     let places = Places { root: "/".into(), units: "/run/fleet/units".into(), path: Vec::new() };
     for (fragment, expected) in [

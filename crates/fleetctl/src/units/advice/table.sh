@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes table.rs beside it, of what the systemd installed here knows: run it after a new release.
+# Makes table.rs beside it, of what the systemd installed here knows: run it after a new release. For
+# several, so that no option is called unknown that one of them knows, say how each is run:
+#   table.sh /lib/systemd/systemd 'chroot /var/cache/fleet-lab/trixie /lib/systemd/systemd'
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")"
-systemd=${1:-/lib/systemd/systemd}
+[ $# -gt 0 ] || set -- /lib/systemd/systemd
 
 # Groups the options by the sections that have them.
 grouped() {
@@ -19,16 +21,16 @@ grouped() {
 }
 
 {
-  version=$("$systemd" --version | head -n 1)
+  versions=$(for systemd; do $systemd --version | sed q; done | paste -sd '+' | sed 's/+/ and /g')
   cat <<HEAD
-//! The options that $version knows. Made by \`table.sh\` of its
-//! \`--dump-configuration-items\`; change that, not this.
+//! The options that these know: $versions.
+//! Made by \`table.sh\` of \`--dump-configuration-items\`; change that, not this.
 
 /// Sections, and the options that each of them has, both separated by blanks.
 #[rustfmt::skip]
 pub(super) const OPTIONS: &[(&str, &str)] = &[
 HEAD
-  "$systemd" --dump-configuration-items | grouped | while IFS=$'\t' read -r sections names; do
+  for systemd; do $systemd --dump-configuration-items; done | grouped | while IFS=$'\t' read -r sections names; do
     printf '    ("%s", "\\\n' "$sections"
     fold --spaces --width=88 <<<"$names" | sed 's/^/        /; s/ *$/ \\/; $s/ \\$/"),/'
   done
