@@ -377,7 +377,8 @@ fn a_terminal_comes_back_as_it_was() -> Result<()> {
         // The connection is lost: its process on the host is killed.
         let mut terminal = login.on_terminal(&[], &["echo here; exec sleep 1235"])?;
         terminal.expect("here\r\n")?;
-        h1.run(&["sh", "-c", "kill -KILL $(pgrep -f '^sshd: root')"])?;
+        // Since OpenSSH 9.8 it is called sshd-session.
+        h1.run(&["sh", "-c", "kill -KILL $(pgrep -f '^sshd(-session)?: root')"])?;
         assert_eq!(terminal.end()?, Some(255));
         assert_eq!(terminal.settings()?, before);
         ensure!(
