@@ -35,8 +35,10 @@ const REST_LIMIT: Duration = Duration::from_secs(120);
 const STAYS: Duration = Duration::from_secs(3);
 /// A lease of 7 s: some faults last longer, others don't.
 const TTL: &str = "agent_ttl=8s";
+/// Lines of each fleetd's journal that a failing run tells.
+const JOURNAL: usize = 400;
 /// What a fleetd says when something in it has panicked.
-const PANIC: &str = "panicked at";
+const PANIC: &str = "panicked";
 
 /// What was done and seen.
 #[derive(Debug)]
@@ -78,6 +80,8 @@ pub fn run(lab: &Lab, options: Options) -> Result<Report> {
     ensure!(lab.hosts().len() == HOSTS, "it takes a lab of {HOSTS} hosts");
     lab.hosts().iter().try_for_each(faults::prepare)?;
     let world = World::new(lab, options.is_loud);
+    let date = lab.command("date").args(["+%T.%N"]).output()?;
+    world.note(format!("it is {}", String::from_utf8_lossy(&date.stdout).trim()));
     let done = thread::scope(|scope| {
         scope.spawn(|| follow::changes(&world));
         scope.spawn(|| follow::pulse(&world));
@@ -86,7 +90,13 @@ pub fn run(lab: &Lab, options: Options) -> Result<Report> {
         world.end();
         done
     });
-    done.map_err(|error| error.context(format!("what happened:\n{}", world.time_line())))
+    done.map_err(|error| {
+        let journals = lab.hosts().iter().map(|host| {
+            format!("--- fleetd on {}\n{}", host.name(), host.journal("fleet.service", JOURNAL))
+        });
+        let journals: String = journals.collect();
+        error.context(format!("what happened:\n{}\n{journals}", world.time_line()))
+    })
 }
 
 fn rounds(world: &World<'_>, options: Options) -> Result<Report> {

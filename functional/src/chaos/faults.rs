@@ -19,6 +19,7 @@ use crate::wait::eventually;
 const MEND_LIMIT: Duration = Duration::from_secs(90);
 /// Pause between two reloads in a row.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
+const KILL: [&str; 4] = ["systemctl", "kill", "--signal=KILL", "fleet.service"];
 /// Users who start hundreds of units in a second.
 const USERS: usize = 4;
 /// Where the processes of a fleetd are stopped, as its host sees it.
@@ -50,7 +51,20 @@ pub(crate) fn carry_out(world: &World<'_>, begun: Duration, step: &Step<Fault>) 
     }
     let fault = &step.what;
     world.note(format!("FAULT {fault:?}"));
-    match break_it(world, fault) {
+    let touched: Vec<&Host> = match fault.host() {
+        Some(i) => world.lab.host(i).into_iter().collect(),
+        None => world.lab.hosts().iter().collect(),
+    };
+    touched.iter().for_each(|host| world.change(host, |health| health.troubles += 1));
+    let broken = break_it(world, fault);
+    let now = world.now();
+    for host in touched {
+        world.change(host, |health| {
+            health.troubles -= 1;
+            health.troubled_at = now;
+        });
+    }
+    match broken {
         Ok(()) => {
             let name = format!("{fault:?}");
             let name = name.split('(').next().unwrap_or(&name);
@@ -73,9 +87,12 @@ fn break_it(world: &World<'_>, fault: &Fault) -> Result<()> {
             during(world, *time, || host.partition(), || host.heal())
         }
         Fault::Etcd(which, harm, time) => etcd(world, *which, *harm, *time),
-        Fault::Kill(i) => {
-            let kill = ["systemctl", "kill", "--signal=KILL", "fleet.service"];
-            host(i)?.run(&kill).map(drop)
+        Fault::Kill(i) => host(i)?.run(&KILL).map(drop),
+        Fault::KillLeading => {
+            let leader = world.history().leader.clone().context("none leads")?;
+            let host = world.lab.host_with_id(&leader)?;
+            world.note(format!("{} leads", host.name()));
+            host.run(&KILL).map(drop)
         }
         Fault::Stop(i, time) => stop(world, host(i)?, *time),
         Fault::Restart(i) => restart(world, host(i)?),

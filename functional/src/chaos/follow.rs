@@ -43,7 +43,7 @@ fn from_member(world: &World<'_>, member: &Member) -> Result<()> {
         }
         let events = result.get("events").and_then(Value::as_array);
         for event in events.into_iter().flatten() {
-            if let Some(change) = change(event)
+            if let Some(change) = change(event, world.now())
                 && let Some(told) = world.history().apply(change)
             {
                 world.note(told);
@@ -53,13 +53,14 @@ fn from_member(world: &World<'_>, member: &Member) -> Result<()> {
     Ok(())
 }
 
-fn change(event: &Value) -> Option<Change> {
+fn change(event: &Value, at: Duration) -> Option<Change> {
     let kv = event.get("kv")?;
     let word = |key| kv.get(key).and_then(Value::as_str);
     let is_gone = event.get("type").and_then(Value::as_str) == Some("DELETE");
     let value = || base64::decode(word("value").unwrap_or_default());
     Some(Change {
         revision: number(kv, "mod_revision")?,
+        at,
         key: base64::decode(word("key")?),
         value: (!is_gone).then(value),
     })

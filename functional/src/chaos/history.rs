@@ -1,6 +1,7 @@
 //! What etcd has said so far: for each unit what held when, as the simulation's truth has it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +12,8 @@ pub(crate) const FOLDER: &str = "/_coreos.com/fleet/";
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) revision: u64,
+    /// When that became known here.
+    pub(crate) at: Duration,
     pub(crate) key: String,
     /// `None` is that it was deleted.
     pub(crate) value: Option<String>,
@@ -20,6 +23,7 @@ pub(crate) struct Change {
 #[derive(Clone, Debug)]
 struct Version {
     since: u64,
+    at: Duration,
     record: Option<Record>,
 }
 
@@ -66,10 +70,12 @@ pub(crate) struct History {
     pub(crate) seen: u64,
     units: BTreeMap<String, Vec<Version>>,
     /// Since when a machine is present.
-    present: BTreeMap<String, u64>,
+    present: BTreeMap<String, (u64, Duration)>,
     /// When what is said of a machine changed last.
     judged_anew: BTreeMap<String, u64>,
     restarts: BTreeMap<(String, String), Asked>,
+    /// The machine whose engine leads.
+    pub(crate) leader: Option<String>,
 }
 
 impl History {
@@ -80,7 +86,7 @@ impl History {
 
     /// Takes in a change, and tells what the time line should have of it.
     pub(crate) fn apply(&mut self, change: Change) -> Option<String> {
-        let Change { revision, key, value } = change;
+        let Change { revision, at, key, value } = change;
         self.seen = self.seen.max(revision);
         let path = key.strip_prefix(FOLDER)?;
         let parts: Vec<&str> = path.split('/').collect();
@@ -97,7 +103,7 @@ impl History {
                     ),
                 };
                 let versions = self.units.entry(name.to_owned()).or_default();
-                versions.push(Version { since: revision, record });
+                versions.push(Version { since: revision, at, record });
                 Some(told)
             }
             ["machine", id] => {
@@ -110,7 +116,7 @@ impl History {
                         Some(format!("r{revision} machine {short} is gone"))
                     }
                     (Some(_), false) => {
-                        self.present.insert(id.to_owned(), revision);
+                        self.present.insert(id.to_owned(), (revision, at));
                         Some(format!("r{revision} machine {short} is there"))
                     }
                     (Some(_), true) => None,
@@ -126,8 +132,12 @@ impl History {
                 None
             }
             ["lease", "engine-leader"] => {
-                let value = value.unwrap_or_else(|| "nobody".to_owned());
-                Some(format!("r{revision} leads: {value}"))
+                let record: Option<Value> =
+                    value.as_deref().and_then(|it| serde_json::from_str(it).ok());
+                let id = record.as_ref().and_then(|it| it.get("MachineID")?.as_str());
+                self.leader = id.map(str::to_owned);
+                let short = id.map_or("nobody", |id| id.get(..8).unwrap_or(id));
+                Some(format!("r{revision} {short} leads"))
             }
             _ => None,
         }
@@ -136,7 +146,7 @@ impl History {
     /// Whether a machine is present since before a unit was taken from it, so that it had a say in
     /// that.
     pub(crate) fn was_asked(&self, machine: &str, unit: &str) -> bool {
-        let Some(present) = self.present.get(machine) else { return false };
+        let Some((present, _)) = self.present.get(machine) else { return false };
         let has_it = |version: &Version| {
             version.record.as_ref().and_then(|record| record.machine.as_deref()) == Some(machine)
         };
@@ -144,6 +154,13 @@ impl History {
         let last = versions.iter().rposition(has_it);
         let taken = last.and_then(|last| versions.get(last + 1));
         taken.is_some_and(|taken| *present <= taken.since)
+    }
+
+    /// Since when a machine that is present can know what is decided about a unit.
+    pub(crate) fn known_since(&self, machine: &str, unit: &str) -> Option<Duration> {
+        let (_, present) = self.present.get(machine)?;
+        let decided = self.units.get(unit)?.last()?.at;
+        Some(decided.max(*present))
     }
 
     /// What is decided about a unit now.
@@ -198,7 +215,7 @@ mod tests {
         let machine = machine.map(|id| format!(r#","machine":"{id}""#)).unwrap_or_default();
         let value = format!(r#"{{"hash":"1","desiredState":"{desired}"{machine}}}"#);
         let key = format!("{FOLDER}unit/a.service");
-        history.apply(Change { revision, key, value: Some(value) });
+        history.apply(Change { revision, at: Duration::ZERO, key, value: Some(value) });
     }
 
     #[test]
@@ -219,13 +236,39 @@ mod tests {
     }
 
     #[test]
+    fn who_was_present_when_a_unit_was_taken_was_asked() {
+        let present = |history: &mut History, revision: u64, value: Option<&str>| {
+            let (key, value) = (format!("{FOLDER}machine/m1"), value.map(str::to_owned));
+            history.apply(Change { revision, at: Duration::from_secs(revision), key, value });
+        };
+        let mut history = History::default();
+        present(&mut history, 1, Some("{}"));
+        unit(&mut history, 2, "launched", Some("m1"));
+        assert!(!history.was_asked("m1", "a.service"), "it has it");
+        unit(&mut history, 3, "launched", Some("m2"));
+        assert!(history.was_asked("m1", "a.service"));
+        present(&mut history, 4, Some("{\"standing\":\"silent\"}"));
+        assert!(history.was_asked("m1", "a.service"), "it was there all the while");
+        present(&mut history, 5, None);
+        present(&mut history, 6, Some("{}"));
+        assert!(!history.was_asked("m1", "a.service"));
+        let known = history.known_since("m1", "a.service");
+        assert_eq!(known, Some(Duration::from_secs(6)));
+    }
+
+    #[test]
     fn a_restart_is_a_reason_until_it_is_done() {
         let mut history = History::default();
         unit(&mut history, 3, "launched", Some("m1"));
         let key = format!("{FOLDER}restart/m1/a.service");
-        history.apply(Change { revision: 4, key: key.clone(), value: Some("{}".to_owned()) });
+        history.apply(Change {
+            revision: 4,
+            at: Duration::ZERO,
+            key: key.clone(),
+            value: Some("{}".to_owned()),
+        });
         assert!(history.reason_to_stop("m1", "a.service", 3).is_some());
-        history.apply(Change { revision: 5, key, value: None });
+        history.apply(Change { revision: 5, at: Duration::ZERO, key, value: None });
         assert!(history.reason_to_stop("m1", "a.service", 4).is_some());
         assert_eq!(history.reason_to_stop("m1", "a.service", 6), None);
     }

@@ -11,6 +11,9 @@ use crate::host::Host;
 /// Pause between two looks at all hosts.
 const PAUSE: Duration = Duration::from_millis(600);
 
+/// For how long a host must have been well, and present, before it answers for what runs twice.
+const LEARNS: Duration = Duration::from_secs(10);
+
 /// A run of a unit, as it was when it was seen first.
 #[derive(Clone, Debug)]
 struct Run {
@@ -34,7 +37,7 @@ struct Ended {
 struct Watched {
     runs: BTreeMap<String, Run>,
     /// What was up at the last look.
-    up: BTreeMap<String, String>,
+    up: BTreeMap<String, Seen>,
     ended: Vec<Ended>,
     cuts: u32,
     /// When it was looked at last, and the newest revision that was known then.
@@ -91,8 +94,7 @@ impl Watched {
                 self.runs.insert(unit.clone(), run);
             }
         }
-        let up = units.into_iter().filter(|(_, seen)| seen.is_up());
-        self.up = up.map(|(unit, seen)| (unit, seen.invocation)).collect();
+        self.up = units.into_iter().filter(|(_, seen)| seen.is_up()).collect();
         (self.looked, self.revision) = (at, revision);
     }
 
@@ -156,17 +158,18 @@ fn told_apart(
     ended
 }
 
-/// A unit that was let go by a host that was there to be asked doesn't run there beside another's.
+/// A unit doesn't run on a host that was there to be asked when another got it; and one that was cut
+/// off stops it soon.
 /// Returns what runs twice now; it counts when it did so at the last look too.
 fn are_single(
     world: &World<'_>,
     watched: &[Watched],
     before: &BTreeSet<(String, String, String)>,
 ) -> BTreeSet<(String, String, String)> {
-    let mut by_unit: BTreeMap<&String, Vec<(&Host, &String)>> = BTreeMap::new();
+    let mut by_unit: BTreeMap<&String, Vec<(&Host, &Seen)>> = BTreeMap::new();
     for (host, watched) in world.lab.hosts().iter().zip(watched) {
-        for (unit, invocation) in &watched.up {
-            by_unit.entry(unit).or_default().push((host, invocation));
+        for (unit, seen) in &watched.up {
+            by_unit.entry(unit).or_default().push((host, seen));
         }
     }
     let mut doubles = BTreeSet::new();
@@ -174,22 +177,24 @@ fn are_single(
     let mut found = Vec::new();
     for (unit, places) in by_unit.into_iter().filter(|(_, places)| places.len() > 1) {
         let Some(record) = history.unit(unit).filter(|record| !record.global) else { continue };
-        for (host, invocation) in &places {
-            let double = (unit.clone(), host.name().to_owned(), (*invocation).clone());
+        for (host, seen) in &places {
+            let double = (unit.clone(), host.name().to_owned(), seen.invocation.clone());
             let is_lasting = before.contains(&double) && history.seen >= pulse.revision;
             let is_its = record.machine.as_deref() == Some(host.machine_id());
-            if is_lasting
-                && !is_its
-                && record.machine.is_some()
-                && history.was_asked(host.machine_id(), unit)
-            {
-                let names: Vec<&str> = places.iter().map(|(host, _)| host.name()).collect();
-                found.push(format!(
-                    "{unit} runs on {names:?}; {} was present when another got it",
-                    host.name()
-                ));
-            }
             doubles.insert(double);
+            if !is_lasting || is_its || record.machine.is_none() {
+                continue;
+            }
+            let names: Vec<&str> = places.iter().map(|(host, _)| host.name()).collect();
+            let (id, name) = (host.machine_id(), host.name());
+            if history.was_asked(id, unit) {
+                found.push(format!("{unit} runs on {names:?}; {name} was there to be asked"));
+            }
+            let now = world.now();
+            let knows = history.known_since(id, unit).is_some_and(|since| now - since > LEARNS);
+            if seen.runs() && knows && world.health(host).calm_for(now) > LEARNS {
+                found.push(format!("{unit} runs on {names:?}; {name} knows, and goes on"));
+            }
         }
     }
     drop(history);

@@ -1,5 +1,7 @@
 //! What is done to the lab, drawn from a seed: the same seed, the same sequence.
 
+use std::ops::Range;
+
 use fastrand::Rng;
 
 use super::units::Kind;
@@ -11,9 +13,11 @@ pub(crate) const MEMBERS: usize = 3;
 /// Units that are there for long.
 const UNITS: usize = 30;
 /// How long a busy time may be, in milliseconds.
-const LENGTH: std::ops::Range<u64> = 10_000..22_000;
+const LENGTH: Range<u64> = 10_000..22_000;
 /// How many things go wrong in it.
-const FAULTS: std::ops::Range<usize> = 4..12;
+const FAULTS: Range<usize> = 5..15;
+/// How many things users do in it.
+const OPERATIONS: Range<usize> = 10..40;
 /// How often a fault is drawn anew because what it is about is broken already.
 const TRIES: usize = 8;
 
@@ -85,6 +89,8 @@ pub(crate) enum Fault {
     Etcd(Which, Harm, u64),
     /// A fleetd is killed.
     Kill(usize),
+    /// The fleetd that leads then is killed.
+    KillLeading,
     /// A fleetd is stopped, and started after a time.
     Stop(usize, u64),
     /// A fleetd is restarted.
@@ -111,6 +117,31 @@ pub(crate) enum Fault {
     Burst(usize, usize, u64),
 }
 
+impl Fault {
+    /// The host that it is about, if it is about one.
+    pub(crate) fn host(&self) -> Option<usize> {
+        match self {
+            Self::Power(host, _)
+            | Self::CutOff(host, _)
+            | Self::Kill(host)
+            | Self::Stop(host, _)
+            | Self::Restart(host)
+            | Self::Freeze(host, _)
+            | Self::Reload(host, _)
+            | Self::DaemonReload(host)
+            | Self::Reexec(host)
+            | Self::Bus(host)
+            | Self::FullDisk(host, _)
+            | Self::Burst(host, ..) => Some(*host),
+            Self::Etcd(..)
+            | Self::KillLeading
+            | Self::Compact
+            | Self::Defragment(_)
+            | Self::NoSpace(_) => None,
+        }
+    }
+}
+
 /// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -118,6 +149,7 @@ pub(crate) enum Class {
     CutOff,
     Etcd,
     Kill,
+    KillLeading,
     Stop,
     Restart,
     Freeze,
@@ -133,11 +165,12 @@ pub(crate) enum Class {
 }
 
 /// All of them, with how often they are drawn.
-const CLASSES: [(Class, u32); 16] = [
+const CLASSES: [(Class, u32); 17] = [
     (Class::Power, 3),
     (Class::CutOff, 4),
     (Class::Etcd, 6),
     (Class::Kill, 4),
+    (Class::KillLeading, 2),
     (Class::Stop, 2),
     (Class::Restart, 2),
     (Class::Freeze, 4),
@@ -200,7 +233,7 @@ impl Make {
                 steps.push(Step { at: 0, what: (Operation::Role(host, true), host) });
             }
         }
-        for _ in 0..self.chance.usize(5..25) {
+        for _ in 0..self.chance.usize(OPERATIONS) {
             let at = self.chance.u64(0..self.length);
             let what = (self.operation(), self.host());
             steps.push(Step { at, what });
@@ -263,6 +296,7 @@ impl Make {
     fn fault(&mut self, at: u64) -> Option<Fault> {
         let (class, host, time) = (self.class(), self.host(), self.time());
         let lasts = match class {
+            Class::KillLeading => return Some(Fault::KillLeading),
             Class::Etcd | Class::NoSpace | Class::Defragment | Class::Compact => {
                 return self.of_etcd(class, host, at, time);
             }

@@ -28,6 +28,17 @@ pub(crate) struct Health {
     pub(crate) is_purging: bool,
     /// When that was over last.
     pub(crate) purged_at: Option<Duration>,
+    /// How many faults it has now, those of etcd too.
+    pub(crate) troubles: u32,
+    /// When the last one was over.
+    pub(crate) troubled_at: Duration,
+}
+
+impl Health {
+    /// For how long nothing has been wrong.
+    pub(crate) fn calm_for(&self, now: Duration) -> Duration {
+        if self.troubles > 0 { Duration::ZERO } else { now.saturating_sub(self.troubled_at) }
+    }
 }
 
 /// What etcd's newest revision was when.
