@@ -50,11 +50,16 @@ pub(crate) fn carry_out(world: &World<'_>, begun: Duration, step: &Step<Fault>) 
         return;
     }
     let fault = &step.what;
+    let host = fault.host().and_then(|i| world.lab.host(i).ok());
+    if let Some(host) = host {
+        // On a busy machine the one before may take longer than the plan thinks.
+        while !world.take(host.name()) && !world.is_over() {
+            world.sleep(Duration::from_millis(100));
+        }
+    }
     world.note(format!("FAULT {fault:?}"));
-    let touched: Vec<&Host> = match fault.host() {
-        Some(i) => world.lab.host(i).into_iter().collect(),
-        None => world.lab.hosts().iter().collect(),
-    };
+    let touched: Vec<&Host> =
+        host.map_or_else(|| world.lab.hosts().iter().collect(), |host| vec![host]);
     touched.iter().for_each(|host| world.change(host, |health| health.troubles += 1));
     let broken = break_it(world, fault);
     let now = world.now();
@@ -63,6 +68,9 @@ pub(crate) fn carry_out(world: &World<'_>, begun: Duration, step: &Step<Fault>) 
             health.troubles -= 1;
             health.troubled_at = now;
         });
+    }
+    if let Some(host) = host {
+        world.give_back(host.name());
     }
     match broken {
         Ok(()) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 
-use super::units::PREFIX;
+use super::units::{PREFIX, variant_in};
 use crate::host::Host;
 
 /// What systemd says of a unit.
@@ -63,6 +63,27 @@ fn read(text: &str) -> BTreeMap<String, Seen> {
         }
     }
     units
+}
+
+/// Returns which content the main processes of units run, by process.
+pub(crate) fn contents<'a>(
+    host: &Host,
+    units: impl Iterator<Item = &'a Seen>,
+) -> Result<BTreeMap<String, u8>> {
+    let pids = units.map(|seen| seen.pid.as_str()).filter(|pid| !["", "0"].contains(pid));
+    let files: Vec<String> = pids.map(|pid| format!("/proc/{pid}/environ")).collect();
+    if files.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    // One that ends in between fails it, and isn't told.
+    let grep = ["timeout", "5", "grep", "--null-data", "--text", "--with-filename", "^VARIANT="];
+    let told = host.output(&[&grep[..], &files].concat())?.stdout;
+    let read = told.split('\0').filter_map(|line| {
+        let (file, text) = line.trim_start().split_once(':')?;
+        Some((file.split('/').nth(2)?.to_owned(), variant_in(text)?))
+    });
+    Ok(read.collect())
 }
 
 /// The names of files below fleet's folder, and those of ours that are known to systemd.

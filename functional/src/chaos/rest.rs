@@ -9,7 +9,7 @@ use super::follow;
 use super::history::{FOLDER, Record};
 use super::look::{self, Seen};
 use super::plan::Desired;
-use super::units::{Kind, variant_line};
+use super::units::{Kind, variant_in};
 use super::users;
 use super::world::World;
 use crate::host::Host;
@@ -58,8 +58,7 @@ impl Stored {
     /// What users see of the units.
     fn there(&self) -> BTreeMap<String, (u8, Desired)> {
         let variant = |name: &String| {
-            let text = self.files.get(name).map(String::as_str).unwrap_or_default();
-            (0..u8::MAX).find(|it| text.contains(&variant_line(*it))).unwrap_or(u8::MAX)
+            self.files.get(name).and_then(|text| variant_in(text)).unwrap_or(u8::MAX)
         };
         let units = self.units.iter();
         units
@@ -195,7 +194,14 @@ fn host_is_wrong(
             wrong.push(format!("{unit} is {} on {name}, where it doesn't belong", seen.active));
         }
     }
+    let contents = look::contents(host, units.values())?;
     for (unit, record) in expected {
+        let pid = units.get(unit).map(|seen| seen.pid.as_str()).unwrap_or_default();
+        let (has, wanted) =
+            (contents.get(pid), stored.files.get(unit).and_then(|it| variant_in(it)));
+        if has.is_some_and(|has| Some(*has) != wanted) {
+            wrong.push(format!("{unit} on {name} runs content {has:?}, and is to be {wanted:?}"));
+        }
         let active = units.get(unit).map_or("inactive", |seen| seen.active.as_str());
         let Some(kind) = Kind::of_name(unit) else { continue };
         if !kind.states(record.desired == "launched").contains(&active) {

@@ -3,6 +3,8 @@
 /// Begins the name of each, so that they are told from what a host has of its own.
 pub(crate) const PREFIX: &str = "c-";
 
+const VARIANT: &str = "VARIANT=";
+
 /// A kind of unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -144,9 +146,16 @@ impl Kind {
     }
 }
 
-/// The line that tells one content from another.
-pub(crate) fn variant_line(variant: u8) -> String {
-    format!("Environment=VARIANT={variant}")
+/// The line that tells one content from another. A unit's processes have it in their environment.
+fn variant_line(variant: u8) -> String {
+    format!("Environment={VARIANT}{variant}")
+}
+
+/// What tells one content from another in a text, be it a file or an environment.
+pub(crate) fn variant_in(text: &str) -> Option<u8> {
+    let (_, rest) = text.split_once(VARIANT)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -161,6 +170,8 @@ mod tests {
         }
         assert_eq!(Kind::of_name("c-everywhererole-3.service"), Some(Kind::EverywhereRole));
         assert_eq!(Kind::of_name("fleet.service"), None);
+        assert_eq!(variant_in(&Kind::Peer.text(12)), Some(12));
+        assert_eq!(variant_in("PATH=/bin"), None);
         assert!((0..42).map(Kind::of).any(|kind| kind == Kind::EverywhereRole));
     }
 }

@@ -61,7 +61,7 @@ pub(crate) struct World<'a> {
     asked: Mutex<Asked>,
     pulse: Mutex<Pulse>,
     health: Mutex<BTreeMap<String, Health>>,
-    /// Members of etcd that are being harmed.
+    /// Hosts and members of etcd that are being harmed.
     harmed: Mutex<BTreeSet<String>>,
     /// How often what was done.
     counts: Mutex<BTreeMap<String, u32>>,
@@ -154,13 +154,13 @@ impl<'a> World<'a> {
         how(lock(&self.health).entry(host.name().to_owned()).or_default());
     }
 
-    /// Takes a member of etcd for harm; false when another has it.
-    pub(crate) fn take(&self, member: &str) -> bool {
-        lock(&self.harmed).insert(member.to_owned())
+    /// Takes a host or a member of etcd for harm; false when another has it.
+    pub(crate) fn take(&self, name: &str) -> bool {
+        lock(&self.harmed).insert(name.to_owned())
     }
 
-    pub(crate) fn give_back(&self, member: &str) {
-        lock(&self.harmed).remove(member);
+    pub(crate) fn give_back(&self, name: &str) {
+        lock(&self.harmed).remove(name);
     }
 
     pub(crate) fn is_over(&self) -> bool {
