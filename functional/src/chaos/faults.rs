@@ -214,7 +214,8 @@ fn etcd(world: &World<'_>, which: Which, harm: Harm, time: u64) -> Result<()> {
     let members: Vec<&Member> = match which {
         Which::Member(i) => vec![etcd.member(i)?],
         Which::Leader => vec![etcd.leader()?],
-        Which::UsedBy(i) => vec![used_by(world, world.lab.host(i)?)?],
+        // Which may have no fleetd just now, or none that is connected.
+        Which::UsedBy(i) => vec![used_by(world, world.lab.host(i)?).or_else(|_| etcd.leader())?],
         Which::All => etcd.members().iter().collect(),
     };
     let taken: Vec<&Member> =
