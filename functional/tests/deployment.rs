@@ -316,7 +316,9 @@ fn etcd_may_show_a_certificate_and_want_one() -> Result<()> {
         ])?;
         eventually("that etcd is up", SOON, || {
             let log = h1.journal("secure-etcd.service", 100);
-            ensure!(log.contains("serving client requests"), "{log}");
+            // As 3.4 and as 3.5 says it.
+            let words = ["serving client requests", "serving client traffic"];
+            ensure!(words.iter().any(|words| log.contains(words)), "{log}");
             Ok(())
         })?;
         let identity = "etcd_certfile=/root/client.pem\netcd_keyfile=/root/client.key\n";
