@@ -7,7 +7,7 @@ use fleet_core::{
     eligibility::{Candidate, Refusal},
     residents::{Contender, Origin, residents},
 };
-use fleet_registry::{Assignment, Event, Model, Order, Unclear, effective_metadata};
+use fleet_registry::{Assignment, Event, MachineRecord, Model, Order, Unclear, effective_metadata};
 use fleet_store::Revision;
 
 /// This machine's part of the registry: what a mirror of `Scope::Machine` keeps.
@@ -21,10 +21,10 @@ pub struct Orders {
     pub metadata: BTreeMap<String, String>,
     /// Restarts asked of this machine, each with the revision of the request.
     pub restarts: BTreeMap<UnitName, Revision>,
-    /// Whether this machine has its entry, and nobody asks whether it is still there. Nothing that
-    /// should be here depends on that: when the lease is lost the entry is gone, and that must not
-    /// end the global units here.
-    pub present: bool,
+    /// This machine's own entry; `None` where there is none that can be read. Nothing that should be
+    /// here depends on it: when the lease is lost the entry is gone, and that must not end the global
+    /// units here.
+    pub entry: Option<MachineRecord>,
 }
 
 impl Model for Orders {
@@ -35,7 +35,7 @@ impl Model for Orders {
             Event::Metadata(_, key, value) => put(&mut self.metadata, key, value),
             // One that can't be read is written anew, as if it were gone.
             Event::Machine(_, entry) => {
-                self.present = matches!(entry, Some(Ok(entry)) if entry.value.asked_by.is_empty());
+                self.entry = entry.and_then(Result::ok).map(|entry| entry.value);
             }
             Event::Restart(_, name, request) => put(&mut self.restarts, name, request),
             Event::Unit(..)

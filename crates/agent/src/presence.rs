@@ -56,8 +56,9 @@ pub struct PresenceHandle {
     pub contact: watch::Receiver<Option<Contact>>,
     /// Why the machine couldn't be registered so far; `None` once it is.
     pub obstacle: watch::Receiver<Option<String>>,
+    published: watch::Receiver<Option<MachineRecord>>,
     check: Arc<Notify>,
-    gone: Arc<Notify>,
+    differs: Arc<Notify>,
 }
 
 impl PresenceHandle {
@@ -66,10 +67,13 @@ impl PresenceHandle {
         self.check.notify_one();
     }
 
-    /// Reports that the machine's entry seems to be gone, whatever its lease: if it is, the
-    /// machine registers anew.
-    pub(crate) fn entry_is_gone(&self) {
-        self.gone.notify_one();
+    /// Reports what the machine's entry is, whatever its lease: where that isn't what was published the
+    /// entry is written once more, and where it is gone the machine registers anew.
+    pub(crate) fn entry_is(&self, entry: Option<&MachineRecord>) {
+        let published = self.published.borrow();
+        if published.as_ref().is_none_or(|published| entry != Some(published)) {
+            self.differs.notify_one();
+        }
     }
 }
 
@@ -80,7 +84,7 @@ pub(crate) struct Keeper {
     record: MachineRecord,
     address: Option<watch::Receiver<String>>,
     /// What the registry has of us, as far as we know.
-    published: Option<MachineRecord>,
+    published: watch::Sender<Option<MachineRecord>>,
     ttl: Duration,
     /// The presence held has a lease of another ttl: a beat isn't enough.
     outdated: bool,
@@ -120,19 +124,21 @@ impl Keeper {
         let current = watch::Sender::new(None);
         let contact = watch::Sender::new(None);
         let obstacle = watch::Sender::new(None);
+        let published = watch::Sender::new(None);
         let handle = PresenceHandle {
             current: current.subscribe(),
             contact: contact.subscribe(),
             obstacle: obstacle.subscribe(),
+            published: published.subscribe(),
             check: Arc::default(),
-            gone: Arc::default(),
+            differs: Arc::default(),
         };
         Self {
             registry,
             machine,
             record,
             address: None,
-            published: None,
+            published,
             ttl,
             outdated: false,
             current,
@@ -308,7 +314,7 @@ impl Keeper {
             biased;
             () = self.handle.check.notified() => {}
             // The next beat looks at the entry, not at the lease alone.
-            () = self.handle.gone.notified() => self.published = None,
+            () = self.handle.differs.notified() => drop(self.published.send_replace(None)),
             () = changed(&mut news.address) => {}
             Ok(()) = news.standing.changed() => {}
             () = time::sleep(third) => {}
@@ -368,7 +374,7 @@ impl Keeper {
     }
 
     fn registered(&mut self, presence: Presence) -> Present {
-        self.published = Some(self.record.clone());
+        self.published.send_replace(Some(self.record.clone()));
         // Another lease in the place of one that lives leaves no gap.
         let kept = mem::take(&mut self.outdated)
             && self.current.borrow().as_ref().is_some_and(|held| held.created == presence.created);
@@ -382,9 +388,10 @@ impl Keeper {
     /// Renews the lease, and what it carries where that has changed.
     async fn beat(&mut self, presence: &Presence) -> Result<(), RegistryError> {
         self.registry.beat(presence).await?;
-        if self.published.as_ref() != Some(&self.record) {
+        let is_current = self.published.borrow().as_ref() == Some(&self.record);
+        if !is_current {
             self.registry.update_machine(presence, &self.record).await?;
-            self.published = Some(self.record.clone());
+            self.published.send_replace(Some(self.record.clone()));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use fleet_core::{Complaint, Machine};
 use fleet_registry::{Registry, RegistryError};
+use fleet_runtime::exhibits::Exhibit;
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
@@ -122,7 +123,7 @@ impl Reconciler {
         }
     }
 
-    /// Tells `presence` when the machine's entry is gone.
+    /// Tells `presence` what the machine's entry is.
     pub(crate) fn minding(self, presence: PresenceHandle) -> Self {
         Self { presence: Some(presence), ..self }
     }
@@ -186,12 +187,13 @@ impl Reconciler {
         }
     }
 
-    /// A lease that lives says nothing of an entry that somebody deleted.
+    /// A lease that lives says nothing of an entry that somebody deleted, or that was replaced by an
+    /// older one when the store was restored.
     fn mind_presence(&self) {
         if let Some(presence) = &self.presence
-            && !self.follow.orders().present
+            && !(Exhibit::BackupsTrusted.is_shown() && self.follow.orders().entry.is_some())
         {
-            presence.entry_is_gone();
+            presence.entry_is(self.follow.orders().entry.as_ref());
         }
     }
 

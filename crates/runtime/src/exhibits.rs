@@ -27,11 +27,17 @@ pub enum Exhibit {
     /// What is remembered beyond a fleetd's death is told by the time of day, as the journal's entries
     /// are: when that is set back, what the journal says of the time before counts as said since.
     ClockThatIsSet,
+    /// What a machine says of itself is believed to be there for as long as its lease lives: when the
+    /// store is restored from a backup, it has what was said before, and keeps it.
+    BackupsTrusted,
+    /// On a full disk the note of what is claimed stays what it was: the fleetd after this one takes
+    /// a unit that was stopped to leave for one that has ended by itself, and leaves it so.
+    StaleNotes,
 }
 
 impl Exhibit {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NoIntents,
         Self::RestartsForgotten,
         Self::PresenceNotHeld,
@@ -40,6 +46,8 @@ impl Exhibit {
         Self::AbsenceAssumed,
         Self::LateWrites,
         Self::ClockThatIsSet,
+        Self::BackupsTrusted,
+        Self::StaleNotes,
     ];
 
     /// Whether it is brought back on this thread.

@@ -1,7 +1,7 @@
 //! Small files that outlive a fleetd but not a boot of the machine.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -10,6 +10,8 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 use tracing::warn;
+
+use crate::exhibits::Exhibit;
 
 /// One JSON file, written as a whole. Small and on a file system in memory, so its reads and
 /// writes don't count as blocking.
@@ -60,27 +62,47 @@ impl RuntimeFile {
     fn try_write(&self, value: &impl Serialize) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
         #[cfg(feature = "testing")]
-        if let Some(result) = self.played(directory) {
+        if let Some(result) = self.played(directory, value) {
             return result;
         }
+        let bytes = serde_json::to_vec(value)?;
+        match self.replace(directory, &bytes) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.overwrite(&bytes),
+            result => result,
+        }
+    }
+
+    fn replace(&self, directory: &Path, bytes: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let mut file = NamedTempFile::new_in(directory)?; // mode 0600
-        file.write_all(&serde_json::to_vec(value)?)?;
+        file.write_all(bytes)?;
         file.persist(&self.path)?;
         Ok(())
     }
 
+    /// Writes over the file that is there, which has a page of its own to grow in: a successor that
+    /// believes what was so before would lose units.
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()> {
+        if Exhibit::StaleNotes.is_shown() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len().try_into().map_err(io::Error::other)?)
+    }
+
     /// What becomes of a write that isn't to be; `None` of one that is.
     #[cfg(feature = "testing")]
-    fn played(&self, directory: &Path) -> Option<io::Result<()>> {
+    fn played(&self, directory: &Path, value: &impl Serialize) -> Option<io::Result<()>> {
         use crate::played::{Writing, with};
         match with(|played| played.writing(&self.path)).unwrap_or(Writing::Whole) {
             Writing::Whole => None,
+            Writing::Full => Some(self.overwrite(&serde_json::to_vec(value).ok()?)),
             Writing::Torn => Some(
                 fs::create_dir_all(directory)
                     .and_then(|()| fs::write(directory.join(".torn"), "{")),
             ),
-            Writing::Nothing => Some(Err(io::ErrorKind::StorageFull.into())),
+            Writing::Nothing => Some(Err(io::ErrorKind::Other.into())),
         }
     }
 }
@@ -101,6 +123,18 @@ mod tests {
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing temporary stays");
         fs::write(directory.join("numbers"), "{").unwrap();
         assert_eq!(file.read::<Vec<u32>>(), None);
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_file_itself_is_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = RuntimeFile::new(directory.path(), "numbers");
+        assert!(file.overwrite(b"[1]").is_err(), "there is none yet");
+        file.write(&[1, 2, 3]);
+        file.overwrite(b"[4]").unwrap();
+        assert_eq!(file.read(), Some(vec![4]));
+        file.overwrite(b"[5,6,7,8]").unwrap();
+        assert_eq!(file.read(), Some(vec![5, 6, 7, 8]));
     }
 
     #[test]

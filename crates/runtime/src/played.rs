@@ -9,7 +9,9 @@ pub enum Writing {
     Whole,
     /// Its writer dies over it: what was there stays, and something half written lies beside it.
     Torn,
-    /// Its writer is dead, or the disk is full: nothing happens.
+    /// There is no room for another file.
+    Full,
+    /// Its writer is dead: nothing happens.
     Nothing,
 }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use fleet_agent::fake::Event;
-use fleet_core::{UnitName, UnitState};
+use fleet_core::UnitName;
 use fleet_store::Store;
 use tokio::time::{self, Instant};
 
-use crate::{machine::Machine, sometimes::Rare, world::World};
+use crate::{machine::Machine, sometimes::Rare, truth::Begun, world::World};
 
 /// For how long a machine must have been well before it answers for what runs on it twice: it may
 /// notice late that the store is back.
-const LEARNS: Duration = Duration::from_secs(15);
+pub const LEARNS: Duration = Duration::from_secs(15);
 
 /// How often what lasts is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,8 +35,13 @@ pub fn systemd_did(world: &World, machine: &Machine) {
                 world.trace.note(machine, format_args!("{unit} runs"));
                 let mut truth = world.truth();
                 let since = truth.revision();
-                truth.begun(&machine.id, &unit, (run, hash, since));
+                let again = !machine.took(&unit) && truth.begins_again(&machine.id, &unit);
+                let begun = Begun { run, hash, since, is_excused: false };
+                truth.begun(&machine.id, &unit, begun);
                 drop(truth);
+                if again {
+                    world.is_broken(format!("{unit} begins again on {machine} without a reason"));
+                }
                 is_single(world, machine, &unit);
             }
             Event::Stopped => {
@@ -61,7 +66,7 @@ fn has_reason(world: &World, machine: &Machine, unit: &UnitName) {
         return;
     }
     let truth = world.truth();
-    let Some((_, hash, since)) = truth.run(&machine.id, unit) else { return };
+    let Some(Begun { hash, since, .. }) = truth.run(&machine.id, unit) else { return };
     if truth.reason_to_stop(&machine.id, unit, *hash, *since).is_none() {
         let now = truth.unit_now(unit).cloned();
         drop(truth);
@@ -77,7 +82,7 @@ fn is_single(world: &World, machine: &Machine, unit: &UnitName) {
     let Some(owner) = record.machine else { return };
     let mut found = Vec::new();
     for other in world.machines.iter().filter(|other| other.number != machine.number) {
-        if !other.has_power() || !is_up(&other.fake().state_of(unit)) {
+        if !other.has_power() || !other.runs(unit) {
             continue;
         }
         world.sometimes.reached(Rare::Doubled);
@@ -91,12 +96,6 @@ fn is_single(world: &World, machine: &Machine, unit: &UnitName) {
     }
     drop(truth);
     found.into_iter().for_each(|what| world.is_broken(what));
-}
-
-/// Whether a unit runs, or is on its way up or down.
-#[must_use]
-pub fn is_up(state: &UnitState) -> bool {
-    !matches!(state.active.as_str(), "inactive" | "failed")
 }
 
 /// Looks at what lasts, for as long as the run does.
@@ -129,7 +128,7 @@ fn is_present(world: &World, machine: &Machine) {
         return;
     }
     let fake = machine.fake();
-    if let Some(unit) = fake.in_memory().into_iter().find(|unit| is_up(&fake.state_of(unit))) {
+    if let Some(unit) = fake.in_memory().into_iter().find(|unit| machine.runs(unit)) {
         world.is_broken(format!("{machine} isn't present, and {unit} runs there"));
     }
 }
@@ -142,7 +141,7 @@ fn doubles_end(world: &World) {
         let running: Vec<_> = world
             .machines
             .iter()
-            .filter(|machine| machine.has_power() && is_up(&machine.fake().state_of(unit)))
+            .filter(|machine| machine.has_power() && machine.runs(unit))
             .collect();
         if running.len() < 2 {
             continue;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    io::ErrorKind,
     sync::Arc,
     time::Duration,
 };
@@ -113,6 +114,15 @@ impl UnitManager for Driver {
         units: &BTreeMap<UnitName, UnitFile>,
     ) -> BTreeMap<UnitName, Result<(), ManagerError>> {
         let what = format!("load {:?}", names(units.keys()));
+        if self.machine.is_full() {
+            let full = |unit: &UnitName| ManagerError::File {
+                path: unit.to_string(),
+                source: ErrorKind::StorageFull.into(),
+            };
+            let each = units.keys().map(|unit| (unit.clone(), Err(full(unit))));
+            let none = self.call(&what, false, async { each.collect() }).await;
+            return none.unwrap_or_else(|_| for_each(units.keys()));
+        }
         let load = self.call(&what, true, async { self.machine.fake().load(units).await });
         load.await.unwrap_or_else(|_| for_each(units.keys()))
     }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fleet_core::UnitName;
+use fleet_store::MemoryStore;
 use tokio::{sync::mpsc, time};
 
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// Something that goes wrong. Times are in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A machine's way to the store is like that for a while.
     Network(usize, Network, u64),
@@ -37,6 +39,16 @@ pub enum Fault {
     DaemonReload(usize),
     /// A machine's clock is set ahead by so many seconds, or back.
     Clock(usize, i64),
+    /// A machine's configuration gives it the role, or takes it away, and its fleetd is told to read it.
+    Configure(usize, bool),
+    /// A machine has no room on its disk for a while.
+    Full(usize, u64),
+    /// A machine has a unit of its own of that name for a while.
+    Own(usize, UnitName, u64),
+    /// What is written to the store from now on is lost in a while: it is restored from a backup.
+    StoreIsRestored(u64),
+    /// All that the store has is lost.
+    StoreIsLost,
     /// The store's process is stopped for a while. Leases go on running out.
     StoreFreezes(u64),
     /// The store can't be had for a while: it has no leader. After that leases have their full time.
@@ -124,6 +136,30 @@ impl Breaker {
                 let machine = self.troubled(machine);
                 machine.set_clock(machine.clock() + seconds);
             }
+            Fault::Configure(machine, has_role) => {
+                self.troubled(machine).configure(has_role);
+                let _ = self.signals[machine].try_send(Signal::Reload);
+            }
+            Fault::Full(machine, millis) => {
+                let machine = self.troubled(machine);
+                machine.set_full(true);
+                pause(millis).await;
+                machine.set_full(false);
+                machine.is_troubled();
+            }
+            Fault::Own(machine, unit, millis) => {
+                let machine = self.troubled(machine);
+                machine.have_own(&unit, true);
+                pause(millis).await;
+                machine.have_own(&unit, false);
+                machine.is_troubled();
+            }
+            Fault::StoreIsRestored(millis) => {
+                let backup = self.world.store.save();
+                pause(millis).await;
+                self.world.restore(backup).await;
+            }
+            Fault::StoreIsLost => self.world.restore(MemoryStore::new().save()).await,
             Fault::StoreFreezes(millis) => {
                 self.world.frozen.set(true);
                 pause(millis).await;
@@ -173,6 +209,8 @@ pub fn heal(world: &World) {
             life.spare();
         }
         machine.tears();
+        machine.set_full(false);
+        machine.own().iter().for_each(|unit| machine.have_own(unit, false));
         if !machine.has_power() {
             machine.power.set(true);
         }

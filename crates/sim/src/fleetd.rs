@@ -143,6 +143,7 @@ async fn one_life(
                 process.availability.set(false);
                 if purge {
                     machine.begin_purge();
+                    world.truth().purges(&machine.id);
                 }
                 let agent = process.stopped(world, machine).await;
                 if let (Some(mut agent), true) = (agent, purge) {
@@ -177,11 +178,10 @@ impl Process {
         let keys = Keys::new(PREFIX).unwrap_or_else(|_| unreachable!("this is a prefix"));
         let registry = Registry::new(Arc::new(line), keys);
         let driver = Driver::new(world.clone(), Arc::clone(machine), Arc::clone(life));
-        let metadata = [("zone".to_owned(), zone(machine.number).to_owned())];
         let record = MachineRecord {
             boot_id: machine.boot_id(),
             public_ip: format!("198.18.0.{}", machine.number + 11),
-            metadata: metadata.into(),
+            metadata: machine.configured(),
             version: VERSION.to_owned(),
             ..MachineRecord::default()
         };
@@ -293,9 +293,4 @@ async fn systemd_is_lost(machine: Arc<Machine>) {
             return;
         }
     }
-}
-
-/// A machine's own metadata.
-fn zone(number: usize) -> &'static str {
-    if number.is_multiple_of(2) { "even" } else { "odd" }
 }

@@ -1,6 +1,7 @@
 //! A machine: its service manager, its directory and its network, which outlive its fleetds.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::{Path, PathBuf},
     sync::{
@@ -12,7 +13,7 @@ use std::{
 
 use fleet_agent::fake::FakeManager;
 use fleet_api::Api;
-use fleet_core::MachineId;
+use fleet_core::{MachineId, UnitName};
 use tokio::time::Instant;
 
 use crate::{life::Life, watched::Watched};
@@ -68,6 +69,14 @@ struct State {
     life: Option<Arc<Life>>,
     systemd: Systemd,
     boots: u32,
+    /// Whether there is no room on its disk.
+    full: bool,
+    /// Whether its configuration gives it the role.
+    has_role: bool,
+    /// Units of its own, which have names that fleet uses too.
+    own: BTreeSet<UnitName>,
+    /// Names that it took from fleet at some time: what runs under them has ended then.
+    took: BTreeSet<UnitName>,
     api: Option<Arc<Api>>,
     /// Since when it stops its units to leave.
     purging: Option<Instant>,
@@ -91,6 +100,10 @@ impl Machine {
                 life: None,
                 systemd: Systemd::Calm,
                 boots: 0,
+                full: false,
+                has_role: false,
+                own: BTreeSet::new(),
+                took: BTreeSet::new(),
                 api: None,
                 purging: None,
                 troubled: Instant::now(),
@@ -155,6 +168,7 @@ impl Machine {
             life.end();
         }
         state.fake = Arc::new(FakeManager::new());
+        state.own.iter().for_each(|unit| state.fake.have_own(unit, Some("active")));
         state.systemd = Systemd::Calm;
         state.boots += 1;
         state.purging = None;
@@ -162,6 +176,65 @@ impl Machine {
         self.power.set(false);
         // It may not be there yet.
         let _ = fs::remove_dir_all(&self.directory);
+    }
+
+    /// Whether there is no room on its disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.state().full
+    }
+
+    /// There is no room on its disk from now on, or there is again.
+    pub fn set_full(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    /// Its configuration gives it the role `odd` from now on, or doesn't.
+    pub fn configure(&self, has_role: bool) {
+        self.state().has_role = has_role;
+    }
+
+    /// The metadata that its configuration gives it.
+    #[must_use]
+    pub fn configured(&self) -> BTreeMap<String, String> {
+        let zone = if self.number.is_multiple_of(2) { "even" } else { "odd" };
+        let mut metadata = BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
+        if self.state().has_role {
+            metadata.insert("role".to_owned(), "odd".to_owned());
+        }
+        metadata
+    }
+
+    /// It has a unit of its own of this name from now on, which runs, or has none any more. What fleet
+    /// had running under that name is the host's as well from then on.
+    pub fn have_own(&self, unit: &UnitName, has: bool) {
+        let mut state = self.state();
+        let changes = if has { state.own.insert(unit.clone()) } else { state.own.remove(unit) };
+        if changes {
+            state.took.insert(unit.clone());
+            state.fake.have_own(unit, has.then_some("active"));
+            state.fake.set_state(unit, "inactive", "dead");
+        }
+    }
+
+    /// Its own units whose names fleet uses too.
+    #[must_use]
+    pub fn own(&self) -> BTreeSet<UnitName> {
+        self.state().own.clone()
+    }
+
+    /// Whether it ever took this name from fleet.
+    #[must_use]
+    pub fn took(&self, unit: &UnitName) -> bool {
+        self.state().took.contains(unit)
+    }
+
+    /// Whether a unit of fleet's runs here, or is on its way up or down.
+    #[must_use]
+    pub fn runs(&self, unit: &UnitName) -> bool {
+        let state = self.state();
+        let active = state.fake.state_of(unit).active;
+        !state.own.contains(unit) && !matches!(active.as_str(), "inactive" | "failed")
     }
 
     /// Whether it is switched on.

@@ -131,6 +131,19 @@ impl Kind {
         if unit.is_multiple_of(3) { Self::Plain } else { Self::ALL[(unit / 3 * 2 + unit % 3) % 14] }
     }
 
+    /// The kind of a unit, by its name.
+    #[must_use]
+    pub fn named(unit: &UnitName) -> Option<Self> {
+        let (word, _) = unit.as_str().split_once('-')?;
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// Whether it never runs for long.
+    #[must_use]
+    pub fn fails(self) -> bool {
+        matches!(self, Self::Failing | Self::Looping)
+    }
+
     fn word(self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -225,11 +238,22 @@ pub enum Class {
     Leases,
     /// The store is compacted.
     Compact,
+    /// A fleetd's configuration changes.
+    Configure,
+    /// A disk is full.
+    Full,
+    /// A machine has units of its own.
+    Own,
+    /// The store loses what was written last.
+    Restore,
+    /// The store loses everything. No run draws it by itself: units stop then, until a fleetd knows its
+    /// cluster.
+    Lose,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Network,
         Self::Systemd,
         Self::Kill,
@@ -243,6 +267,11 @@ impl Class {
         Self::Store,
         Self::Leases,
         Self::Compact,
+        Self::Configure,
+        Self::Full,
+        Self::Own,
+        Self::Restore,
+        Self::Lose,
     ];
 }
 
@@ -251,7 +280,8 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64, size: Size) -> Self {
         let mut chance = Rng::with_seed(seed);
-        let drawn = Class::ALL.into_iter().filter(|_| chance.u8(0..3) == 0).collect();
+        let classes = Class::ALL.into_iter().filter(|class| *class != Class::Lose);
+        let drawn = classes.filter(|_| chance.u8(0..3) == 0).collect();
         Self::make(seed, size, drawn, chance)
     }
 
@@ -366,7 +396,11 @@ impl Make {
                 Fault::Network(machine, network, time)
             }
             Class::Systemd => {
-                let systemd = match self.chance.u8(0..4) {
+                // Its bus is restarted, or it executes itself anew, which is the same to others.
+                let restart = self.chance.u64(1..600);
+                let systemd = match self.chance.u8(0..6) {
+                    4 => return Fault::Systemd(machine, Systemd::Gone, restart),
+                    5 => return Fault::DaemonReload(machine),
                     0 => Systemd::Slow(self.chance.u64(10..4_000)),
                     1 => Systemd::Hangs(self.chance.u8(1..50)),
                     2 => Systemd::Gone,
@@ -394,6 +428,14 @@ impl Make {
             Class::Store => Fault::StoreIsDown(time),
             Class::Leases => Fault::LeasesEnd,
             Class::Compact => Fault::Compact,
+            Class::Configure => Fault::Configure(machine, self.chance.bool()),
+            Class::Full => Fault::Full(machine, time),
+            Class::Own => {
+                let unit = self.chance.usize(0..self.units);
+                Fault::Own(machine, Kind::of(unit).name(unit), time)
+            }
+            Class::Restore => Fault::StoreIsRestored(time),
+            Class::Lose => Fault::StoreIsLost,
         }
     }
 }

@@ -10,7 +10,6 @@ use fleet_registry::{PublishedState, UnitRecord};
 use fleet_store::{Key, Range, Revision, Store};
 
 use crate::{
-    checks::is_up,
     machine::Machine,
     plan::Kind,
     world::{PREFIX, World},
@@ -38,8 +37,13 @@ pub async fn what_is_wrong(world: &World) -> Vec<String> {
             wrong.push("no engine leads".to_owned());
         }
         for machine in &world.machines {
-            if truth.presence(&machine.id).is_none() {
-                wrong.push(format!("{machine} is absent"));
+            match truth.presence(&machine.id) {
+                None => wrong.push(format!("{machine} is absent")),
+                Some(present) if present.record.metadata != machine.configured() => {
+                    let said = &present.record.metadata;
+                    wrong.push(format!("{machine} says that its configuration is {said:?}"));
+                }
+                Some(_) => {}
             }
         }
         let units: BTreeMap<UnitName, UnitRecord> =
@@ -152,7 +156,7 @@ async fn machine_is_wrong(
         wrong.push(format!("{machine} has files of {:?}", names(&superfluous)));
     }
     for name in fake.in_memory() {
-        if !expected.contains_key(&name) && is_up(&fake.state_of(&name)) {
+        if !expected.contains_key(&name) && machine.runs(&name) {
             wrong.push(format!("{name} runs on {machine}, where it doesn't belong"));
         }
     }
@@ -166,6 +170,7 @@ async fn machine_is_wrong(
         }
         if let Some(expected) = state_expected(name, record.desired_state)
             && !expected.contains(&state.active.as_str())
+            && !machine.took(name)
         {
             wrong.push(format!("{name} is {} on {machine}", state.active));
         }
@@ -191,16 +196,12 @@ fn names<'a>(units: &BTreeSet<&'a UnitName>) -> Vec<&'a str> {
 }
 
 fn is_looping(name: &UnitName) -> bool {
-    name.as_str().starts_with("looping-")
+    Kind::named(name) == Some(Kind::Looping)
 }
 
 /// What a unit may be on its machine.
 fn state_expected(name: &UnitName, desired: JobState) -> Option<&'static [&'static str]> {
-    let kind = Kind::ALL.into_iter().find(|kind| {
-        let prefix = format!("{kind:?}-").to_lowercase();
-        name.as_str().starts_with(&prefix)
-    })?;
-    Some(match (desired, kind) {
+    Some(match (desired, Kind::named(name)?) {
         (JobState::Launched, Kind::Once) => &["inactive"],
         (JobState::Launched, Kind::Failing) => &["failed"],
         (JobState::Launched, Kind::Looping) => &["activating"],

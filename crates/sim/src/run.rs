@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    runtime,
+    runtime::{self, Handle},
     sync::mpsc,
     task::JoinSet,
     time::{self, Instant},
@@ -33,6 +33,8 @@ const QUIET: Duration = Duration::from_secs(20);
 const SETTLED: u32 = 4;
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(500);
+/// The tasks that a machine may have when nothing happens.
+const TASKS: usize = 20;
 /// The signals that may wait for a fleetd.
 const SIGNALS: usize = 16;
 
@@ -135,7 +137,7 @@ async fn busy(world: &World, steps: &[Step], users: &Users, breaker: &Breaker) {
                 using.spawn(users.clone().carry_out(operation.clone(), *via));
             }
             What::Break(fault) => {
-                breaking.spawn(breaker.clone().bring_about(*fault));
+                breaking.spawn(breaker.clone().bring_about(fault.clone()));
             }
         }
     }
@@ -163,11 +165,17 @@ async fn comes_to_rest(world: &World, users: &Users) -> bool {
         }
     }
     users.compare_all().await;
+    users.ask_why().await;
     world.trace.note("**", format_args!("at rest {}", checks::since(begun)));
     let before = world.store.revision();
     time::sleep(QUIET).await;
     for what in rest::what_changed(world, before) {
         world.is_broken(format!("{what}, though nothing happens"));
+    }
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    world.trace.note("**", format_args!("{tasks} tasks"));
+    if tasks > TASKS * world.machines.len() {
+        world.is_broken(format!("{tasks} tasks are under way, though nothing happens"));
     }
     !world.has_broken()
 }

@@ -42,11 +42,15 @@ pub enum Rare {
     RestartTwice,
     /// A machine leaves, and stops all its units.
     Purge,
+    /// The store is restored from a backup.
+    Restored,
+    /// A unit waits for a machine when all is at rest.
+    Waits,
 }
 
 impl Rare {
     /// All of them that a long run must reach.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::DeposedLeaderWrites,
         Self::DecisionRefused,
         Self::LeaseEndsDuringPurge,
@@ -62,6 +66,8 @@ impl Rare {
         Self::LeaderChanges,
         Self::Handover,
         Self::Purge,
+        Self::Restored,
+        Self::Waits,
     ];
 }
 

@@ -6,8 +6,10 @@ use fleet_agent::manager::RunId;
 use fleet_core::{JobState, MachineId, UnitHash, UnitName};
 use fleet_registry::{LeaderRecord, MachineRecord, UnitRecord, effective_metadata};
 use fleet_store::{Change, Key, KeyValue, MemoryStore, Range, Revision};
+use tokio::time::Instant;
 
 use crate::{
+    checks::LEARNS,
     sometimes::{Rare, Sometimes},
     world::PREFIX,
 };
@@ -28,10 +30,22 @@ pub struct Truth {
     taken: Vec<(UnitName, MachineId)>,
     /// The last run of each unit on each machine.
     runs: BTreeMap<(MachineId, UnitName), Begun>,
+    /// What was so before the store lost some of it, and until when who learnt of that may act on it.
+    lost: Option<(Instant, Box<Truth>)>,
 }
 
-/// A run that has begun: its id, its content, and what the store had said by then.
-pub type Begun = (RunId, UnitHash, Revision);
+/// A run that has begun.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// Its id.
+    pub run: RunId,
+    /// Its content.
+    pub hash: UnitHash,
+    /// What the store had said by then.
+    pub since: Revision,
+    /// Whether the store has lost what came after: nobody can tell why another run begins.
+    pub is_excused: bool,
+}
 
 /// What was decided about a unit, from a revision on until the next.
 #[derive(Clone, Debug)]
@@ -62,14 +76,13 @@ struct Asked {
     carried_out: u32,
 }
 
+/// The requests for restarts that there may have been where nobody knows.
+const MANY: u32 = 1_000;
+
 impl Truth {
     /// Takes in what the store has said since.
     pub fn absorb(&mut self, store: &MemoryStore, sometimes: &Sometimes) {
         let now = store.revision();
-        if now < self.seen {
-            // It was restored: nothing is known any more.
-            *self = Self::default();
-        }
         if now == self.seen {
             return;
         }
@@ -78,6 +91,30 @@ impl Truth {
             self.apply(&change, sometimes);
         }
         self.seen = now;
+    }
+
+    /// The store has lost what was written last, and has only this.
+    pub fn is_restored(
+        &mut self,
+        revision: Revision,
+        found: impl Iterator<Item = KeyValue>,
+        sometimes: &Sometimes,
+    ) {
+        let before = std::mem::take(self);
+        let mut runs = before.runs.clone();
+        for begun in runs.values_mut() {
+            (begun.since, begun.is_excused) = (revision, true);
+        }
+        let mut restarts = before.restarts.clone();
+        for asked in restarts.values_mut() {
+            asked.requests = MANY;
+            asked.done = asked.done.map_or(Some(revision), |_| Some(Revision::default()));
+        }
+        let lost = Some((Instant::now() + LEARNS, Box::new(Self { lost: None, ..before })));
+        *self = Self { seen: revision, runs, restarts, lost, ..Self::default() };
+        for kv in found {
+            self.apply(&Change::Put(kv), sometimes);
+        }
     }
 
     /// The newest revision that was taken in.
@@ -195,6 +232,14 @@ impl Truth {
         self.runs.get(&(machine.clone(), unit.clone()))
     }
 
+    /// Whether a run that begins has no reason to: the one before it ended by itself, or goes on.
+    #[must_use]
+    pub fn begins_again(&self, machine: &MachineId, unit: &UnitName) -> bool {
+        self.run(machine, unit).is_some_and(|last| {
+            !last.is_excused && self.reason_to_stop(machine, unit, last.hash, last.since).is_none()
+        })
+    }
+
     /// A restart is carried out now. Says whether there was no request for it.
     pub fn restarts_twice(&mut self, machine: &MachineId, unit: &UnitName) -> bool {
         let Some(asked) = self.restarts.get_mut(&(machine.clone(), unit.clone())) else {
@@ -208,6 +253,13 @@ impl Truth {
     pub fn boots(&mut self, machine: &MachineId) {
         let on_it = self.restarts.iter_mut().filter(|((id, _), _)| id == machine);
         on_it.for_each(|(_, asked)| asked.carried_out = 0);
+        self.runs.retain(|(id, _), _| id != machine);
+    }
+
+    /// A machine stops all it has to leave: it all may begin again once it is back.
+    pub fn purges(&mut self, machine: &MachineId) {
+        let on_it = self.runs.iter_mut().filter(|((id, _), _)| id == machine);
+        on_it.for_each(|(_, begun)| begun.is_excused = true);
     }
 
     /// Whether a machine's engine leads.
@@ -266,6 +318,14 @@ impl Truth {
         hash: UnitHash,
         since: Revision,
     ) -> Option<&'static str> {
+        let lost = self.lost.as_ref().filter(|(until, _)| Instant::now() < *until);
+        let earlier = lost.and_then(|(_, lost)| {
+            let before = lost.run(machine, unit).filter(|before| before.hash == hash)?;
+            lost.reason_to_stop(machine, unit, hash, before.since)
+        });
+        if earlier.is_some() {
+            return earlier;
+        }
         let Some(versions) = self.units.get(unit) else { return Some("there is no such unit") };
         let first = versions.partition_point(|version| version.since <= since).saturating_sub(1);
         if versions[0].since > since {

@@ -18,7 +18,12 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{machine::Machine, plan::Operation, world::World};
+use crate::{
+    machine::Machine,
+    plan::{Kind, Operation},
+    sometimes::Rare,
+    world::World,
+};
 
 /// How long a user waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -41,16 +46,24 @@ pub struct Users {
     unsure: Arc<Mutex<BTreeMap<UnitName, Instant>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Remembered {
     known: Known,
+    since: Instant,
+}
+
+impl Remembered {
+    fn now(known: Known) -> Self {
+        Self { known, since: Instant::now() }
+    }
 }
 
 impl Users {
     /// The users of these units.
     #[must_use]
     pub fn new(world: World, units: impl IntoIterator<Item = UnitName>) -> Self {
-        let units = units.into_iter().map(|unit| (unit, tokio::sync::Mutex::default())).collect();
+        let nothing = |unit| (unit, tokio::sync::Mutex::new(Remembered::now(None)));
+        let units = units.into_iter().map(nothing).collect();
         Self { world, units: Arc::new(units), unsure: Arc::default() }
     }
 
@@ -69,9 +82,10 @@ impl Users {
         let Some(unit) = operation.unit() else { return };
         let Some(remembered) = self.units.get(&unit) else { return };
         let mut remembered = remembered.lock().await;
-        if self.is_sure_again(&unit) {
-            remembered.known = self.found(&unit);
+        if self.is_sure_again(&unit) || self.world.has_lost(remembered.since) {
+            *remembered = Remembered::now(self.found(&unit));
         }
+        let asked = Instant::now();
         let result = self.ask(&operation, &unit, via).await;
         let shown = match &result {
             Ok(()) => "done".to_owned(),
@@ -81,8 +95,8 @@ impl Users {
         let next = expected(&operation, remembered.known);
         match result {
             Ok(()) => {
-                remembered.known = next;
-                if !self.is_unsure(&unit) {
+                *remembered = Remembered { known: next, since: asked };
+                if !self.is_unsure(&unit) && !self.world.has_lost(asked) {
                     self.compare(&unit, next, "was acknowledged");
                 }
             }
@@ -107,16 +121,20 @@ impl Users {
         unsure.contains_key(unit)
     }
 
+    fn client(&self, via: usize) -> Client {
+        let machine = Arc::clone(&self.world.machines[via]);
+        let here = "http://m".parse().unwrap_or_else(|_| unreachable!("this is a URL"));
+        let dial = Arc::new(Local { world: self.world.clone(), machine });
+        Client::with(here, dial, None, Some(PATIENCE))
+    }
+
     async fn ask(
         &self,
         operation: &Operation,
         unit: &UnitName,
         via: usize,
     ) -> Result<(), ClientError> {
-        let machine = Arc::clone(&self.world.machines[via]);
-        let here = "http://m".parse().unwrap_or_else(|_| unreachable!("this is a URL"));
-        let dial = Arc::new(Local { world: self.world.clone(), machine });
-        let client = Client::with(here, dial, None, Some(PATIENCE));
+        let client = self.client(via);
         let name = unit.as_str();
         match operation {
             Operation::Submit { kind, variant, .. } => {
@@ -152,6 +170,34 @@ impl Users {
         }
     }
 
+    /// Asks why units aren't running: who has what he wants is told nothing, and who hasn't, why.
+    pub async fn ask_why(&self) {
+        for (number, unit) in self.units.keys().enumerate() {
+            let via = number % self.world.machines.len();
+            let waits = {
+                let truth = self.world.truth();
+                let Some(record) = truth.unit_now(unit).and_then(|now| now.record.as_ref()) else {
+                    continue;
+                };
+                let is_wanted = record.desired_state != JobState::Inactive;
+                is_wanted && !record.global && record.machine.is_none()
+            };
+            let pending = match self.client(via).unit(unit.as_str()).await {
+                Ok(Some(found)) => found.pending,
+                Ok(None) => return self.world.is_broken(format!("m{via} doesn't know {unit}")),
+                Err(error) => return self.world.is_broken(format!("m{via}, of {unit}: {error}")),
+            };
+            let why = format!("{:?}, {:?}", pending.reason, pending.message);
+            let fails = Kind::named(unit).is_some_and(Kind::fails);
+            if waits == pending.reason.is_empty() && !fails {
+                self.world.is_broken(format!("{unit} waits ({waits}), by m{via} for this: {why}"));
+            }
+            if waits {
+                self.world.sometimes.reached(Rare::Waits);
+            }
+        }
+    }
+
     /// Compares all that users know for certain with what is there.
     pub async fn compare_all(&self) {
         for (unit, remembered) in &*self.units {
@@ -160,8 +206,8 @@ impl Users {
                 let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
                 unsure.remove(unit).is_some()
             };
-            if forgotten {
-                remembered.known = self.found(unit);
+            if forgotten || self.world.has_lost(remembered.since) {
+                *remembered = Remembered::now(self.found(unit));
             } else {
                 self.compare(unit, remembered.known, "is remembered");
             }

@@ -15,7 +15,7 @@ use std::{
 use fastrand::Rng;
 use fleet_registry::{Keys, Registry};
 use fleet_runtime::played::{Played, Playing, Writing, play};
-use fleet_store::MemoryStore;
+use fleet_store::{Key, MemoryStore, Range, Saved, Store};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
@@ -53,6 +53,8 @@ pub struct Inner {
     pub truth: Mutex<Truth>,
     /// How often it was compacted.
     pub compactions: AtomicU64,
+    /// When it was restored from a backup last.
+    restored: Mutex<Option<Instant>>,
     chance: Mutex<Rng>,
     broken: Mutex<Vec<String>>,
     late: Mutex<JoinSet<()>>,
@@ -87,6 +89,7 @@ impl World {
             sometimes: Sometimes::default(),
             truth: Mutex::default(),
             compactions: AtomicU64::new(0),
+            restored: Mutex::default(),
             chance: Mutex::new(Rng::with_seed(seed ^ 0x5117)),
             broken: Mutex::default(),
             late: Mutex::default(),
@@ -156,6 +159,32 @@ impl World {
         self.store.compact(self.store.revision());
     }
 
+    /// Restores the store from a backup: what was written since is lost, and nobody is blamed for that.
+    pub async fn restore(&self, backup: Saved) {
+        // What was said until now has been taken in.
+        drop(self.truth());
+        self.store.restore(backup);
+        self.store.set_available(true);
+        let all = Range::prefix(&Key::from(format!("{PREFIX}/")));
+        let Ok(snapshot) = self.store.read(&[all], None).await else { return };
+        let found = snapshot.ranges.into_iter().flat_map(|range| range.kvs);
+        let mut truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
+        truth.is_restored(snapshot.revision, found, &self.sometimes);
+        drop(truth);
+        self.sometimes.reached(Rare::Restored);
+        *self.restored.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.machines.iter().for_each(|machine| machine.shares_trouble());
+    }
+
+    /// Whether what was known then may have been lost since.
+    #[must_use]
+    pub fn has_lost(&self, since: Instant) -> bool {
+        self.restored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|restored| restored >= since)
+    }
+
     /// Lets something happen that nobody waits for any more.
     pub fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.late.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
@@ -171,6 +200,8 @@ impl World {
         // What answers requests holds the world that holds it.
         self.machines.iter().for_each(|machine| machine.set_api(None));
         self.late.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        // They hold the world.
+        self.machines.iter().for_each(|machine| machine.set_api(None));
     }
 }
 
@@ -216,6 +247,7 @@ impl Played for Host {
                 life.end();
                 Writing::Torn
             }
+            _ if machine.is_full() => Writing::Full,
             _ => Writing::Whole,
         }
     }

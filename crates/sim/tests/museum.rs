@@ -23,6 +23,8 @@ fn runs(exhibit: Exhibit) -> (Size, &'static [Class]) {
         Exhibit::ClockThatIsSet => {
             (Size { episodes: 3, ..size(2, 12) }, &[Class::DieAt, Class::Clock])
         }
+        Exhibit::BackupsTrusted => (size(3, 12), &[Class::Restore, Class::Configure]),
+        Exhibit::StaleNotes => (size(2, 12), &[Class::Full, Class::Terminate]),
     }
 }
 

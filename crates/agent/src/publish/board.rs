@@ -13,6 +13,7 @@ use fleet_core::UnitName;
 use fleet_registry::{HostObstacle, Presence, PublishedState, Registry, RegistryError, Trouble};
 use fleet_store::LeaseId;
 use tokio::{sync::watch, time::Instant};
+use tracing::warn;
 
 use super::ledger::{Ledger, News};
 use fleet_runtime::{RuntimeFile, exhibits::Exhibit};
@@ -125,16 +126,28 @@ impl BoardKeeper {
             board.troubles.look_again();
             board.obstacles.look_again();
         });
-        let Board { states, troubles, obstacles } = self.board.borrow().clone();
-        let states: BTreeMap<_, _> =
-            registry.published(machine, lease, states.known().keys()).await?;
-        let troubles = registry.published(machine, lease, troubles.known().keys()).await?;
-        let obstacles = registry.published(machine, lease, obstacles.known().keys()).await?;
-        self.board.send_modify(|board| {
-            board.states.found(states.clone());
-            board.troubles.found(troubles);
-            board.obstacles.found(obstacles);
-        });
+        let mut all = false;
+        let states = loop {
+            let Board { states, troubles, obstacles } = self.board.borrow().clone();
+            let states: BTreeMap<_, _> =
+                registry.published(machine, lease, states.sought(all)).await?;
+            let troubles = registry.published(machine, lease, troubles.sought(all)).await?;
+            let obstacles = registry.published(machine, lease, obstacles.sought(all)).await?;
+            let mut is_back = false;
+            self.board.send_modify(|board| {
+                is_back |= board.states.found(states.clone());
+                is_back |= board.troubles.found(troubles);
+                is_back |= board.obstacles.found(obstacles);
+            });
+            if all || !is_back || Exhibit::BackupsTrusted.is_shown() {
+                break states;
+            }
+            warn!("the store has lost what was written last, looking for all that was withdrawn");
+            all = true;
+        };
+        if all {
+            self.remember();
+        }
         self.lease = lease;
         self.recall_at = Instant::now() + RECALL;
         if is_settled {

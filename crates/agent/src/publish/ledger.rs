@@ -9,7 +9,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
 };
 
@@ -29,13 +29,20 @@ pub(crate) struct Ledger<T> {
     pending: News<T>,
     /// What was withdrawn while a write before that may still have been on its way.
     doubtful: BTreeSet<UnitName>,
+    /// What was withdrawn last, newest first: a store that is restored from a backup has some of it again.
+    withdrawn: VecDeque<UnitName>,
 }
+
+/// How many names of what was withdrawn are kept. What was withdrawn before these, and is back with an
+/// older backup, stays until the machine's lease ends.
+const WITHDRAWN: usize = 256;
 
 impl<T: Clone + PartialEq> Ledger<T> {
     /// One of which only the names are known that something may be there of.
     pub(crate) fn unknown<'a>(names: impl IntoIterator<Item = &'a UnitName>) -> Self {
         let known = names.into_iter().map(|name| (name.clone(), None)).collect();
-        Self { known, pending: BTreeMap::new(), doubtful: BTreeSet::new() }
+        let (doubtful, withdrawn) = (BTreeSet::new(), VecDeque::new());
+        Self { known, pending: BTreeMap::new(), doubtful, withdrawn }
     }
 
     /// What was published, by unit; `None` where that isn't known for sure.
@@ -86,8 +93,10 @@ impl<T: Clone + PartialEq> Ledger<T> {
                 None => {
                     has_less |= self.known.remove(&name).is_some();
                     if in_doubt {
-                        self.doubtful.insert(name);
+                        self.doubtful.insert(name.clone());
                     }
+                    self.withdrawn.push_front(name);
+                    self.withdrawn.truncate(WITHDRAWN);
                 }
             }
         }
@@ -111,10 +120,21 @@ impl<T: Clone + PartialEq> Ledger<T> {
         self.known.keys().chain(&self.doubtful)
     }
 
-    /// Takes in what is there, of all units that something may be there of.
-    pub(crate) fn found(&mut self, mut there: BTreeMap<UnitName, T>) {
+    /// The units to look for: those that something may be there of, and what was withdrawn last (or
+    /// `all` of what was): when that is there again the store has lost what was written since.
+    pub(crate) fn sought(&self, all: bool) -> impl Iterator<Item = &UnitName> {
+        let withdrawn = self.withdrawn.iter().take(if all { WITHDRAWN } else { 1 });
+        self.known.keys().chain(withdrawn.filter(|name| !self.known.contains_key(*name)))
+    }
+
+    /// Takes in what is there, of all units that were [sought](Self::sought). Returns whether something
+    /// is there again that was withdrawn.
+    pub(crate) fn found(&mut self, mut there: BTreeMap<UnitName, T>) -> bool {
         self.pending.clear();
         self.known.iter_mut().for_each(|(name, value)| *value = there.remove(name));
+        let is_back = !there.is_empty();
+        self.known.extend(there.into_iter().map(|(name, value)| (name, Some(value))));
+        is_back
     }
 
     fn assert_sound(&self) {
@@ -179,6 +199,29 @@ mod tests {
         assert!(!ledger.announce(&withdraws));
         assert!(ledger.written(false), "nothing is there any more");
         assert_eq!((ledger.known(), ledger.pending()), (&News::new(), &News::new()));
+    }
+
+    #[test]
+    fn what_was_withdrawn_and_is_back_is_withdrawn_once_more() {
+        let (a, b, c) = (name("a.service"), name("b.service"), name("c.service"));
+        let mut ledger = Ledger::unknown([]);
+        for unit in [&a, &b] {
+            ledger.announce(&News::from([(unit.clone(), Some(1))]));
+            ledger.written(false);
+            ledger.announce(&News::from([(unit.clone(), None)]));
+            ledger.written(false);
+        }
+        ledger.announce(&News::from([(c.clone(), Some(1))]));
+        ledger.written(false);
+        assert_eq!(ledger.sought(false).collect::<Vec<_>>(), [&c, &b]);
+        assert!(!ledger.found([(c.clone(), 1)].into()), "nothing is back");
+        assert_eq!(ledger.known(), &News::from([(c.clone(), Some(1))]), "and nothing is to do");
+        assert!(ledger.found([(b.clone(), 1)].into()), "the store has lost what came after that");
+        assert_eq!(ledger.sought(true).collect::<Vec<_>>(), [&b, &c, &a]);
+        assert!(ledger.found([(b.clone(), 1), (a.clone(), 1)].into()));
+        let now = BTreeMap::from([(c.clone(), 1)]);
+        let expected = News::from([(a, None), (b, None), (c, Some(1))]);
+        assert_eq!(ledger.differences(&now, |name| now.contains_key(name)), expected);
     }
 
     #[test]
