@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_clock_of_the_boot_goes_on_and_is_the_one_that_instants_go_by() {
-        let (begun, before) = (std::time::Instant::now(), since_boot());
+        let (before, begun) = (since_boot(), tokio::time::Instant::now());
         let (passed, after) = (begun.elapsed(), since_boot());
         assert!(!before.is_zero() && before <= after);
         assert!(after - before >= passed, "{before:?} {after:?} {passed:?}");
