@@ -31,7 +31,9 @@ pub struct Truth {
     /// The last run of each unit on each machine.
     runs: BTreeMap<(MachineId, UnitName), Begun>,
     /// What was so before the store lost some of it, and until when who learnt of that may act on it.
-    lost: Option<(Instant, Box<Truth>)>,
+    lost: Option<(Instant, Box<Self>)>,
+    /// Whether it has lost everything, which is no reason to stop what runs.
+    is_empty: bool,
 }
 
 /// A run that has begun.
@@ -111,8 +113,9 @@ impl Truth {
             asked.done = asked.done.map_or(Some(revision), |_| Some(Revision::default()));
         }
         let lost = Some((Instant::now() + LEARNS, Box::new(Self { lost: None, ..before })));
-        *self = Self { seen: revision, runs, restarts, lost, ..Self::default() };
+        *self = Self { seen: revision, runs, restarts, lost, is_empty: true, ..Self::default() };
         for kv in found {
+            self.is_empty = false;
             self.apply(&Change::Put(kv), sometimes);
         }
     }
@@ -326,7 +329,9 @@ impl Truth {
         if earlier.is_some() {
             return earlier;
         }
-        let Some(versions) = self.units.get(unit) else { return Some("there is no such unit") };
+        let Some(versions) = self.units.get(unit) else {
+            return (!self.is_empty).then_some("there is no such unit");
+        };
         let first = versions.partition_point(|version| version.since <= since).saturating_sub(1);
         if versions[0].since > since {
             return Some("there was no such unit");
