@@ -57,14 +57,14 @@ pub struct PresenceHandle {
     /// Why the machine couldn't be registered so far; `None` once it is.
     pub obstacle: watch::Receiver<Option<String>>,
     published: watch::Receiver<Option<MachineRecord>>,
-    check: Arc<Notify>,
-    differs: Arc<Notify>,
+    doubted: Arc<Notify>,
 }
 
 impl PresenceHandle {
-    /// Reports that the machine's lease seems to be gone: if it is, the machine registers anew.
+    /// Reports that the machine's lease seems to be gone, or its entry to be another: if so, the machine
+    /// registers anew.
     pub fn check(&self) {
-        self.check.notify_one();
+        self.doubted.notify_one();
     }
 
     /// Reports what the machine's entry is, whatever its lease: where that isn't what was published the
@@ -72,7 +72,7 @@ impl PresenceHandle {
     pub(crate) fn entry_is(&self, entry: Option<&MachineRecord>) {
         let published = self.published.borrow();
         if published.as_ref().is_none_or(|published| entry != Some(published)) {
-            self.differs.notify_one();
+            self.check();
         }
     }
 }
@@ -130,8 +130,7 @@ impl Keeper {
             contact: contact.subscribe(),
             obstacle: obstacle.subscribe(),
             published: published.subscribe(),
-            check: Arc::default(),
-            differs: Arc::default(),
+            doubted: Arc::default(),
         };
         Self {
             registry,
@@ -312,9 +311,8 @@ impl Keeper {
         let third = self.granted() / 3;
         tokio::select! {
             biased;
-            () = self.handle.check.notified() => {}
             // The next beat looks at the entry, not at the lease alone.
-            () = self.handle.differs.notified() => drop(self.published.send_replace(None)),
+            () = self.handle.doubted.notified() => drop(self.published.send_replace(None)),
             () = changed(&mut news.address) => {}
             Ok(()) = news.standing.changed() => {}
             () = time::sleep(third) => {}

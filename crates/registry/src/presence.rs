@@ -180,7 +180,10 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let key = self.keys.machine(presence.machine.as_str());
         let found = self.get(key.clone()).await?;
-        let Some(kv) = found.filter(|kv| kv.lease == Some(presence.lease)) else {
+        let is_held = |kv: &KeyValue| {
+            kv.lease == Some(presence.lease) && kv.create_revision == presence.created
+        };
+        let Some(kv) = found.filter(is_held) else {
             return Err(RegistryError::PresenceLost(presence.machine.clone()));
         };
         if decode::<MachineRecord>(&kv).is_ok_and(|found| found.value == *record) {

@@ -29,6 +29,16 @@ impl RuntimeFile {
         Self { path: directory.join(name), failing: false }
     }
 
+    /// The same, with a first value where there is no file yet: it has room to grow in when the disk is
+    /// full later.
+    #[must_use]
+    pub fn beginning_with(mut self, value: &impl Serialize) -> Self {
+        if !self.path.exists() {
+            self.write(value);
+        }
+        self
+    }
+
     /// What the file says; `None` when there is none. One that can't be understood is reported,
     /// and counts as none.
     #[must_use]

@@ -36,7 +36,7 @@ pub fn systemd_did(world: &World, machine: &Machine) {
                 let mut truth = world.truth();
                 let since = truth.revision();
                 let again = !machine.took(&unit) && truth.begins_again(&machine.id, &unit);
-                let begun = Begun { run, hash, since, is_excused: false };
+                let begun = Begun { run, hash, since, is_excused: machine.is_purging() };
                 truth.begun(&machine.id, &unit, begun);
                 drop(truth);
                 if again {

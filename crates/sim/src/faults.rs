@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use fleet_core::UnitName;
 use fleet_store::MemoryStore;
-use tokio::{sync::mpsc, time};
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
 
 use crate::{
     fleetd::{Signal, TTL},
@@ -155,11 +158,13 @@ impl Breaker {
                 machine.is_troubled();
             }
             Fault::StoreIsRestored(millis) => {
-                let backup = self.world.store.save();
+                let (backup, made) = (self.world.store.save(), Instant::now());
                 pause(millis).await;
-                self.world.restore(backup).await;
+                self.world.restore(backup, made).await;
             }
-            Fault::StoreIsLost => self.world.restore(MemoryStore::new().save()).await,
+            Fault::StoreIsLost => {
+                self.world.restore(MemoryStore::new().save(), Instant::now()).await;
+            }
             Fault::StoreFreezes(millis) => {
                 self.world.frozen.set(true);
                 pause(millis).await;

@@ -174,6 +174,7 @@ async fn one_life(
 
 impl Process {
     fn start(world: &World, machine: &Arc<Machine>, life: &Arc<Life>, held: Held) -> Self {
+        machine.begins();
         let line = Line::new(world.clone(), Arc::clone(machine), Arc::clone(life));
         let keys = Keys::new(PREFIX).unwrap_or_else(|_| unreachable!("this is a prefix"));
         let registry = Registry::new(Arc::new(line), keys);

@@ -84,6 +84,8 @@ struct State {
     troubled: Instant,
     /// When something was last wrong with it alone.
     failed: Instant,
+    /// When its fleetd, or what a reload replaces of it, began last.
+    began: Instant,
 }
 
 impl Machine {
@@ -108,6 +110,7 @@ impl Machine {
                 purging: None,
                 troubled: Instant::now(),
                 failed: Instant::now(),
+                began: Instant::now(),
             }),
             clock: AtomicI64::new(0),
             tears: AtomicBool::new(false),
@@ -206,9 +209,13 @@ impl Machine {
     }
 
     /// It has a unit of its own of this name from now on, which runs, or has none any more. What fleet
-    /// had running under that name is the host's as well from then on.
+    /// had running under that name is the host's as well from then on; nobody takes what is on its way.
     pub fn have_own(&self, unit: &UnitName, has: bool) {
         let mut state = self.state();
+        let is_on_its_way = state.fake.state_of(unit).active.ends_with("ing");
+        if has && is_on_its_way {
+            return;
+        }
         let changes = if has { state.own.insert(unit.clone()) } else { state.own.remove(unit) };
         if changes {
             state.took.insert(unit.clone());
@@ -288,6 +295,17 @@ impl Machine {
     /// Something is wrong with all, or was until now.
     pub fn shares_trouble(&self) {
         self.state().troubled = Instant::now();
+    }
+
+    /// Its fleetd, or what a reload replaces of it, begins.
+    pub fn begins(&self) {
+        self.state().began = Instant::now();
+    }
+
+    /// When that was last.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.state().began
     }
 
     /// For how long nothing was wrong with it alone.

@@ -170,7 +170,7 @@ async fn machine_is_wrong(
         }
         if let Some(expected) = state_expected(name, record.desired_state)
             && !expected.contains(&state.active.as_str())
-            && !machine.took(name)
+            && !(machine.took(name) && state.active == "inactive")
         {
             wrong.push(format!("{name} is {} on {machine}", state.active));
         }
@@ -227,11 +227,19 @@ async fn left_over(world: &World, units: &BTreeMap<UnitName, UnitRecord>) -> Vec
                         || record.machine.as_ref().is_some_and(|id| id.as_str() == machine))
             })
         };
+        let is_excused = |pair: &str| {
+            let machine = world.machines.iter().find(|it| pair.ends_with(it.id.as_str()));
+            machine.is_some_and(|machine| world.knows_too_little(machine))
+        };
         let is_left = match parts[..] {
             ["schedule", machine, name] => !belongs(machine, name),
-            ["restart" | "leaving" | "trouble" | "obstacle", ..] => true,
+            ["trouble" | "obstacle", pair] => !is_excused(pair),
+            ["restart" | "leaving", ..] => true,
             ["global", name] => !units.iter().any(|(unit, it)| unit.as_str() == name && it.global),
-            ["state", pair] => pair.split_once(',').is_none_or(|(name, id)| !belongs(id, name)),
+            ["state", pair] => {
+                let is_told_of = |(name, id): (&str, &str)| belongs(id, name);
+                !pair.split_once(',').is_some_and(is_told_of) && !is_excused(pair)
+            }
             ["file", name] => !units.keys().any(|unit| unit.as_str() == name),
             _ => false,
         };

@@ -31,7 +31,7 @@ pub struct Truth {
     /// The last run of each unit on each machine.
     runs: BTreeMap<(MachineId, UnitName), Begun>,
     /// What was so before the store lost some of it, and until when who learnt of that may act on it.
-    lost: Option<(Instant, Box<Self>)>,
+    lost: Vec<(Instant, Self)>,
     /// Whether it has lost everything, which is no reason to stop what runs.
     is_empty: bool,
 }
@@ -112,7 +112,9 @@ impl Truth {
             asked.requests = MANY;
             asked.done = asked.done.map_or(Some(revision), |_| Some(Revision::default()));
         }
-        let lost = Some((Instant::now() + LEARNS, Box::new(Self { lost: None, ..before })));
+        let mut lost = before.lost;
+        lost.retain(|(until, _)| Instant::now() < *until);
+        lost.push((Instant::now() + LEARNS, Self { lost: Vec::new(), ..before }));
         *self = Self { seen: revision, runs, restarts, lost, is_empty: true, ..Self::default() };
         for kv in found {
             self.is_empty = false;
@@ -321,8 +323,8 @@ impl Truth {
         hash: UnitHash,
         since: Revision,
     ) -> Option<&'static str> {
-        let lost = self.lost.as_ref().filter(|(until, _)| Instant::now() < *until);
-        let earlier = lost.and_then(|(_, lost)| {
+        let mut lost = self.lost.iter().filter(|(until, _)| Instant::now() < *until);
+        let earlier = lost.find_map(|(_, lost)| {
             let before = lost.run(machine, unit).filter(|before| before.hash == hash)?;
             lost.reason_to_stop(machine, unit, hash, before.since)
         });

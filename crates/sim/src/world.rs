@@ -55,6 +55,8 @@ pub struct Inner {
     pub compactions: AtomicU64,
     /// When it was restored from a backup last.
     restored: Mutex<Option<Instant>>,
+    /// When the first of those backups was made.
+    backed_up: Mutex<Option<Instant>>,
     chance: Mutex<Rng>,
     broken: Mutex<Vec<String>>,
     late: Mutex<JoinSet<()>>,
@@ -90,6 +92,7 @@ impl World {
             truth: Mutex::default(),
             compactions: AtomicU64::new(0),
             restored: Mutex::default(),
+            backed_up: Mutex::default(),
             chance: Mutex::new(Rng::with_seed(seed ^ 0x5117)),
             broken: Mutex::default(),
             late: Mutex::default(),
@@ -159,8 +162,10 @@ impl World {
         self.store.compact(self.store.revision());
     }
 
-    /// Restores the store from a backup: what was written since is lost, and nobody is blamed for that.
-    pub async fn restore(&self, backup: Saved) {
+    /// Restores the store from a backup made at that time: what was written since is lost, and nobody is
+    /// blamed for that.
+    pub async fn restore(&self, backup: Saved, made: Instant) {
+        self.backed_up.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(made);
         // What was said until now has been taken in.
         drop(self.truth());
         self.store.restore(backup);
@@ -174,6 +179,14 @@ impl World {
         self.sometimes.reached(Rare::Restored);
         *self.restored.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.machines.iter().for_each(|machine| machine.shares_trouble());
+    }
+
+    /// Whether a machine's fleetd doesn't know of all that was withdrawn there after a backup was made
+    /// that the store was restored from: another one did it.
+    #[must_use]
+    pub fn knows_too_little(&self, machine: &Machine) -> bool {
+        let backed_up = *self.backed_up.lock().unwrap_or_else(PoisonError::into_inner);
+        backed_up.is_some_and(|made| machine.began() >= made)
     }
 
     /// Whether what was known then may have been lost since.

@@ -13,7 +13,6 @@ use fleet_core::UnitName;
 use fleet_registry::{HostObstacle, Presence, PublishedState, Registry, RegistryError, Trouble};
 use fleet_store::LeaseId;
 use tokio::{sync::watch, time::Instant};
-use tracing::warn;
 
 use super::ledger::{Ledger, News};
 use fleet_runtime::{RuntimeFile, exhibits::Exhibit};
@@ -67,6 +66,8 @@ pub(super) struct BoardKeeper {
     lease: Option<LeaseId>,
     names: RuntimeFile,
     recall_at: Instant,
+    /// Whether the store may be another than before: it was out of sight.
+    may_be_restored: bool,
     answers: Answers,
 }
 
@@ -84,19 +85,21 @@ enum Answers {
 impl BoardKeeper {
     /// Begins with what the fleetd before this one may have published.
     pub(super) fn new(runtime_dir: &Path) -> Self {
-        let names = RuntimeFile::new(runtime_dir, "published");
+        let none = BTreeSet::<UnitName>::new();
+        let names = RuntimeFile::new(runtime_dir, "published").beginning_with(&none);
         let board = Board::unknown(&names.read().unwrap_or_default());
         let (board, recall_at) = (watch::Sender::new(board), Instant::now());
-        Self { board, lease: None, names, recall_at, answers: Answers::Missing }
+        let (lease, may_be_restored, answers) = (None, false, Answers::Missing);
+        Self { board, lease, names, recall_at, may_be_restored, answers }
     }
 
     pub(super) fn board(&self) -> &watch::Sender<Board> {
         &self.board
     }
 
-    /// What was published may be lost.
+    /// What was published may be lost, and what was withdrawn may be back.
     pub(super) fn is_doubtful(&mut self) {
-        self.recall_at = Instant::now();
+        (self.recall_at, self.may_be_restored) = (Instant::now(), true);
     }
 
     /// When it is to be looked up what is there, where that is soon.
@@ -126,28 +129,18 @@ impl BoardKeeper {
             board.troubles.look_again();
             board.obstacles.look_again();
         });
-        let mut all = false;
-        let states = loop {
-            let Board { states, troubles, obstacles } = self.board.borrow().clone();
-            let states: BTreeMap<_, _> =
-                registry.published(machine, lease, states.sought(all)).await?;
-            let troubles = registry.published(machine, lease, troubles.sought(all)).await?;
-            let obstacles = registry.published(machine, lease, obstacles.sought(all)).await?;
-            let mut is_back = false;
-            self.board.send_modify(|board| {
-                is_back |= board.states.found(states.clone());
-                is_back |= board.troubles.found(troubles);
-                is_back |= board.obstacles.found(obstacles);
-            });
-            if all || !is_back || Exhibit::BackupsTrusted.is_shown() {
-                break states;
-            }
-            warn!("the store has lost what was written last, looking for all that was withdrawn");
-            all = true;
-        };
-        if all {
-            self.remember();
-        }
+        let is_restored = self.may_be_restored && !Exhibit::BackupsTrusted.is_shown();
+        let Board { states, troubles, obstacles } = self.board.borrow().clone();
+        let states: BTreeMap<_, _> =
+            registry.published(machine, lease, states.sought(is_restored)).await?;
+        let troubles = registry.published(machine, lease, troubles.sought(is_restored)).await?;
+        let obstacles = registry.published(machine, lease, obstacles.sought(is_restored)).await?;
+        self.board.send_modify(|board| {
+            board.states.found(states.clone());
+            board.troubles.found(troubles);
+            board.obstacles.found(obstacles);
+        });
+        self.may_be_restored = false;
         self.lease = lease;
         self.recall_at = Instant::now() + RECALL;
         if is_settled {

@@ -35,7 +35,7 @@ pub(crate) struct Ledger<T> {
 
 /// How many names of what was withdrawn are kept. What was withdrawn before these, and is back with an
 /// older backup, stays until the machine's lease ends.
-const WITHDRAWN: usize = 256;
+const WITHDRAWN: usize = 128;
 
 impl<T: Clone + PartialEq> Ledger<T> {
     /// One of which only the names are known that something may be there of.
@@ -120,21 +120,18 @@ impl<T: Clone + PartialEq> Ledger<T> {
         self.known.keys().chain(&self.doubtful)
     }
 
-    /// The units to look for: those that something may be there of, and what was withdrawn last (or
-    /// `all` of what was): when that is there again the store has lost what was written since.
-    pub(crate) fn sought(&self, all: bool) -> impl Iterator<Item = &UnitName> {
-        let withdrawn = self.withdrawn.iter().take(if all { WITHDRAWN } else { 1 });
+    /// The units to look for: those that something may be there of; where the store may have been
+    /// restored, those as well of which something was withdrawn.
+    pub(crate) fn sought(&self, restored: bool) -> impl Iterator<Item = &UnitName> {
+        let withdrawn = self.withdrawn.iter().filter(move |_| restored);
         self.known.keys().chain(withdrawn.filter(|name| !self.known.contains_key(*name)))
     }
 
-    /// Takes in what is there, of all units that were [sought](Self::sought). Returns whether something
-    /// is there again that was withdrawn.
-    pub(crate) fn found(&mut self, mut there: BTreeMap<UnitName, T>) -> bool {
+    /// Takes in what is there, of all units that were [sought](Self::sought).
+    pub(crate) fn found(&mut self, mut there: BTreeMap<UnitName, T>) {
         self.pending.clear();
         self.known.iter_mut().for_each(|(name, value)| *value = there.remove(name));
-        let is_back = !there.is_empty();
         self.known.extend(there.into_iter().map(|(name, value)| (name, Some(value))));
-        is_back
     }
 
     fn assert_sound(&self) {
@@ -213,15 +210,15 @@ mod tests {
         }
         ledger.announce(&News::from([(c.clone(), Some(1))]));
         ledger.written(false);
-        assert_eq!(ledger.sought(false).collect::<Vec<_>>(), [&c, &b]);
-        assert!(!ledger.found([(c.clone(), 1)].into()), "nothing is back");
-        assert_eq!(ledger.known(), &News::from([(c.clone(), Some(1))]), "and nothing is to do");
-        assert!(ledger.found([(b.clone(), 1)].into()), "the store has lost what came after that");
-        assert_eq!(ledger.sought(true).collect::<Vec<_>>(), [&b, &c, &a]);
-        assert!(ledger.found([(b.clone(), 1), (a.clone(), 1)].into()));
+        assert_eq!(ledger.sought(false).collect::<Vec<_>>(), [&c]);
+        assert_eq!(ledger.sought(true).collect::<Vec<_>>(), [&c, &b, &a]);
+        ledger.found([(c.clone(), 1)].into());
         let now = BTreeMap::from([(c.clone(), 1)]);
-        let expected = News::from([(a, None), (b, None), (c, Some(1))]);
-        assert_eq!(ledger.differences(&now, |name| now.contains_key(name)), expected);
+        let differences =
+            |ledger: &Ledger<u8>| ledger.differences(&now, |name| now.contains_key(name));
+        assert_eq!(differences(&ledger), News::new(), "what isn't back costs nothing");
+        ledger.found([(c, 1), (a.clone(), 1)].into());
+        assert_eq!(differences(&ledger), News::from([(a, None)]));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What the fleetd after this one has to know of what this one did: in files that outlive a fleetd but
 //! not a boot.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
+use fleet_core::UnitName;
 use fleet_runtime::RuntimeFile;
 
 use super::{claims::Claims, restarts::SentRestarts};
@@ -18,10 +19,9 @@ pub(super) struct Memory {
 impl Memory {
     /// One in the files in a directory.
     pub(super) fn new(runtime_dir: &Path) -> Self {
-        Self {
-            claims: Claims::new(RuntimeFile::new(runtime_dir, "claims")),
-            restarts: SentRestarts::new(RuntimeFile::new(runtime_dir, "restarts")),
-        }
+        let none = BTreeMap::<UnitName, ()>::new();
+        let file = |name| RuntimeFile::new(runtime_dir, name).beginning_with(&none);
+        Self { claims: Claims::new(file("claims")), restarts: SentRestarts::new(file("restarts")) }
     }
 
     /// Takes in what the fleetd before this one left.

@@ -56,6 +56,12 @@ impl Leases {
         self.by_id.keys().copied().collect()
     }
 
+    /// Gives no lease an id that another had before the store was restored, as etcd doesn't.
+    #[cfg(feature = "testing")]
+    pub(super) fn grant_others_than(&mut self, granted: &Self) {
+        self.last = self.last.max(granted.last);
+    }
+
     /// Gives every lease its full time again.
     #[cfg(feature = "testing")]
     pub(super) fn renew_all(&mut self, now: Instant) {

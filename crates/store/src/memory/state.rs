@@ -236,7 +236,9 @@ impl State {
 
     #[cfg(feature = "testing")]
     pub(super) fn restore(&mut self, saved: Saved, now: Instant) {
-        (self.history, self.leases) = (saved.history, saved.leases);
+        let granted = std::mem::replace(&mut self.leases, saved.leases);
+        self.history = saved.history;
+        self.leases.grant_others_than(&granted);
         self.leases.renew_all(now);
         self.watchers.clear();
     }
