@@ -20,9 +20,10 @@ fn unit_files_run_as_they_are_written() -> Result<()> {
 fn started(host: &Host, unit: &str, text: &str, wrote: &str) -> Result<String> {
     let file = units::hand_over(host, unit, text)?;
     host.fleetctl(&["start", &file])?;
-    let log = host
-        .run(&["journalctl", "--sync"])
-        .and_then(|_| host.run(&["journalctl", "--output=cat", &format!("--unit={unit}")]))?;
+    host.run(&["journalctl", "--sync"])?;
+    // Without what systemd says of it, which comes in between.
+    let of_unit = format!("--unit={unit}");
+    let log = host.run(&["journalctl", "--output=cat", &of_unit, "_TRANSPORT=stdout"])?;
     ensure!(log.contains(wrote), "{unit} wrote {log}");
     host.fleetctl(&["cat", "--", unit])
 }

@@ -164,6 +164,7 @@ impl Breaker {
             }
             Fault::StoreIsLost => {
                 self.world.restore(MemoryStore::new().save(), Instant::now()).await;
+                self.world.truth().is_lost();
             }
             Fault::StoreFreezes(millis) => {
                 self.world.frozen.set(true);

@@ -115,11 +115,15 @@ impl Truth {
         let mut lost = before.lost;
         lost.retain(|(until, _)| Instant::now() < *until);
         lost.push((Instant::now() + LEARNS, Self { lost: Vec::new(), ..before }));
-        *self = Self { seen: revision, runs, restarts, lost, is_empty: true, ..Self::default() };
+        *self = Self { seen: revision, runs, restarts, lost, ..Self::default() };
         for kv in found {
-            self.is_empty = false;
             self.apply(&Change::Put(kv), sometimes);
         }
+    }
+
+    /// The store has lost everything, and not to a backup.
+    pub fn is_lost(&mut self) {
+        self.is_empty = true;
     }
 
     /// The newest revision that was taken in.
