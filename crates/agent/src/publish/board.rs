@@ -129,7 +129,8 @@ impl BoardKeeper {
             board.troubles.look_again();
             board.obstacles.look_again();
         });
-        let is_restored = self.may_be_restored && !Exhibit::BackupsTrusted.is_shown();
+        let is_doubtful = self.may_be_restored || self.lease != lease;
+        let is_restored = is_doubtful && !Exhibit::BackupsTrusted.is_shown();
         let Board { states, troubles, obstacles } = self.board.borrow().clone();
         let states: BTreeMap<_, _> =
             registry.published(machine, lease, states.sought(is_restored)).await?;
