@@ -16,13 +16,16 @@ const UNIT: &str = "c-plain-0.service";
 const CALM: Options =
     Options { seed: 0, limit: Duration::from_secs(1), is_calm: true, is_loud: false };
 
+/// How often it is restarted: systemd takes five starts within ten seconds.
+const PACE: Duration = Duration::from_secs(4);
+
 /// Restarts it by hand wherever it runs, until told otherwise.
 fn meddle(lab: &Lab, is_over: &AtomicBool) -> Result<()> {
     while !is_over.load(Ordering::Relaxed) {
         for host in lab.hosts().iter().filter(|host| host.active(UNIT).is_ok()) {
             host.run(&["systemctl", "restart", UNIT])?;
         }
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(PACE);
     }
     Ok(())
 }

@@ -130,7 +130,9 @@ impl BoardKeeper {
             board.obstacles.look_again();
         });
         let is_doubtful = self.may_be_restored || self.lease != lease;
-        let is_restored = is_doubtful && !Exhibit::BackupsTrusted.is_shown();
+        // What came in late would be found by that as well, where the store was out of sight.
+        let is_shown = Exhibit::BackupsTrusted.is_shown() || Exhibit::LateWrites.is_shown();
+        let is_restored = is_doubtful && !is_shown;
         let Board { states, troubles, obstacles } = self.board.borrow().clone();
         let states: BTreeMap<_, _> =
             registry.published(machine, lease, states.sought(is_restored)).await?;
