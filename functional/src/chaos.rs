@@ -14,7 +14,6 @@ use crate::lab::Lab;
 use crate::wait::eventually;
 
 mod asked;
-mod base64;
 mod faults;
 mod follow;
 mod history;

@@ -140,7 +140,9 @@ fn fleetd_runs_as_user_fleet_for_the_members_of_its_group() -> Result<()> {
         add_users(h1, "u alice -\nm alice fleet\nu bob -\n")?;
         h1.run(&["systemctl", "daemon-reload"])?;
 
-        // Without the rule systemd doesn't let it, and it says so.
+        // Without the rule systemd doesn't let it, and it says so. A newer polkit finds it where it is
+        // installed (Debian 13), an older one doesn't look in /usr/local.
+        h1.run(&["mv", "/usr/local/share/polkit-1/rules.d/50-fleet.rules", "/root"])?;
         h1.run(&["systemctl", "start", "fleet.socket", "fleet.service"])?;
         assert_eq!(user_of(h1, "fleet.service")?, "fleet");
         h1.api()?.put("a.service", units::SLEEPER, "launched")?;
@@ -150,8 +152,7 @@ fn fleetd_runs_as_user_fleet_for_the_members_of_its_group() -> Result<()> {
             h1.not_active("a.service")
         })?;
 
-        // Where this polkit doesn't look in /usr/local.
-        h1.run(&["cp", "/usr/local/share/polkit-1/rules.d/50-fleet.rules", rules])?;
+        h1.run(&["cp", "/root/50-fleet.rules", rules])?;
         h1.run(&["systemctl", "restart", "polkit.service"])?;
         eventually("the rule lets it", SOON * 2, || h1.active("a.service"))?;
         // With [Install] it has to enable, and to reload systemd.

@@ -72,6 +72,8 @@ struct Watch {
     inactive_after: Option<u32>,
     /// How it went wrong last, where systemd starts it again.
     failed: Option<Outcome>,
+    /// Whether its program was still to be executed at the last look.
+    was_only_forked: bool,
 }
 
 impl Watch {
@@ -81,6 +83,12 @@ impl Watch {
                 let what = format!("systemd reports {} ({})", run.state.active, run.state.sub);
                 Verdict::Failed(worded(&what, &run))
             }
+            "active" if run.only_forked => {
+                self.was_only_forked = true;
+                Verdict::Open
+            }
+            // Its program may have begun just now.
+            "active" if std::mem::take(&mut self.was_only_forked) => Verdict::Open,
             // One that was restarted has to last from one look to the next, also at rest.
             "active" | "reloading" | "refreshing" => {
                 let before = self.active_after.replace(run.restarts);
@@ -140,7 +148,28 @@ mod tests {
     fn run((active, sub, result, restarts): (&str, &str, &str, u32)) -> Outcome {
         let state = UnitState { load: "loaded".into(), active: active.into(), sub: sub.into() };
         let exit = (result == "exit-code").then_some(Exit::Status(3));
-        Outcome { state, result: result.into(), exit, restarts, limit_hit: false }
+        Outcome { state, result: result.into(), exit, restarts, ..Outcome::default() }
+    }
+
+    #[test]
+    fn a_start_is_open_until_the_program_has_run_from_one_look_to_the_next() {
+        let look = |active: &str, only_forked| {
+            let state = UnitState { active: active.into(), ..UnitState::default() };
+            Outcome { state, only_forked, ..Outcome::default() }
+        };
+        let mut watch = Watch::default();
+        for _ in 0..2 {
+            assert_eq!(watch.judge(JobResult::Done, look("active", true)), Verdict::Open);
+        }
+        assert_eq!(watch.judge(JobResult::Done, look("active", false)), Verdict::Open);
+        assert_eq!(watch.judge(JobResult::Done, look("active", false)), Verdict::Started);
+
+        assert_eq!(watch.judge(JobResult::Done, look("active", true)), Verdict::Open);
+        let failed = watch.judge(JobResult::Done, look("failed", false));
+        assert!(matches!(failed, Verdict::Failed(_)), "{failed:?}");
+        // What systemd calls active for all of the watch counts.
+        assert_eq!(watch.judge(JobResult::Done, look("active", true)), Verdict::Open);
+        assert_eq!(watch.at_its_end(JobResult::Done), None);
     }
 
     #[test]

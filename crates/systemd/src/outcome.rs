@@ -21,6 +21,10 @@ type Command = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
 const EXITED: i32 = 1;
 const KILLED: [i32; 2] = [2, 3];
 
+/// The first systemd that says when a process was handed over to its program. The one before it
+/// executes a helper of its own first, too, and does not say when that is over.
+const SAYS_HANDOVER: u32 = 256;
+
 /// How often it is asked while what it says goes on changing.
 const ATTEMPTS: usize = 5;
 
@@ -61,6 +65,7 @@ async fn look(calls: &Calls, unit: &UnitName) -> Result<Outcome, CallError> {
         run.restarts = calls.value(&path, &interface, "NRestarts").await?;
     }
     if run.state.active == "active" {
+        run.only_forked = is_service && only_forked(calls, &path, &interface).await?;
         return Ok(run);
     }
     run.result = calls.value(&path, &interface, "Result").await?;
@@ -73,6 +78,21 @@ async fn look(calls: &Calls, unit: &UnitName) -> Result<Outcome, CallError> {
         run.limit_hit = burst > 0 && run.restarts >= burst;
     }
     Ok(run)
+}
+
+/// Whether a service is active that systemd hasn't handed over to its program yet. Only where it
+/// doesn't wait for that itself, and is told of it: not of a process that forked by itself.
+async fn only_forked(calls: &Calls, path: &str, interface: &str) -> Result<bool, CallError> {
+    if calls.version()? < SAYS_HANDOVER {
+        return Ok(false);
+    }
+    let handed_over: u64 =
+        calls.value(path, interface, "ExecMainHandoffTimestampMonotonic").await?;
+    if handed_over > 0 || calls.value::<u32>(path, interface, "MainPID").await? == 0 {
+        return Ok(false);
+    }
+    let kind: String = calls.value(path, interface, "Type").await?;
+    Ok(matches!(&*kind, "simple" | "idle"))
 }
 
 /// How a service's process ended that went wrong: its main one, or the first of those around it.

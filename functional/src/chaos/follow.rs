@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use super::base64;
 use super::history::{Change, History};
 use super::world::{Pulse, World};
 use crate::etcd::Member;
@@ -57,13 +57,19 @@ fn change(event: &Value, at: Duration) -> Option<Change> {
     let kv = event.get("kv")?;
     let word = |key| kv.get(key).and_then(Value::as_str);
     let is_gone = event.get("type").and_then(Value::as_str) == Some("DELETE");
-    let value = || base64::decode(word("value").unwrap_or_default());
+    let value = || decoded(word("value").unwrap_or_default());
     Some(Change {
         revision: number(kv, "mod_revision")?,
         at,
-        key: base64::decode(word("key")?),
+        key: decoded(word("key")?),
         value: (!is_gone).then(value),
     })
+}
+
+/// A key or value, which the gateway writes in base64.
+fn decoded(text: &str) -> String {
+    let bytes = BASE64_STANDARD.decode(text).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A number, which the gateway writes as a text.
@@ -99,8 +105,7 @@ pub(crate) fn everything(world: &World<'_>) -> Result<Vec<(String, String)>> {
     let answer = world.lab.etcd().send("POST", "/v3/kv/range", Some(&body))?;
     let answer: Value = serde_json::from_str(&answer)?;
     let kvs = answer.get("kvs").and_then(Value::as_array);
-    let read = |kv: &Value, key: &str| {
-        base64::decode(kv.get(key).and_then(Value::as_str).unwrap_or_default())
-    };
+    let read =
+        |kv: &Value, key: &str| decoded(kv.get(key).and_then(Value::as_str).unwrap_or_default());
     Ok(kvs.into_iter().flatten().map(|kv| (read(kv, "key"), read(kv, "value"))).collect())
 }

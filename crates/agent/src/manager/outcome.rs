@@ -21,6 +21,8 @@ pub struct Outcome {
     pub restarts: u32,
     /// Whether it isn't started again because it was too often.
     pub limit_hit: bool,
+    /// Whether it counts as active although its program is still to be executed.
+    pub only_forked: bool,
 }
 
 /// How a process ended.
