@@ -1,5 +1,7 @@
 //! Our requests in etcd's terms, its answers in ours.
 
+use std::time::Duration;
+
 use etcd_client::{
     CompareOp, DeleteOptions, Event, EventType, GetOptions, PutOptions, TxnOp, WatchOptions,
 };
@@ -106,4 +108,9 @@ fn text(key: Vec<u8>) -> Option<String> {
     String::from_utf8(key)
         .inspect_err(|error| debug!(key = ?error.as_bytes(), "skipping a key that is not text"))
         .ok()
+}
+
+/// A lease's time as etcd tells it.
+pub(crate) fn whole_seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

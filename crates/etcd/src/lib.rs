@@ -18,6 +18,7 @@ mod dial;
 mod failure;
 mod link;
 mod moving;
+mod renewals;
 mod store;
 mod watch;
 

@@ -39,6 +39,7 @@ use crate::{
     config::Login,
     dial::Reach,
     failure::{Failure, is_auth_disabled},
+    renewals::Renewals,
 };
 
 /// The largest answer that is taken; etcd itself has no limit, gRPC's default is 4 MiB.
@@ -51,6 +52,7 @@ pub(crate) struct Link {
     pub(crate) lease: LeaseClient,
     pub(crate) watch: WatchClient,
     pub(crate) maintenance: MaintenanceClient,
+    pub(crate) renewals: Arc<Renewals>,
     /// Its place in the list.
     endpoint: usize,
     /// Tells it from earlier links.
@@ -290,6 +292,7 @@ impl Dialler {
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(MAX_ANSWER),
             maintenance: client.maintenance_client(),
+            renewals: Arc::default(),
             endpoint,
             number,
             pulse: Arc::new(Pulse::new()),

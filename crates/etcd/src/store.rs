@@ -12,7 +12,7 @@ use fleet_store::{
 use crate::{
     call::{Repeat, call},
     config::{ConfigError, EtcdConfig},
-    convert,
+    convert::{self, whole_seconds},
     dial::Reach,
     failure::Failure,
     link::{Link, Links},
@@ -119,7 +119,7 @@ impl Store for EtcdStore {
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<Duration, StoreError> {
-        let result = self.call(Repeat::Harmless, |link| keep_alive(link, lease)).await;
+        let result = self.call(Repeat::Harmless, |link| renew(link, lease)).await;
         result.map_err(|failure| failure.into_store(Revision::default(), lease))
     }
 
@@ -228,16 +228,8 @@ async fn grant(mut link: Link, seconds: i64) -> Result<Lease, Failure> {
     Ok(Lease { id: LeaseId(response.id()), ttl: whole_seconds(response.ttl()) })
 }
 
-/// Renews over a stream that lives for this call.
-async fn keep_alive(mut link: Link, lease: LeaseId) -> Result<Duration, Failure> {
-    // The first renewal opens the stream, but the client keeps what it granted to itself.
-    let (mut keeper, mut answers) = link.lease.keep_alive(lease.0).await?;
-    keeper.keep_alive().await?;
-    match answers.message().await? {
-        Some(answer) if answer.ttl() > 0 => Ok(whole_seconds(answer.ttl())),
-        Some(_) => Err(Failure::NoSuchLease),
-        None => Err(Failure::Lost("etcd ended the renewal".into())),
-    }
+async fn renew(link: Link, lease: LeaseId) -> Result<Duration, Failure> {
+    link.renewals.renew(link.lease, lease).await
 }
 
 async fn time_to_live(mut link: Link, lease: LeaseId) -> Result<Option<Duration>, Failure> {
@@ -266,8 +258,4 @@ async fn status(mut link: Link) -> Result<Status, Failure> {
 fn revision(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Failure> {
     let header = header.ok_or_else(|| Failure::Lost("etcd told no revision".into()))?;
     Ok(Revision(header.revision()))
-}
-
-fn whole_seconds(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

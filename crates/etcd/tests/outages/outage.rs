@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet_store::{Changes, Revision, Store};
+use fleet_store::{Changes, Revision, Store, StoreError};
 use fleet_testkit::EtcdServer;
 use tokio::{io::AsyncWriteExt, net::TcpListener, task::JoinSet, time};
 
@@ -156,6 +156,29 @@ async fn a_restart_between_two_calls_is_not_even_noticed() {
         server.start_again();
         // Reads may be sent twice, so a connection that broke meanwhile costs nothing.
         assert_eq!(read(&store).await.unwrap().ranges[0].kvs.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_over_one_stream_until_that_ends() {
+    let mut server = EtcdServer::start();
+    let store = connect(&[&server.endpoint()]);
+    let lease = store.grant(600 * TIMEOUT).await.unwrap().id;
+    for _ in 0..5 {
+        assert_eq!(store.keep_alive(lease).await.unwrap(), 600 * TIMEOUT);
+    }
+    let opened = "grpc_server_started_total{grpc_method=\"LeaseKeepAlive\",grpc_service=\"etcdserverpb.Lease\",\
+         grpc_type=\"bidi_stream\"}";
+    assert_eq!(server.metric(opened), Some(1.0));
+
+    server.kill();
+    server.start_again();
+    until_it_works(&store).await;
+    assert_eq!(store.keep_alive(lease).await.unwrap(), 600 * TIMEOUT);
+    store.revoke(lease).await.unwrap();
+    for _ in 0..2 {
+        let gone = store.keep_alive(lease).await;
+        assert!(matches!(gone, Err(StoreError::NoSuchLease(_))), "{gone:?}");
     }
 }
 
