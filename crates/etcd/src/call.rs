@@ -92,7 +92,7 @@ async fn answer<T>(
 fn may_repeat(failure: &Failure, repeat: Repeat) -> bool {
     match failure {
         Failure::LoginExpired(_) | Failure::NotSent(_) => true,
-        Failure::Lost(_) => repeat == Repeat::Harmless,
+        Failure::Lost(_) | Failure::Silence(_) => repeat == Repeat::Harmless,
         Failure::Compacted
         | Failure::NoSuchLease
         | Failure::Refused(_)

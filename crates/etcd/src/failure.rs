@@ -28,12 +28,14 @@ pub(crate) enum Failure {
     NotSent(String),
     /// Nobody knows what became of the request.
     Lost(String),
+    /// Nor did anything else come from the member meanwhile.
+    Silence(String),
 }
 
 impl Failure {
     /// No answer came in time, to this nor to anything else.
     pub(crate) fn timeout(after: Duration) -> Self {
-        Self::Lost(format!("no answer within {} ms", after.as_millis()))
+        Self::Silence(format!("no answer within {} ms", after.as_millis()))
     }
 
     /// No answer came in time, to this alone.
@@ -44,7 +46,7 @@ impl Failure {
     /// Whether the connection (or its login) is to be replaced.
     pub(crate) fn is_of_the_link(&self) -> bool {
         match self {
-            Self::LoginExpired(_) | Self::NotSent(_) | Self::Lost(_) => true,
+            Self::LoginExpired(_) | Self::NotSent(_) | Self::Lost(_) | Self::Silence(_) => true,
             Self::Compacted
             | Self::NoSuchLease
             | Self::Refused(_)
@@ -61,7 +63,8 @@ impl Failure {
             | Self::Late(_)
             | Self::LoginExpired(_)
             | Self::NotSent(_)
-            | Self::Lost(_) => true,
+            | Self::Lost(_)
+            | Self::Silence(_) => true,
             Self::Compacted | Self::NoSuchLease | Self::Refused(_) | Self::OutOfSpace => false,
         }
     }
@@ -77,7 +80,8 @@ impl Failure {
             | Self::Late(why)
             | Self::LoginExpired(why)
             | Self::NotSent(why)
-            | Self::Lost(why) => StoreError::Unavailable(why.into()),
+            | Self::Lost(why)
+            | Self::Silence(why) => StoreError::Unavailable(why.into()),
         }
     }
 }
@@ -93,7 +97,8 @@ impl fmt::Display for Failure {
             | Self::Late(why)
             | Self::LoginExpired(why)
             | Self::NotSent(why)
-            | Self::Lost(why) => f.write_str(why),
+            | Self::Lost(why)
+            | Self::Silence(why) => f.write_str(why),
         }
     }
 }

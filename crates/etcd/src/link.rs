@@ -45,6 +45,10 @@ use crate::{
 /// The largest answer that is taken; etcd itself has no limit, gRPC's default is 4 MiB.
 const MAX_ANSWER: usize = 256 << 20;
 
+/// For how many request timeouts nothing may come over a connection to the only member before it is
+/// replaced. Where many machines reach a busy etcd at once, each new connection makes it busier.
+const SILENT_TIMEOUTS: u32 = 3;
+
 /// A connection to one member, logged in.
 #[derive(Clone)]
 pub(crate) struct Link {
@@ -98,6 +102,12 @@ impl Link {
         self.pulse.heard.load(Ordering::Relaxed) > self.pulse.micros(then)
     }
 
+    /// For how long nothing has come from the member.
+    fn silent_for(&self) -> Duration {
+        let heard = Duration::from_micros(self.pulse.heard.load(Ordering::Relaxed));
+        self.pulse.since.elapsed().saturating_sub(heard)
+    }
+
     /// Waits until a call over this link has had no answer.
     pub(crate) async fn left(&self) {
         self.pulse.left.cancelled().await;
@@ -109,8 +119,7 @@ impl Link {
         if Arc::strong_count(&self.pulse) > 1 {
             return None;
         }
-        let heard = Duration::from_micros(self.pulse.heard.load(Ordering::Relaxed));
-        Some(self.pulse.since.elapsed().saturating_sub(heard))
+        Some(self.silent_for())
     }
 }
 
@@ -211,8 +220,16 @@ impl Links {
     }
 
     /// Has the next call make a new connection, beginning with the next endpoint. Watches leave
-    /// this one too, unless only its login is of no use any more.
+    /// this one too, unless only its login is of no use any more. A member that is the only one is
+    /// borne with while it may be no more than busy.
     pub(crate) fn condemn(&self, condemned: &Link, why: &Failure) {
+        let bearable = self.dialler.timeout * SILENT_TIMEOUTS;
+        if matches!(why, Failure::Silence(_))
+            && self.endpoints() == 1
+            && condemned.silent_for() < bearable
+        {
+            return;
+        }
         if !matches!(why, Failure::LoginExpired(_)) {
             condemned.pulse.left.cancel();
         }
