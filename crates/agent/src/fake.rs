@@ -3,8 +3,8 @@
 //!
 //! Of a unit's content it understands: `ExecStart=/bin/sleep …` (runs, or when `Type=oneshot`
 //! takes as long to start), `/bin/true` (finishes), `/bin/false` (fails, after its start when it is no
-//! `oneshot`), `ExecStartPre=/bin/false` (fails before it), `Restart=always` and `RestartSec=` (is started
-//! again when it failed), `RemainAfterExit=yes`, `ExecStop=/bin/sleep …` (takes as long to stop),
+//! `oneshot`), `ExecStartPre=/bin/false` (fails before it), `ExecStartPre=/bin/sleep …` (takes as long to
+//! start when it is no `oneshot`), `Restart=always` and `RestartSec=` (is started again when it failed), `RemainAfterExit=yes`, `ExecStop=/bin/sleep …` (takes as long to stop),
 //! `TimeoutStopSec=` (says so). Time is tokio's, so tests may pause it.
 //!
 //! The host may have units of its own, and masks; a call that would touch one is refused.

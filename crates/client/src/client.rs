@@ -181,7 +181,11 @@ impl Client {
         Ok(self.get::<RestartPending>(&target).await?.pending)
     }
 
-    async fn put(&self, unit: Unit) -> Result<(), ClientError> {
+    /// Creates or replaces a unit, or sets what is wanted of it, as `unit` says.
+    ///
+    /// # Errors
+    /// The call fails.
+    pub async fn put(&self, unit: Unit) -> Result<(), ClientError> {
         let target = self.item_target("units", &unit.name);
         self.transport.send(Method::PUT, &target, Some(to_json(&unit))).await?;
         Ok(())

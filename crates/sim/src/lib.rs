@@ -14,6 +14,9 @@
 //! Every call of a fleetd to its store goes through a [`mod@line`], every one to its service manager through
 //! a [`driver`]: there the order of things is drawn from the seed, and there things go wrong. One seed is
 //! one run, to the byte.
+//!
+//! [`scale`] is the other way round: real time, a real etcd, many machines, and nothing that goes wrong
+//! but what is measured.
 
 pub mod checks;
 pub mod driver;
@@ -25,6 +28,7 @@ pub mod machine;
 pub mod plan;
 pub mod rest;
 pub mod run;
+pub mod scale;
 pub mod shrink;
 pub mod sometimes;
 pub mod trace;

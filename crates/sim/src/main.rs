@@ -1,4 +1,4 @@
-//! Runs seeds of the simulation one after the other.
+//! Runs seeds of the simulation one after the other, or a large cluster in real time (`scale`).
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use fleet_runtime::exhibits::{self, Exhibit};
 use fleet_sim::{
     plan::{Class, Plan, Size},
     run::{Outcome, run},
+    scale,
     shrink::shrink,
     sometimes::Rare,
 };
@@ -25,6 +26,31 @@ const ATTEMPTS: usize = 300;
 
 /// Breaks simulated clusters, each as its seed has it, until the time is over or one stays broken.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    mode: Option<Mode>,
+}
+
+/// What else it does.
+#[derive(Subcommand)]
+enum Mode {
+    Scale(scale::Options),
+    /// The machine with engine and API of `scale`.
+    #[command(hide = true)]
+    ScaleControl {
+        setup: scale::Setup,
+    },
+    /// The other machines of `scale`.
+    #[command(hide = true)]
+    ScaleAgents {
+        setup: scale::Setup,
+    },
+}
+
+#[derive(Args)]
 struct Options {
     /// The first seed; each run takes the next.
     #[arg(long, default_value_t = 1)]
@@ -62,7 +88,16 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let Line { options, mode } = Line::parse();
+    match mode {
+        None => simulate(&options),
+        Some(Mode::Scale(options)) => scale::main(&options),
+        Some(Mode::ScaleControl { setup }) => scale::control(setup),
+        Some(Mode::ScaleAgents { setup }) => scale::agents(setup),
+    }
+}
+
+fn simulate(options: &Options) -> ExitCode {
     let size =
         Size { machines: options.machines, units: options.units, episodes: options.episodes };
     if let Some(name) = &options.exhibit {

@@ -170,6 +170,18 @@ impl EtcdServer {
         line.trim().parse().ok()
     }
 
+    /// All metrics, as the server writes them; `None` when it doesn't answer.
+    #[must_use]
+    pub fn metrics(&self) -> Option<String> {
+        get(self.ports.health, "/metrics")
+    }
+
+    /// The process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     fn launch(&mut self) {
         self.process = Some(self.spawn());
     }

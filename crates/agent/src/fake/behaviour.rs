@@ -42,7 +42,7 @@ impl Behaviour {
         };
         let command = value("ExecStart");
         let oneshot = value("Type") == "oneshot";
-        let start_takes = if oneshot { sleeps(command) } else { Some(Duration::ZERO) };
+        let start_takes = sleeps(if oneshot { command } else { value("ExecStartPre") });
         let never_begins = value("ExecStartPre").ends_with("/false");
         let then = match () {
             () if never_begins || command.ends_with("/false") => Then::Failed,
@@ -68,7 +68,10 @@ impl Behaviour {
 /// names no number.
 fn sleeps(command: &str) -> Option<Duration> {
     match command.split_once("sleep ") {
-        Some((_, time)) => time.trim().parse().ok().map(Duration::from_secs),
+        Some((_, time)) => {
+            let seconds = time.trim().parse().ok()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        }
         None => Some(Duration::ZERO),
     }
 }
