@@ -7,6 +7,7 @@
 #                                   the stories whose name has FILTER in it (as root), on hosts and
 #                                   etcd of that release of Debian, such as trixie
 #   ./test.sh simulate [OPTION...]  simulated clusters, broken from seeds (--help tells the options)
+#   ./test.sh scale [OPTION...]     a large cluster on a real etcd, measured (--help tells the options)
 #   ./test.sh chaos [--seed S] [--minutes N]
 #                                   the lab, broken for real from a seed, for ten minutes or N (as root)
 #   ./test.sh fuzz [--seconds N] [--seed S] [TARGET]
@@ -129,6 +130,10 @@ simulated() {
     echo "SEEDS OF THE DAY ARE BROKEN: see above, and mend it"
 }
 simulate() { cargo run --quiet --release --locked --package fleet-sim -- "$@"; }
+# With the fleetctl beside it, which asks for lists.
+scale() {
+  cargo build --quiet --release --locked --package fleetctl && simulate scale "$@"
+}
 
 quick() {
   step format cargo fmt --all --check
@@ -141,7 +146,7 @@ quick() {
   step dependencies deny
 }
 
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 need_cargo || exit 1
 mode=${1:-all}
@@ -170,6 +175,9 @@ case $mode in
     ;;
   simulate)
     step simulation simulate "$@"
+    ;;
+  scale)
+    step scale scale "$@"
     ;;
   chaos)
     step packages install_missing $build_needs $lab_needs

@@ -15,7 +15,7 @@ use crate::scale::{
 const TIMES: usize = 20;
 
 /// The pause between two of them, not to be within the first one's pass.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(super) async fn run(cluster: &mut Cluster) -> Measured {
