@@ -235,6 +235,7 @@ mod tests {
                 Failure::LoginExpired(_) => "login",
                 Failure::NotSent(_) => "not sent",
                 Failure::Lost(_) => "lost",
+                Failure::Silence(_) => "silence",
             };
             assert_eq!(found, expected, "{text}");
         }
