@@ -38,6 +38,9 @@ pub struct Config {
     pub contact: Option<Contact>,
     /// How long it may be silent before it counts as gone (`agent_ttl`).
     pub ttl: Duration,
+    /// How often the cluster's engine reconciles (`engine_reconcile_interval`): how soon a machine has to
+    /// be back after an outage depends on it.
+    pub interval: Duration,
     /// Where it keeps what outlives a fleetd but not a boot, such as `/run/fleet`. Made when
     /// missing, with mode 0700.
     pub runtime_dir: PathBuf,
@@ -58,7 +61,7 @@ impl Agent {
     /// An agent that does nothing yet.
     #[must_use]
     pub fn new(registry: Registry, manager: Arc<dyn UnitManager>, config: Config) -> Self {
-        let Config { machine, mut record, ttl, runtime_dir, .. } = config.clone();
+        let Config { machine, mut record, ttl, interval, runtime_dir, .. } = config.clone();
         record.capabilities.handover = true;
         let reconnected = Arc::new(Notify::new());
         let reconciler = Reconciler::new(
@@ -69,12 +72,13 @@ impl Agent {
             Arc::clone(&reconnected),
         );
         let reconciler = if config.disable_watches { reconciler.polling() } else { reconciler };
-        let keeper = Keeper::new(registry.clone(), machine, record, ttl, &runtime_dir)
+        let keeper = Keeper::new(registry.clone(), machine, record, ttl, interval, &runtime_dir)
             .following(config.address)
             .taking_over(config.presence, config.contact);
         let keeper = if config.disable_watches { keeper.polling() } else { keeper };
         let standing = keeper.standing();
-        let pulse = SystemdWatch::new(Arc::clone(&manager), standing.clone(), ttl);
+        let pulse =
+            SystemdWatch::new(Arc::clone(&manager), standing.clone(), ttl, keeper.handle().contact);
         let reconciler = reconciler.minding(keeper.handle());
         let sources = Sources {
             standings: reconciler.standings(),

@@ -14,8 +14,11 @@
 
 use std::{mem, path::Path, sync::Arc, time::Duration};
 
-use fleet_core::{Complaint, MachineId, MachineStanding, Pauses};
-use fleet_registry::{Contact, Instance, MachineRecord, Presence, Registry, RegistryError};
+use fastrand::Rng;
+use fleet_core::{Complaint, MachineId, MachineStanding, Pauses, jittered};
+use fleet_registry::{
+    Contact, Instance, MachineRecord, Presence, Registry, RegistryError, longest_pause_to_return,
+};
 use fleet_runtime::{RuntimeFile, exhibits::Exhibit};
 use tokio::{
     sync::{Notify, watch},
@@ -31,10 +34,8 @@ mod earlier;
 /// The pauses between attempts to register (`fleetd.md` 3).
 const PAUSES: Pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(60));
 
-/// The longest pause of a machine that may have units here, and while the registry is out of
-/// reach: after an outage the engine gives machines some seconds to return before it takes them
-/// for dead.
-const MAX_PAUSE_TO_RETURN: Duration = Duration::from_secs(4);
+/// By how much of a pause a beat may come earlier.
+const BEAT_JITTER: f64 = 0.125;
 
 /// Why presence is kept no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,9 @@ pub(crate) struct Keeper {
     /// What the registry has of us, as far as we know.
     published: watch::Sender<Option<MachineRecord>>,
     ttl: Duration,
+    /// The longest pause of a machine that may have units here, and while the registry is out of reach.
+    pause_to_return: Duration,
+    chance: Rng,
     /// The presence held has a lease of another ttl: a beat isn't enough.
     outdated: bool,
     current: watch::Sender<Option<Presence>>,
@@ -110,13 +114,14 @@ enum Present {
 }
 
 impl Keeper {
-    /// One that wants `ttl` for `machine`; the nonce in `record` is replaced by the one that is
+    /// One that wants `ttl` for `machine`, in a cluster that reconciles every `interval`; the nonce in `record` is replaced by the one that is
     /// kept in `runtime_dir`.
     pub(crate) fn new(
         registry: Registry,
         machine: MachineId,
         record: MachineRecord,
         ttl: Duration,
+        interval: Duration,
         runtime_dir: &Path,
     ) -> Self {
         let (nonce, returns) = nonce(runtime_dir);
@@ -139,6 +144,8 @@ impl Keeper {
             address: None,
             published,
             ttl,
+            pause_to_return: longest_pause_to_return(interval),
+            chance: Rng::new(),
             outdated: false,
             current,
             contact,
@@ -228,7 +235,8 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = time::sleep(pause) => {}
+                // After an outage others try as well.
+                () = time::sleep(jittered(pause, &mut self.chance)) => {}
             }
         }
     }
@@ -236,8 +244,8 @@ impl Keeper {
     fn longest_pause(&self, error: &RegistryError) -> Duration {
         match error {
             RegistryError::DuplicateMachine { .. } => PAUSES.longest(),
-            RegistryError::EarlierEntry(_) => MAX_PAUSE_TO_RETURN,
-            error if self.returns || error.is_unavailable() => MAX_PAUSE_TO_RETURN,
+            RegistryError::EarlierEntry(_) => self.pause_to_return,
+            error if self.returns || error.is_unavailable() => self.pause_to_return,
             _ => PAUSES.longest(),
         }
     }
@@ -308,7 +316,8 @@ impl Keeper {
 
     /// Waits for the next beat, or for a reason to make it now. Cancel-safe.
     async fn beat_is_due(&mut self, news: &mut EntrySources) {
-        let third = self.granted() / 3;
+        // Machines that came at the same moment don't stay in step.
+        let third = self.granted().mul_f64((1.0 - self.chance.f64() * BEAT_JITTER) / 3.0);
         tokio::select! {
             biased;
             // The next beat looks at the entry, not at the lease alone.
@@ -336,7 +345,7 @@ impl Keeper {
                     }
                 }
             }
-            time::sleep(pause).await;
+            time::sleep(jittered(pause, &mut self.chance)).await;
         }
     }
 

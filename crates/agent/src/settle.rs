@@ -168,6 +168,7 @@ mod tests {
         let failed = watch.judge(JobResult::Done, look("failed", false));
         assert!(matches!(failed, Verdict::Failed(_)), "{failed:?}");
         // What systemd calls active for all of the watch counts.
+        let mut watch = Watch::default();
         assert_eq!(watch.judge(JobResult::Done, look("active", true)), Verdict::Open);
         assert_eq!(watch.at_its_end(JobResult::Done), None);
     }

@@ -11,6 +11,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use fleet_core::MachineStanding;
+use fleet_registry::Contact;
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -66,7 +67,8 @@ impl StandingHandle {
 /// Notices when systemd doesn't answer any more, and when it does again.
 ///
 /// Nothing tells of a first process that hangs, and a machine without units has nothing to ask it:
-/// so it is asked for an answer every third of the ttl, on this machine alone.
+/// so it is asked for an answer with every beat, or after half of the ttl where none succeeds, on this
+/// machine alone.
 pub(crate) struct SystemdWatch {
     manager: Arc<dyn UnitManager>,
     standing: StandingHandle,
@@ -74,6 +76,8 @@ pub(crate) struct SystemdWatch {
     patience: Duration,
     /// When it answered last.
     answered: Instant,
+    /// News with every beat: two things done at once wake the machine once.
+    beats: watch::Receiver<Option<Contact>>,
 }
 
 impl SystemdWatch {
@@ -81,8 +85,9 @@ impl SystemdWatch {
         manager: Arc<dyn UnitManager>,
         standing: StandingHandle,
         patience: Duration,
+        beats: watch::Receiver<Option<Contact>>,
     ) -> Self {
-        Self { manager, standing, patience, answered: Instant::now() }
+        Self { manager, standing, patience, answered: Instant::now(), beats }
     }
 
     /// Asks until `stop`.
@@ -93,10 +98,11 @@ impl SystemdWatch {
                 () = stop.cancelled() => return,
                 answers = self.ask() => answers,
             };
-            let pause = if answers { self.patience / 3 } else { PAUSE };
+            let pause = if answers { self.patience / 2 } else { PAUSE };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                Ok(()) = self.beats.changed() => {}
                 () = time::sleep(pause) => {}
             }
         }
@@ -160,7 +166,8 @@ mod tests {
             let manager = Arc::new(FakeManager::new());
             let standing = StandingHandle::default();
             let mut follow = standing.follow();
-            let mut pulse = SystemdWatch::new(manager.clone(), standing, TTL);
+            let mut pulse =
+                SystemdWatch::new(manager.clone(), standing, TTL, watch::channel(None).1);
             let stop = CancellationToken::new();
             let story = async {
                 time::sleep(10 * TTL).await;
@@ -169,7 +176,7 @@ mod tests {
                 let began = Instant::now();
                 follow.changed().await.unwrap();
                 assert_eq!(*follow.borrow_and_update(), MachineStanding::Silent);
-                let (told, soonest) = (began.elapsed(), TTL * 2 / 3);
+                let (told, soonest) = (began.elapsed(), TTL / 2);
                 assert!(told >= soonest && told <= TTL + PAUSE, "{told:?}");
                 time::sleep(10 * TTL).await;
                 assert!(!follow.has_changed().unwrap(), "it is said once");

@@ -29,7 +29,7 @@ pub use lexer::{ByteList, LexError};
 pub use machine::{InvalidMachineId, Machine, MachineId};
 pub use obstacle::Obstacle;
 pub use own_units::{OWN_UNITS, OwnName, check_own_names, check_own_names_for};
-pub use pauses::{Backoff, Pauses};
+pub use pauses::{Backoff, Pauses, jittered};
 pub use quote::{Quoted, QuotedChar};
 pub use reading::Misread;
 pub use requirements::{

@@ -49,6 +49,12 @@ impl Pauses {
     }
 }
 
+/// Between half and all of `pause`, so that nobody tries in step with others.
+#[must_use]
+pub fn jittered(pause: Duration, chance: &mut Rng) -> Duration {
+    pause.mul_f64(0.5 + chance.f64() / 2.0)
+}
+
 /// Attempts in a row, as far as their pauses are concerned.
 #[derive(Debug)]
 pub struct Backoff {
@@ -63,7 +69,7 @@ impl Backoff {
     pub fn pause(&mut self) -> Duration {
         assert!(self.next <= self.pauses.longest, "no pause is longer than the longest");
         let pause = match &mut self.chance {
-            Some(chance) => self.next.mul_f64(0.5 + chance.f64() / 2.0),
+            Some(chance) => jittered(self.next, chance),
             None => self.next,
         };
         self.next = self.next.saturating_mul(2).min(self.pauses.longest);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fleet_core::MachineId;
-use fleet_registry::{Contact, LeaderRecord, Registry};
+use fleet_registry::{Contact, LEASE_IN_INTERVALS, LeaderRecord, Registry};
 use fleet_runtime::clock;
 use tokio::{
     sync::watch,
@@ -25,9 +25,6 @@ use crate::{
     roll::Roll,
     status::Status,
 };
-
-/// The lease lives for this many reconcile intervals (`cluster.md` 3).
-const TTL_IN_INTERVALS: u32 = 5;
 
 /// The shortest interval there is; a timer can't have none.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -86,7 +83,7 @@ impl Engine {
         let period = config.disable_watches.then_some(interval);
         let follower = Follower::new(&registry, me.clone(), interval, period);
         let status = Status { metrics: config.metrics, ..Status::default() };
-        let touch = Touch::new(config.contact, TTL_IN_INTERVALS * interval);
+        let touch = Touch::new(config.contact, LEASE_IN_INTERVALS * interval);
         let (agent_ttl, status) = (config.agent_ttl, watch::Sender::new(status));
         Self { registry, me, interval, period, agent_ttl, touch, follower, status }
     }
@@ -129,7 +126,7 @@ impl Engine {
             }
             // Not to be cut short: a lease that was granted has to be known, to be released.
             let taken =
-                lead::take(&self.registry, &stance, &self.me, TTL_IN_INTERVALS * self.interval);
+                lead::take(&self.registry, &stance, &self.me, LEASE_IN_INTERVALS * self.interval);
             let pause = match taken.await {
                 Ok(Some(term)) => return Some(term),
                 // Another was faster; the news of it is on its way.

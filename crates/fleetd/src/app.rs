@@ -264,6 +264,7 @@ impl Base {
             presence: held.presence,
             contact: held.contact,
             ttl: lease(config.agent_ttl),
+            interval: config.engine_reconcile_interval,
             runtime_dir: config.runtime_directory.clone(),
             disable_watches: config.disable_watches,
         };

@@ -31,10 +31,14 @@ use logging::{Queue, Verbosity};
 use signals::{Signal, Signals};
 use source::Source;
 use supervise::Supervisor;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{error, info};
 
 /// The version as shown everywhere.
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
+
+/// The threads of the API at most: what it does is short, and waits for etcd.
+const API_THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
@@ -77,9 +81,12 @@ fn daemon(args: Args) -> ExitCode {
     let in_journal = logging::in_journal(environment("JOURNAL_STREAM").as_deref());
     let (verbosity, log) = logging::start(in_journal);
     info!("Starting fleetd version {VERSION}");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args, verbosity, log.clone())),
+    let result = match runtimes() {
+        Ok((orders, users)) => {
+            let served = orders.block_on(serve(args, verbosity, log.clone(), users.handle()));
+            users.shutdown_background();
+            served
+        }
         Err(error) => Err(format!("no runtime: {error}")),
     };
     let code = match result {
@@ -93,7 +100,21 @@ fn daemon(args: Args) -> ExitCode {
     code
 }
 
-async fn serve(args: Args, verbosity: Verbosity, log: Queue) -> Result<(), String> {
+/// Where fleetd runs: one thread for what the machine lives by, and others for the API, which sleep
+/// while nobody asks. So no list that a user wants holds up a beat, and a quiet fleetd is woken once for
+/// each thing that happens.
+fn runtimes() -> io::Result<(Runtime, Runtime)> {
+    let orders = Builder::new_current_thread().enable_all().build()?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(API_THREADS);
+    let users = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("api")
+        .enable_all()
+        .build()?;
+    Ok((orders, users))
+}
+
+async fn serve(args: Args, verbosity: Verbosity, log: Queue, users: &Handle) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
     let starts = Starts::new(environment);
     tokio::select! {
@@ -104,7 +125,7 @@ async fn serve(args: Args, verbosity: Verbosity, log: Queue) -> Result<(), Strin
         }
     }
     let served = tokio::select! {
-        served = serve_from_now(args, verbosity, signals, log) => served,
+        served = serve_from_now(args, verbosity, signals, log, users) => served,
         never = starts.last() => match never {},
     };
     if served.is_ok() {
@@ -118,13 +139,14 @@ async fn serve_from_now(
     verbosity: Verbosity,
     mut signals: Signals,
     log: Queue,
+    users: &Handle,
 ) -> Result<(), String> {
     let source = Source::new(args, environment as fn(&str) -> Option<String>);
     let config = source.read().map_err(|error| error.to_string())?;
     let Some(app) = build(&source, config, &mut signals, &verbosity, &log).await? else {
         return Ok(());
     };
-    let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals);
+    let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals, users);
     supervisor.run(parts).await.map_err(|error| error.to_string())
 }
 

@@ -20,6 +20,7 @@ use fleet_agent::{Agent, DumpHandle, StandingHandle};
 use fleet_api::Switch;
 use fleet_core::error_text::chain;
 use tokio::{
+    runtime::Handle,
     task::{JoinError, JoinSet},
     time,
 };
@@ -87,18 +88,19 @@ enum Next {
 
 impl<E: Fn(&str) -> Option<String>> Supervisor<E> {
     /// One of `app`, which reads its configuration anew from `source` when it is told to.
-    /// Requests are answered from now on.
+    /// Requests are answered from now on, where `users` runs.
     pub(crate) fn new(
         app: App,
         source: Source<E>,
         verbosity: Verbosity,
         signals: Signals,
+        users: &Handle,
     ) -> (Self, Parts) {
         let App { base, config, lanes, listeners } = app;
         let parts = base.parts(&config, &lanes, PriorPresence::default());
         let switch = Switch::from(Arc::clone(&parts.api));
         let stop_standing = CancellationToken::new();
-        let standing = standing::start(&base, listeners, &switch, &stop_standing);
+        let standing = standing::start(&base, listeners, &switch, &stop_standing, users);
         notify::ready();
         let supervisor = Self {
             base,

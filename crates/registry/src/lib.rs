@@ -25,7 +25,7 @@ mod units;
 pub mod why;
 
 pub use attempts::Attempts;
-pub use contact::Contact;
+pub use contact::{Contact, LEASE_IN_INTERVALS, longest_pause_to_return};
 pub use decide::{Decided, Decision, Target};
 pub use earlier::EarlierEntry;
 pub use error::RegistryError;

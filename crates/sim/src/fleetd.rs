@@ -193,6 +193,7 @@ impl Process {
             presence: held.presence,
             contact: held.contact,
             ttl: LEASE,
+            interval: INTERVAL,
             runtime_dir: machine.directory().to_owned(),
             disable_watches: false,
         };

@@ -109,7 +109,9 @@ async fn an_outage_ends_the_run_after_a_third_of_the_ttl_and_a_beat_begins_it_ag
     cluster.store.set_available(false);
     let before = Instant::now();
     assert_eq!(agent.run(&stop).await, Ended::BeatTimedOut);
-    assert_eq!(before.elapsed(), 2 * TTL / 3, "a third to the beat, a third of failing");
+    // A third to the beat, which may come an eighth earlier, and a third of failing.
+    let (ran, most) = (before.elapsed(), 2 * TTL / 3);
+    assert!(ran >= most - TTL / 24 && ran <= most, "{ran:?}");
 
     let again = time::timeout(Duration::from_secs(10), agent.register(&stop)).await;
     assert!(again.is_err(), "it goes on trying");

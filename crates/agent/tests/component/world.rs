@@ -304,6 +304,7 @@ impl Host {
             presence: None,
             contact: None,
             ttl: TTL,
+            interval: Duration::from_secs(2),
             runtime_dir: self.runtime_dir.clone(),
             disable_watches: false,
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_api::{Listener, Switch, serve};
-use tokio::{sync::watch, task::JoinSet, time};
+use tokio::{runtime::Handle, sync::watch, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -13,19 +13,21 @@ use crate::{address, app::Base, identity::Pinned};
 /// How often the machine's id and address are looked at (`fleetd.md` 5).
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// Starts the tasks, which end when they fail or are told to.
+/// Starts the tasks, which end when they fail or are told to; the API where `users` runs.
 pub(super) fn start(
     base: &Base,
     listeners: Vec<Listener>,
     switch: &Switch,
     stop: &CancellationToken,
+    users: &Handle,
 ) -> JoinSet<Fatal> {
     let mut tasks = JoinSet::new();
     let serving = serve(listeners, switch.clone(), stop.clone());
-    tasks.spawn(async move {
+    let api = async move {
         serving.await;
         Fatal::Ended("the API")
-    });
+    };
+    tasks.spawn_on(api, users);
     let (pinned, address) = (Pinned::new(base.machine.clone()), base.address.clone());
     tasks.spawn(refresh(pinned, address, address::primary));
     tasks

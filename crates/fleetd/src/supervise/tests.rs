@@ -55,7 +55,8 @@ impl World {
         let app = App { base, config, lanes, listeners };
         let (_, verbosity) = logging::subscriber(false, std::io::sink);
         let signals = Signals::listen().unwrap();
-        let (supervisor, parts) = Supervisor::new(app, source, verbosity, signals);
+        let (supervisor, parts) =
+            Supervisor::new(app, source, verbosity, signals, &Handle::current());
         let fatal = supervisor.run(parts).await.unwrap_err();
         (Self { units, registry, machine, unit, _folder: folder }, fatal)
     }

@@ -17,7 +17,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::role::{PREFIX, Setup, Told};
+use super::{
+    process::INTERVAL,
+    role::{PREFIX, Setup, Told},
+};
 
 /// How long a request to etcd may take, as fleetd has it by default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,6 +78,7 @@ pub(super) fn agent(
         presence: None,
         contact: None,
         ttl: setup.lease(),
+        interval: INTERVAL,
         runtime_dir,
         disable_watches: false,
     };

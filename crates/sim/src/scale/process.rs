@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The engine's default interval.
-const INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 
 /// For how long the connection for users is kept when nobody uses it, as fleetd does.
 const USERS_IDLE: Duration = Duration::from_secs(60);
