@@ -60,8 +60,12 @@ use verify::{Expected, verify};
 /// Runs a cluster as it is asked for, or plots what earlier runs have shown.
 #[must_use]
 pub fn main(options: &Options) -> ExitCode {
-    let result = if options.runs.is_empty() { measured(options) } else { read_all(options) };
-    let result = result.and_then(|reports| {
+    let result = if options.runs.is_empty() {
+        options.sizes().iter().map(measured).collect()
+    } else {
+        read_all(options)
+    };
+    let result = result.and_then(|reports: Vec<Report>| {
         if let Some(folder) = &options.plot {
             plot::plot(folder, &reports).map_err(|error| format!("can't plot: {error}"))?;
         }
@@ -78,15 +82,17 @@ pub fn main(options: &Options) -> ExitCode {
     }
 }
 
-fn measured(options: &Options) -> Result<Vec<Report>, String> {
+fn measured(options: &Options) -> Result<Report, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let report = run(options, &program)?;
     if let Some(file) = &options.json {
+        let folder = file.parent().map_or(Ok(()), fs::create_dir_all);
+        folder.map_err(|error| format!("{}: {error}", file.display()))?;
         let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
         fs::write(file, text + "\n").map_err(|error| format!("{}: {error}", file.display()))?;
     }
     write!(io::stdout(), "{report}").map_err(|error| error.to_string())?;
-    Ok(vec![report])
+    Ok(report)
 }
 
 fn read_all(options: &Options) -> Result<Vec<Report>, String> {
@@ -182,5 +188,7 @@ fn costs(before: &Readings, now: &Readings) -> Costs {
         counts: now.counts.since(&before.counts),
         starts: now.told.starts.saturating_sub(before.told.starts),
         stops: now.told.stops.saturating_sub(before.told.stops),
+        leases_lost: now.seen.gone - before.seen.gone,
+        moved: now.seen.moved - before.seen.moved,
     }
 }

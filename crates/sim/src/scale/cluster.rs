@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     child::Child,
     host,
-    observer::Observer,
+    observer::{Counts, Observer},
     options::Options,
     role::{Ask, Setup, Told},
     submit::Api,
@@ -65,6 +65,7 @@ pub(super) struct Readings {
     pub(super) etcd: Used,
     pub(super) counts: EtcdCounts,
     pub(super) told: Told,
+    pub(super) seen: Counts,
 }
 
 impl Cluster {
@@ -205,6 +206,7 @@ impl Cluster {
         add(&mut now.agents, used(&self.agents));
         add(&mut now.etcd, self.etcd.pid().map(Used::by).unwrap_or_default());
         let page = block_in_place(|| (0..METRICS).find_map(|_| self.etcd.metrics()));
+        now.seen = self.observer.counts();
         now.counts = EtcdCounts::of(&page.ok_or("etcd doesn't tell its metrics")?);
         let controls = self.controls.iter_mut().map(|(_, control)| control);
         for child in controls.chain([&mut self.agents]) {

@@ -17,6 +17,9 @@ pub struct Options {
     /// What units and machines are like is drawn from it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Sizes to be measured one after the other, such as 200x2000,1000x20000: machines x units.
+    #[arg(long, value_delimiter = ',', value_parser = size)]
+    pub sweep: Vec<(usize, usize)>,
     /// Parts to be measured besides those that they need; without it all are.
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
@@ -47,7 +50,7 @@ pub struct Options {
     /// The fleetctl to ask with; without it the one beside this program, if there is one.
     #[arg(long)]
     pub fleetctl: Option<PathBuf>,
-    /// Where all figures are written to, as JSON.
+    /// Where all figures are written to, as JSON; with several sizes a folder.
     #[arg(long)]
     pub json: Option<PathBuf>,
     /// The folder for plots.
@@ -93,6 +96,20 @@ impl Part {
 }
 
 impl Options {
+    /// One of these for each size, with a file for its figures.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<Self> {
+        if self.sweep.is_empty() {
+            return vec![self.clone()];
+        }
+        let of = |(machines, units): &(usize, usize)| {
+            let file = format!("{machines}x{units}.json");
+            let json = self.json.as_ref().map(|folder| folder.join(file));
+            Self { machines: *machines, units: *units, sweep: Vec::new(), json, ..self.clone() }
+        };
+        self.sweep.iter().map(of).collect()
+    }
+
     /// The parts that are asked for, with those that they need, in order.
     #[must_use]
     pub fn parts(&self) -> Vec<Part> {
@@ -104,6 +121,13 @@ impl Options {
         let all = Part::value_variants().iter().copied();
         all.filter(|part| self.only.is_empty() || is_needed(*part)).collect()
     }
+}
+
+/// A size as `1000x20000`.
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let number = |text: &str| text.parse::<usize>().ok();
+    let size = text.split_once('x').and_then(|(m, u)| Some((number(m)?, number(u)?)));
+    size.ok_or_else(|| format!("{text:?} is no size such as 1000x20000"))
 }
 
 /// A share as `10%` or `0.1`.
@@ -129,17 +153,29 @@ mod tests {
         assert!(share("x").is_err() && share("60%").is_err() && share("-1").is_err());
     }
 
-    #[test]
-    fn parts_bring_along_what_they_need() {
+    fn options(line: &[&str]) -> Options {
         #[derive(clap::Parser)]
         struct Line {
             #[command(flatten)]
             options: Options,
         }
-        let parts = |line: &[&str]| {
-            let line = std::iter::once("scale").chain(line.iter().copied());
-            <Line as clap::Parser>::parse_from(line).options.parts()
-        };
+        let line = std::iter::once("scale").chain(line.iter().copied());
+        <Line as clap::Parser>::parse_from(line).options
+    }
+
+    #[test]
+    fn sizes_are_run_one_after_the_other() {
+        let all = options(&["--sweep", "2x3,400x50", "--json", "out", "--seed", "7"]).sizes();
+        let sizes: Vec<_> = all.iter().map(|it| (it.machines, it.units, it.seed)).collect();
+        assert_eq!(sizes, [(2, 3, 7), (400, 50, 7)]);
+        assert_eq!(all[1].json, Some(PathBuf::from("out/400x50.json")));
+        assert_eq!(options(&[]).sizes().len(), 1);
+        assert!(size("5").is_err() && size("ax3").is_err());
+    }
+
+    #[test]
+    fn parts_bring_along_what_they_need() {
+        let parts = |line: &[&str]| options(line).parts();
         assert_eq!(parts(&["--only", "register"]), [Part::Register]);
         assert_eq!(parts(&["--only", "lose"]), [Part::Register, Part::Place, Part::Lose]);
         assert_eq!(parts(&[]), Part::value_variants());

@@ -135,6 +135,10 @@ pub struct Costs {
     pub starts: u64,
     /// How often they were told to stop one.
     pub stops: u64,
+    /// Machines whose entry went, also those that were killed.
+    pub leases_lost: u64,
+    /// Units that were taken off their machine.
+    pub moved: u64,
 }
 
 /// What one of the processes used meanwhile.

@@ -1,10 +1,11 @@
 //! Units are destroyed while as many others are submitted, and the list of states is asked for.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, convert::Infallible, path::PathBuf};
 
-use tokio::time::Instant;
+use fleet_client::Client;
+use tokio::time::{self, Instant};
 
-use super::Measured;
+use super::{Measured, lists};
 use crate::scale::{
     cluster::Cluster,
     observer::Seen,
@@ -42,13 +43,15 @@ pub(super) async fn run(cluster: &mut Cluster) -> Measured {
         Ok::<_, String>((again, answered, over))
     };
     let client = cluster.api().client()?;
-    let mut lists = Lists::default();
+    let fleetctl = lists::fleetctl(cluster).map(|it| (it, cluster.api().url()));
+    let mut listed = Lists::default();
     let (again, answered, over) = tokio::select! {
         biased;
         result = working => result?,
-        never = lists.go_on(&client) => match never {},
+        never = listed.go_on(&client, fleetctl) => match never {},
     };
-    let lists = Spread::of(lists.times, lists.failed);
+    let fleetctl = Spread::of(listed.by_fleetctl, 0);
+    let lists = Spread::of(listed.times, listed.failed);
     Ok(vec![
         Figure::count("units gone, and as many new", churned),
         Figure::seconds("all requests answered", answered - began),
@@ -56,6 +59,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Measured {
         Figure::count("requests made again", again),
         Figure::new("whole list of state meanwhile, median", lists.median, "ms"),
         Figure::count("whole lists meanwhile", lists.number),
+        Figure::new("fleetctl list-units meanwhile, median", fleetctl.median, "ms"),
+        Figure::count("those", fleetctl.number),
         Figure::count("lists that failed", lists.failed),
     ])
 }
@@ -64,18 +69,25 @@ pub(super) async fn run(cluster: &mut Cluster) -> Measured {
 #[derive(Default)]
 struct Lists {
     times: Vec<f64>,
+    by_fleetctl: Vec<f64>,
     failed: usize,
 }
 
 impl Lists {
-    async fn go_on(&mut self, client: &fleet_client::Client) -> std::convert::Infallible {
+    async fn go_on(&mut self, client: &Client, fleetctl: Option<(PathBuf, String)>) -> Infallible {
         loop {
+            if let Some((fleetctl, url)) = &fleetctl {
+                match lists::asked(fleetctl, url, "list-units").await {
+                    Ok(time) => self.by_fleetctl.push(time),
+                    Err(_) => self.failed += 1,
+                }
+            }
             let asked = Instant::now();
             match client.states().await {
                 Ok(_) => self.times.push(asked.elapsed().as_secs_f64() * 1e3),
                 Err(_) => self.failed += 1,
             }
-            tokio::time::sleep(Api::BREATH).await;
+            time::sleep(Api::BREATH).await;
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Whole lists, by the API and by fleetctl.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     process::Command,
@@ -56,7 +60,7 @@ pub(super) async fn run(cluster: &mut Cluster) -> Measured {
 }
 
 /// The fleetctl that is to be asked, or the one beside this program.
-fn fleetctl(cluster: &Cluster) -> Option<PathBuf> {
+pub(super) fn fleetctl(cluster: &Cluster) -> Option<PathBuf> {
     let beside = || {
         let path = std::env::current_exe().ok()?.with_file_name("fleetctl");
         path.is_file().then_some(path)
@@ -65,7 +69,7 @@ fn fleetctl(cluster: &Cluster) -> Option<PathBuf> {
 }
 
 /// How long a command of fleetctl takes, in milliseconds.
-async fn asked(fleetctl: &PathBuf, url: &str, command: &str) -> Result<f64, String> {
+pub(super) async fn asked(fleetctl: &Path, url: &str, command: &str) -> Result<f64, String> {
     let began = Instant::now();
     let mut process = Command::new(fleetctl)
         .args(["--endpoint", url, command])

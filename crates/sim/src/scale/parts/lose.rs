@@ -57,7 +57,7 @@ pub(super) async fn run(cluster: &mut Cluster) -> Measured {
         ),
         Figure::count(
             "other machines that lost their lease",
-            now.gone - before.gone - ids.len() as u64,
+            (now.gone - before.gone).saturating_sub(ids.len() as u64),
         ),
         Figure::count("units moved besides", extra),
         Figure::seconds("all of them back", returned - back),

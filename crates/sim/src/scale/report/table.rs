@@ -43,6 +43,13 @@ impl fmt::Display for PartReport {
                 "  {name:NAME$} {cpu:>10.2} s of CPU, {resident:.0} MiB, peak {peak:.0} MiB"
             )?;
         }
+        if costs.leases_lost + costs.moved > 0 {
+            writeln!(
+                f,
+                "  {:NAME$} {:>10} leases gone, {} units taken off their machine",
+                "cluster", costs.leases_lost, costs.moved
+            )?;
+        }
         let counts = &costs.counts;
         let (received, sent) = (counts.received / 1024.0, counts.sent / 1024.0);
         writeln!(
