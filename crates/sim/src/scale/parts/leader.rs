@@ -33,7 +33,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Measured {
     let put = Instant::now();
     let next = add(cluster, &client, next).await?;
     let number = cluster.units.len();
-    let all = |seen: &Seen| seen.counts().active == number;
+    // Until its entry has gone, what it said last still stands.
+    let all = |seen: &Seen| !seen.machines.contains(&old) && seen.counts().active == number;
     let all = cluster.observer.wait_until(patience, "running", all).await?;
     Ok(vec![
         Figure::seconds("killed to its lease gone", free.saturating_duration_since(killed)),
