@@ -9,8 +9,9 @@ use super::{Result, series::Series};
 /// Pixels.
 const SIZE: (u32, u32) = (720, 420);
 
-/// Room above the highest point.
-const ROOM: f64 = 1.08;
+/// Room beside the last point, and above the highest, where the names of the lines are.
+const BESIDE: f64 = 1.05;
+const ABOVE: f64 = 1.35;
 
 const COLOURS: [RGBColor; 3] =
     [RGBColor(31, 119, 180), RGBColor(214, 84, 39), RGBColor(44, 140, 74)];
@@ -30,7 +31,7 @@ pub(super) fn draw(file: &Path, chart: &Chart) -> Result {
     root.fill(&WHITE)?;
     let points = || chart.series.iter().flat_map(|series| &series.points);
     let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
-    let (x, y) = (most(|it| it.0).max(1e-3) * ROOM, most(|it| it.1).max(1e-3) * ROOM);
+    let (x, y) = (most(|it| it.0).max(1e-3) * BESIDE, most(|it| it.1).max(1e-3) * ABOVE);
     let mut context = ChartBuilder::on(&root)
         .caption(chart.title, ("sans-serif", 20))
         .margin(12)
