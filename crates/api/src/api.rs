@@ -26,7 +26,7 @@ use crate::{
     outage::Outage,
     pending::Reasons,
     query::Query,
-    reads::Reads,
+    reads::{Reads, Size},
     reply::{self, Reply},
     route::Route,
     via::{self, Via},
@@ -217,44 +217,49 @@ impl Api {
         };
         // Writes are few, and decided anew for as long as they must; waiting for readers they would
         // be late for nothing.
-        let _reading = match reads_registry(&route, &method) {
-            true => Some(self.reads.begin().await?),
-            false => None,
+        let _reading = match reads_registry(&route, &method, &query) {
+            Some(size) => Some(self.reads.begin(size).await?),
+            None => None,
         };
+        let takes_gzip = gzip::is_accepted(&head.headers);
         match (&route, method) {
             (Route::Metrics, _) => {
                 let families = self.metrics.as_ref().map(|source| source.families());
                 let page = metrics::page(&families.unwrap_or_default());
-                Ok(reply::metrics(page, gzip::is_accepted(&head.headers)))
+                Ok(reply::metrics(page, takes_gzip))
             }
             (Route::Discovery, Method::GET) => Ok(discovery::get()),
             (Route::Discovery, _) => Err(ApiError::bad_request(refusal)),
-            (Route::Machines, Method::GET) => machines::list(self, &query).await,
+            (Route::Machines, Method::GET) => {
+                reply::page(machines::list(self, &query).await?, takes_gzip).await
+            }
             (Route::Machines, Method::PATCH) => machines::patch(self, body).await,
-            (Route::Units, Method::GET) => units::list(self, &query).await,
+            (Route::Units, Method::GET) => {
+                reply::page(units::list(self, &query).await?, takes_gzip).await
+            }
             (Route::Unit(name), Method::GET) => units::get(self, name).await,
             (Route::Unit(name), Method::DELETE) => units::delete(self, name).await,
             (Route::Unit(name), Method::PUT) => put::put(self, name, &head.headers, body).await,
             (Route::Restart(name), Method::GET) => restart::get(self, name, &query).await,
             (Route::Restart(name), Method::POST) => restart::post(self, name, &query).await,
-            (Route::States, Method::GET) => states::list(self, &query).await,
+            (Route::States, Method::GET) => {
+                reply::page(states::list(self, &query).await?, takes_gzip).await
+            }
             (Route::State(name), Method::GET) => states::get(self, name).await,
             _ => Err(ApiError::MethodNotAllowed { message: refusal, allow }),
         }
     }
 }
 
-/// Whether the answer is read in the registry, and nothing is changed there.
-fn reads_registry(route: &Route, method: &Method) -> bool {
-    match route {
-        Route::Machines
-        | Route::Units
-        | Route::Unit(_)
-        | Route::Restart(_)
-        | Route::States
-        | Route::State(_) => *method == Method::GET,
-        Route::Server | Route::Root | Route::Metrics | Route::Discovery => false,
-    }
+/// How much is read in the registry for the answer, if nothing is changed there.
+fn reads_registry(route: &Route, method: &Method, query: &Query) -> Option<Size> {
+    let size = match route {
+        Route::States if query.first("unitName").is_some() => Size::Item,
+        Route::Machines | Route::Units | Route::States => Size::List,
+        Route::Unit(_) | Route::Restart(_) | Route::State(_) => Size::Item,
+        Route::Server | Route::Root | Route::Metrics | Route::Discovery => return None,
+    };
+    (*method == Method::GET).then_some(size)
 }
 
 /// The methods of `api.md` 2, and those that HTTP adds (`spec/README.md` 17).

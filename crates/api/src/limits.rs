@@ -17,6 +17,13 @@ pub(crate) const UNCOUNTED_BODY: usize = 4 * 1024;
 /// answered: what is made of one takes some ten times its size.
 pub(crate) const BODIES_TOGETHER: usize = 3 * 1024 * 1024;
 
+/// The most items that a page has whose size the client says. It ends before that when they are
+/// large.
+pub(crate) const MAX_PAGE: usize = 10_000;
+
+/// Pages up to this many bytes are sent as they are, also to those who take them compressed.
+pub(crate) const UNCOMPRESSED_PAGE: usize = 4 * 1024;
+
 /// The most that is read, and dropped, of a body that nobody wants, in bytes.
 pub(crate) const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
@@ -40,6 +47,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// The number of requests that read the registry at the same time.
     pub reads: usize,
+    /// How many of these may read lists, so that those who ask for single units needn't wait for them.
+    pub lists: usize,
     /// The number of those that wait until they may.
     pub reads_waiting: usize,
     /// The time that they wait.
@@ -62,6 +71,7 @@ impl Default for Limits {
             idle_time: Duration::from_secs(180),
             body_time: Duration::from_secs(30),
             reads: 16,
+            lists: 8,
             reads_waiting: 128,
             reads_time: Duration::from_secs(10),
             store_time: Duration::from_secs(30),

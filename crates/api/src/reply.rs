@@ -1,14 +1,20 @@
 //! Answers (`api.md` 1.3).
 
 use bytes::Bytes;
+use fleet_runtime::threads;
 use fleet_schema::{Entity, ErrorEntity, to_json};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::{
     Response, StatusCode,
+    body::Body as _,
     header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY},
 };
 
-use crate::{gzip, limits::COME_AGAIN};
+use crate::{
+    error::ApiError,
+    gzip,
+    limits::{COME_AGAIN, UNCOMPRESSED_PAGE},
+};
 
 /// An answer to a request.
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -41,6 +47,24 @@ pub(crate) fn metrics(page: String, gzipped: bool) -> Reply {
     };
     *reply.body_mut() = Full::new(page.into());
     reply
+}
+
+/// A page of a list, compressed for those who take that.
+pub(crate) async fn page(page: Reply, gzipped: bool) -> Result<Reply, ApiError> {
+    let size = page.body().size_hint().lower();
+    if !gzipped || size <= UNCOMPRESSED_PAGE as u64 {
+        return Ok(page);
+    }
+    let (mut head, body) = page.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes);
+    let Ok(body) = body;
+    // Of the largest this takes some milliseconds.
+    let compressed = threads::spawn(move || gzip::compressed(&body)).await;
+    // It fails when the runtime ends before the work began.
+    let compressed = compressed.map_err(|_| ApiError::Late)?;
+    head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    head.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    Ok(Response::from_parts(head, Full::new(compressed.into())))
 }
 
 /// 202 with an entity.

@@ -7,6 +7,7 @@ mod decide;
 mod earlier;
 mod error;
 mod event;
+mod fences;
 mod keys;
 mod lead;
 mod leaving;
@@ -22,6 +23,7 @@ mod scan;
 mod size;
 mod states;
 mod units;
+mod walk;
 pub mod why;
 
 pub use attempts::Attempts;

@@ -1,6 +1,6 @@
-//! Lists, page by page: each page is a bounded read at one revision.
+//! Lists, page by page: each page is read at one revision, and costs what it holds.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use fleet_core::{MachineId, MachineStanding, UnitName};
 use fleet_store::{Key, KeyValue, Range, Revision};
@@ -11,15 +11,17 @@ use crate::{
     effective_metadata,
     keys::{Entry, OF_MACHINE},
     registry::decode,
+    scan::after as key_after,
     size::MAX_TEXT,
+    walk::Part,
 };
-
-/// States looked at in one read while filtering.
-const CHUNK: usize = 1000;
 
 /// A page ends when its items have this many bytes of unit files, or of metadata: as many as the
 /// largest unit may have, so that no page takes more memory than that.
 const PAGE_BYTES: usize = MAX_TEXT;
+
+/// A page of states ends when they have this many bytes: some four thousand of them.
+const STATES_BYTES: usize = 1024 * 1024;
 
 /// A page of a list in key order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,36 +108,44 @@ impl Registry {
             }
             last = kv.key.strip_prefix(&prefix).map(str::to_owned);
         }
-        let names: Vec<&UnitName> = records.iter().map(|(name, _)| name).collect();
-        let files = self.contents(&names, Some(revision)).await?;
-        let states = self.target_states(&records, revision).await?;
+        let mut rest = self.rest_of(&records, revision).await?;
         let items = records
             .into_iter()
-            .zip(files)
-            .filter_map(|((name, record), file)| {
-                let state = states.get(&name);
-                logged(self.assemble(name, record, file.as_ref(), state))
+            .filter_map(|(name, record)| {
+                let file = rest.remove(&self.keys.file(name.as_str()));
+                let state = record.value.machine.as_ref().and_then(|machine| {
+                    rest.remove(&self.keys.state(name.as_str(), machine.as_str()))
+                });
+                logged(self.assemble(name, record, file.as_ref(), state.as_ref()))
             })
             .collect();
         Ok(Page { items, next })
     }
 
-    /// What the targets of units have published about them.
-    async fn target_states(
+    /// What else there is about units that follow each other in the list: contents and states. Both
+    /// come in the same order, so they are read as ranges.
+    async fn rest_of(
         &self,
         records: &[(UnitName, Versioned<UnitRecord>)],
         at: Revision,
-    ) -> Result<BTreeMap<UnitName, KeyValue>, RegistryError> {
-        let (names, keys): (Vec<&UnitName>, Vec<Key>) = records
-            .iter()
-            .filter_map(|(name, record)| {
-                let machine = record.value.machine.as_ref()?;
-                Some((name, self.keys.state(name.as_str(), machine.as_str())))
-            })
-            .unzip();
-        let kvs = self.get_all(&keys, Some(at)).await?;
-        let found = names.into_iter().zip(kvs);
-        Ok(found.filter_map(|(name, kv)| Some((name.clone(), kv?))).collect())
+    ) -> Result<BTreeMap<Key, KeyValue>, RegistryError> {
+        let ([(first, _), ..], [.., (last, _)]) = (records, records) else {
+            return Ok(BTreeMap::new());
+        };
+        let [first, last] = [first, last].map(|name| self.keys.file(name.as_str()));
+        let files = Range { start: first, end: Some(key_after(&last)), limit: 0 };
+        let states = records.chunk_by(|(_, one), (_, next)| one.value.global == next.value.global);
+        // A global unit has none of its own, and one for each machine.
+        let states = states.filter(|run| run.iter().any(|(_, record)| !record.value.global));
+        let states = states.filter_map(|run| {
+            let ([(first, _), ..], [.., (last, _)]) = (run, run) else { return None };
+            let start = self.keys.states_of(first.as_str());
+            let end = Range::prefix(&self.keys.states_of(last.as_str())).end;
+            Some(Range { start, end, limit: 0 })
+        });
+        let ranges: Vec<Range> = iter::once(files).chain(states).collect();
+        let (kvs, _) = self.scan_until(&ranges, Some(at), usize::MAX).await?;
+        Ok(kvs.into_iter().flatten().map(|kv| (kv.key.clone(), kv)).collect())
     }
 
     /// States that pass `filter`, ordered by unit, then machine.
@@ -155,32 +165,32 @@ impl Registry {
         };
         // A page of another filter's list may have ended before this one begins.
         let after = after.map_or_else(|| prefix.clone(), |after| join(&all, after));
-        let mut start = after.max(prefix.clone());
-        // Of one machine there may be few in many.
-        let chunk = if filter.machine.is_some() { CHUNK } else { CHUNK.min(limit + 1) };
-        let mut at = None;
-        let mut items: Vec<StateView> = Vec::new();
-        loop {
-            let range = Range::prefix_after(&prefix, &start).limit(chunk);
-            let snapshot = self.store.read(&[range], at).await?;
-            at = Some(snapshot.revision);
-            let read = snapshot.ranges.into_iter().next().unwrap_or_default();
-            if let Some(last) = read.kvs.last() {
-                start = last.key.clone();
-            }
-            items.extend(read.kvs.iter().filter_map(|kv| self.state_view(kv)).filter(|view| {
-                filter.machine.as_ref().is_none_or(|machine| machine == view.machine.as_str())
-            }));
-            if items.len() > limit {
-                items.truncate(limit);
-                let next =
-                    items.last().map(|view| format!("{}{OF_MACHINE}{}", view.unit, view.machine));
-                return Ok(Page { items, next });
-            }
-            if !read.more {
-                return Ok(Page { items, next: None });
+        let mut walk = match &filter.unit {
+            Some(_) => self.short_walk(&prefix, &after),
+            None => self.walk(&prefix, &after),
+        };
+        let (mut items, mut bytes) = (Vec::<StateView>::new(), 0);
+        while !walk.is_over() {
+            // Of one machine there may be few in many.
+            let wanted = limit.saturating_add(1) - items.len();
+            let wanted = if filter.machine.is_some() { usize::MAX } else { wanted };
+            for kv in walk.read(wanted).await? {
+                let Some(view) = self.state_view(&kv).filter(|view| {
+                    filter.machine.as_ref().is_none_or(|machine| machine == view.machine.as_str())
+                }) else {
+                    continue;
+                };
+                if items.len() >= limit || bytes > STATES_BYTES {
+                    let last = items.last();
+                    let next =
+                        last.map(|last| format!("{}{OF_MACHINE}{}", last.unit, last.machine));
+                    return Ok(Page { items, next });
+                }
+                bytes += kv.key.as_str().len() + kv.value.len();
+                items.push(view);
             }
         }
+        Ok(Page { items, next: None })
     }
 
     fn state_view(&self, kv: &KeyValue) -> Option<StateView> {
@@ -251,12 +261,11 @@ impl Registry {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Slice, RegistryError> {
-        let start = join(prefix, after.unwrap_or_default());
-        let range = Range::prefix_after(prefix, &start).limit(limit);
-        let (read, revision) = self.read_until(range, PAGE_BYTES).await?;
-        let last = read.kvs.last().and_then(|kv| kv.key.strip_prefix(prefix));
-        let next = last.filter(|_| read.more).map(str::to_owned);
-        Ok(Slice { kvs: read.kvs, revision, next })
+        let mut walk = self.walk(prefix, &join(prefix, after.unwrap_or_default()));
+        let Part { kvs, revision, more } = walk.part(limit, PAGE_BYTES).await?;
+        let last = kvs.last().and_then(|kv| kv.key.strip_prefix(prefix));
+        let next = last.filter(|_| more).map(str::to_owned);
+        Ok(Slice { kvs, revision, next })
     }
 }
 

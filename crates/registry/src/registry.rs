@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use fleet_store::{Key, KeyValue, MAX_TXN_OPS, Range, Revision, Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{FileMetrics, Keys, RegistryError, Versioned, metrics::FileCounters};
+use crate::{FileMetrics, Keys, RegistryError, Versioned, fences::Fences, metrics::FileCounters};
 
 /// The registry of a cluster. Cheap to clone.
 #[derive(Clone)]
@@ -13,13 +13,14 @@ pub struct Registry {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
     pub(crate) files: Arc<FileCounters>,
+    pub(crate) fences: Arc<Fences>,
 }
 
 impl Registry {
     /// The registry under `keys`' prefix in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, keys: Keys) -> Self {
-        Self { store, keys, files: Arc::default() }
+        Self { store, keys, files: Arc::default(), fences: Arc::default() }
     }
 
     /// The same, counting what it does together with others: those before it, after a reload.

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use fleet_store::{Key, KeyValue, MAX_TXN_OPS, Range, RangeResult, Revision, Snapshot, StoreError};
 
-use crate::{Registry, RegistryError};
+use crate::{Registry, RegistryError, fences::Fences};
 
 /// Keys asked for at first, and at most. A record may have 64 KiB, though few have one.
-const KEYS: (usize, usize) = (128, 1000);
+const KEYS: (usize, usize) = (128, 4000);
 
 /// Of an answer this large the next one is to be smaller: what etcd's clients take by default
 /// (`fleetd.md` 9). One of a quarter of it may be followed by a larger one.
@@ -15,11 +15,16 @@ const LARGE: usize = 4 * 1024 * 1024;
 
 /// How many keys to ask for at a time. Follows what answers turn out to be.
 #[derive(Debug)]
-struct Chunk(usize);
+pub(crate) struct Chunk(usize);
 
 impl Chunk {
-    fn new() -> Self {
-        Self(KEYS.0)
+    /// One that begins with what was good last.
+    pub(crate) fn from(fences: &Fences) -> Self {
+        Self(fences.keys().unwrap_or(KEYS.0))
+    }
+
+    pub(crate) fn keys(&self) -> usize {
+        self.0
     }
 
     /// The store has refused to answer. Returns whether there is less to ask for.
@@ -55,7 +60,7 @@ impl Registry {
         at: Option<Revision>,
         bytes: usize,
     ) -> Result<(Vec<Vec<KeyValue>>, Revision), RegistryError> {
-        let (mut chunk, mut at, mut size) = (Chunk::new(), at, 0);
+        let (mut chunk, mut at) = (Chunk::from(&self.fences), at);
         let mut found = vec![Vec::new(); ranges.len()];
         // In the order of the ranges, each from where it goes on.
         let mut left: VecDeque<(usize, Range)> = ranges.iter().cloned().enumerate().collect();
@@ -65,52 +70,24 @@ impl Registry {
             let mut unfinished = Vec::new();
             for RangeResult { mut kvs, more } in snapshot.ranges {
                 let Some((index, range)) = left.pop_front() else { break };
-                size += size_of(&kvs);
                 if let (true, Some(last)) = (more, kvs.last()) {
-                    unfinished.push((index, Range { start: after(last), ..range }));
+                    unfinished.push((index, Range { start: after(&last.key), ..range }));
                 }
                 found[index].append(&mut kvs);
             }
             unfinished.into_iter().rev().for_each(|rest| left.push_front(rest));
             let whole = left.front().map_or(ranges.len(), |(index, _)| *index);
-            if left.is_empty() || (whole > 0 && size > bytes) {
-                found.truncate(whole);
-                found.truncate(until(&found, bytes));
+            let enough = until(&found[..whole], bytes);
+            if left.is_empty() || enough.is_some() {
+                found.truncate(enough.unwrap_or(whole));
                 return Ok((found, snapshot.revision));
-            }
-        }
-    }
-
-    /// Reads the keys of a range up to its limit, or until they have so many `bytes`. The result
-    /// says whether there are more.
-    pub(crate) async fn read_until(
-        &self,
-        range: Range,
-        bytes: usize,
-    ) -> Result<(RangeResult, Revision), RegistryError> {
-        let (mut chunk, mut at) = (Chunk::new(), None);
-        let mut all = RangeResult::default();
-        let most = if range.limit == 0 { usize::MAX } else { range.limit };
-        let mut range = range;
-        loop {
-            let left = most - all.kvs.len();
-            let next = |keys: usize| vec![range.clone().limit(left.min(keys))];
-            let snapshot = self.read_chunk(&mut chunk, at, next).await?;
-            at = Some(snapshot.revision);
-            let mut read = snapshot.ranges.into_iter().next().unwrap_or_default();
-            all.kvs.append(&mut read.kvs);
-            all.more = read.more;
-            let enough = all.kvs.len() >= most || size_of(&all.kvs) > bytes;
-            match all.kvs.last() {
-                Some(last) if read.more && !enough => range.start = after(last),
-                _ => return Ok((all, snapshot.revision)),
             }
         }
     }
 
     /// Reads what `ranges` makes of a number of keys, and of ever fewer while the store refuses to
     /// answer: what it has may be too large for one answer.
-    async fn read_chunk(
+    pub(crate) async fn read_chunk(
         &self,
         chunk: &mut Chunk,
         at: Option<Revision>,
@@ -121,6 +98,7 @@ impl Registry {
             match self.store.read(&asked, at).await {
                 Ok(snapshot) => {
                     chunk.answered(snapshot.ranges.iter().map(|range| size_of(&range.kvs)).sum());
+                    self.fences.remember_keys(chunk.0);
                     return Ok(snapshot);
                 }
                 Err(StoreError::Refused(_)) if chunk.refused() => {}
@@ -137,21 +115,25 @@ fn first(left: &VecDeque<(usize, Range)>, keys: usize) -> Vec<Range> {
     left.iter().take(count).map(|(_, range)| range.clone().limit(each)).collect()
 }
 
-/// How many results it takes to have more than so many bytes, or all.
-fn until(found: &[Vec<KeyValue>], bytes: usize) -> usize {
-    let mut size = 0;
-    let enough = found.iter().position(|kvs| {
-        size += size_of(kvs);
-        size > bytes
+/// How many results it takes to have more than so many bytes; `None`: they have fewer.
+fn until(found: &[Vec<KeyValue>], bytes: usize) -> Option<usize> {
+    let mut left = bytes;
+    let last = found.iter().position(|kvs| match left.checked_sub(size_of(kvs)) {
+        Some(rest) => {
+            left = rest;
+            false
+        }
+        None => true,
     });
-    enough.map_or(found.len(), |last| last + 1)
+    last.map(|last| last + 1)
 }
 
-fn after(last: &KeyValue) -> Key {
-    format!("{}\0", last.key).into()
+/// What comes right after a key.
+pub(crate) fn after(key: &Key) -> Key {
+    format!("{key}\0").into()
 }
 
-fn size_of(kvs: &[KeyValue]) -> usize {
+pub(crate) fn size_of(kvs: &[KeyValue]) -> usize {
     kvs.iter().map(|kv| kv.key.as_str().len() + kv.value.len()).sum()
 }
 
@@ -161,14 +143,14 @@ mod tests {
 
     #[test]
     fn a_chunk_follows_the_answers() {
-        let mut chunk = Chunk::new();
+        let mut chunk = Chunk::from(&Fences::default());
         (0..10).for_each(|_| chunk.answered(1000));
         assert_eq!(chunk.0, KEYS.1);
         chunk.answered(LARGE);
         assert_eq!(chunk.0, KEYS.1, "neither small nor large");
         chunk.answered(LARGE + 1);
         assert_eq!(chunk.0, KEYS.1 / 2);
-        let smaller: Vec<bool> = (0..9).map(|_| chunk.refused()).collect();
-        assert_eq!(smaller, [[true; 8].as_slice(), &[false]].concat(), "down to one key");
+        let smaller: Vec<bool> = (0..11).map(|_| chunk.refused()).collect();
+        assert_eq!(smaller, [[true; 10].as_slice(), &[false]].concat(), "down to one key");
     }
 }

@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use common::*;
-use fleet_core::JobState::Inactive;
-use fleet_registry::{Event, Keys, MetadataChange, Model, Registry, Scope};
+use fleet_core::JobState::{self, Inactive};
+use fleet_registry::{Event, Keys, MetadataChange, Model, Registry, Scope, StateFilter};
 use fleet_store::{Key, MemoryStore, Op, Range, Revision, Snapshot, Store, StoreError, Txn};
 use fleet_testkit::{Behind, Between};
 
@@ -139,4 +139,93 @@ async fn a_page_of_units_reads_no_more_files_than_it_shows() {
     }
     assert_eq!(after, None);
     assert!(store.0.largest.load(Ordering::Relaxed) < 256 * 1024);
+}
+
+/// A store that tells what reads cost etcd 3.4: the keys between start and end of their ranges,
+/// whatever the limit.
+struct FakeWalked {
+    store: MemoryStore,
+    reads: AtomicUsize,
+    keys: AtomicUsize,
+}
+
+#[async_trait]
+impl Between for FakeWalked {
+    fn store(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    async fn read(&self, ranges: &[Range], at: Option<Revision>) -> Result<Snapshot, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let whole: Vec<Range> = ranges.iter().map(|range| range.clone().limit(0)).collect();
+        let walked = self.store.read(&whole, at).await?.ranges;
+        let keys: usize = walked.iter().map(|range| range.kvs.len()).sum();
+        self.keys.fetch_add(keys, Ordering::Relaxed);
+        self.store.read(ranges, at).await
+    }
+}
+
+#[tokio::test]
+async fn a_page_costs_what_it_holds_once_its_list_was_read() {
+    const UNITS: usize = 12_000;
+    let store = MemoryStore::new();
+    let seen = FakeWalked { store: store.clone(), reads: 0.into(), keys: 0.into() };
+    let seen = Arc::new(Behind(seen));
+    let registry = Registry::new(seen.clone(), Keys::new("/f").unwrap());
+    let fill = async |from: usize, to: usize, op: fn(Key) -> Op| {
+        let keys: Vec<Key> =
+            (from..to).map(|n| format!("/f/state/u{n:05}.service,m1").into()).collect();
+        for chunk in keys.chunks(128) {
+            let then = chunk.iter().cloned().map(op).collect();
+            store.commit(Txn { compare: vec![], then }).await.unwrap();
+        }
+    };
+    let put: fn(Key) -> Op = |key| {
+        let state = serde_json::to_vec(&published(JobState::Launched)).unwrap();
+        Op::Put { key, value: state, lease: None }
+    };
+    // The items of all pages; the reads and the walked keys of the whole, and of the worst page.
+    let list = async |limit: usize| {
+        let (mut items, mut after, mut worst) = (0, None::<String>, (0, 0));
+        let cost = || (seen.0.reads.load(Ordering::Relaxed), seen.0.keys.load(Ordering::Relaxed));
+        let begun = cost();
+        loop {
+            let before = cost();
+            let page = registry.states_page(&StateFilter::default(), after.as_deref(), limit).await;
+            let page = page.unwrap();
+            let (reads, keys) = cost();
+            worst = (worst.0.max(reads - before.0), worst.1.max(keys - before.1));
+            items += page.items.len();
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return (items, (cost().0 - begun.0, cost().1 - begun.1), worst),
+            }
+        }
+    };
+
+    fill(0, UNITS, put).await;
+    let (items, (_, keys), _) = list(100).await;
+    assert_eq!(items, UNITS);
+    assert!(keys < 20 * UNITS, "a first time, in small pages: {keys}");
+    let (items, _, (reads, keys)) = list(100).await;
+    assert_eq!(items, UNITS);
+    assert!(reads <= 2 && keys <= 3100, "a page takes {reads} reads, and {keys} keys");
+    let (items, (reads, keys), _) = list(10_000).await;
+    assert_eq!(items, UNITS);
+    assert!(reads < 20 && keys < 2 * UNITS, "in large pages {reads} reads, and {keys} keys");
+
+    // What is between two fences, and behind the last, grows a lot.
+    fill(UNITS, 2 * UNITS, put).await;
+    list(100).await;
+    let (items, _, (reads, keys)) = list(100).await;
+    assert_eq!(items, 2 * UNITS);
+    assert!(reads <= 2 && keys <= 3100, "later a page takes {reads} reads, and {keys} keys");
+
+    // Nearly all are gone.
+    fill(10, 2 * UNITS - 10, Op::Delete).await;
+    let (items, (reads, _), _) = list(100).await;
+    assert_eq!(items, 20);
+    assert!(reads < 10, "a list that has become short takes {reads} reads");
+    let (_, (reads, _), _) = list(100).await;
+    assert_eq!(reads, 1, "and one once that is known");
 }

@@ -22,8 +22,8 @@ use crate::{
 /// One page of the machines that are present.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::Machines)?;
-    let page =
-        api.note_answer(api.registry.machines_page(after.as_deref(), api.page_size()).await)?;
+    let size = paging::size(query, api.page_size())?;
+    let page = api.note_answer(api.registry.machines_page(after.as_deref(), size).await)?;
     Ok(reply::entity(&schema::MachinePage {
         machines: page.items.into_iter().map(entity).collect(),
         next_page_token: paging::next(page.next, Collection::Machines),

@@ -2,6 +2,7 @@
 
 use crate::{
     error::ApiError,
+    limits::MAX_PAGE,
     query::Query,
     token::{self, Collection},
 };
@@ -18,6 +19,15 @@ pub(crate) fn after(query: &Query, collection: Collection) -> Result<Option<Stri
     }
     let key = token::decode(collection, token);
     key.map(Some).ok_or_else(|| ApiError::bad_request("invalid page token"))
+}
+
+/// How many items the page that is asked for has: `limit`, or what is configured.
+pub(crate) fn size(query: &Query, configured: usize) -> Result<usize, ApiError> {
+    let Some(limit) = query.first("limit") else { return Ok(configured) };
+    let limit = limit.parse().ok().filter(|limit| *limit > 0);
+    let limit: usize =
+        limit.ok_or_else(|| ApiError::bad_request("invalid limit: expect a number from 1 on"))?;
+    Ok(limit.min(MAX_PAGE))
 }
 
 /// The token of the page after `key`; empty, and so left out, when there is none.

@@ -15,10 +15,11 @@ use crate::{
 /// One page of the states that pass the filters.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::States)?;
+    let size = paging::size(query, api.page_size())?;
     let page = match filter(query) {
-        Some(filter) => api.note_answer(
-            api.registry.states_page(&filter, after.as_deref(), api.page_size()).await,
-        )?,
+        Some(filter) => {
+            api.note_answer(api.registry.states_page(&filter, after.as_deref(), size).await)?
+        }
         None => Page { items: Vec::new(), next: None },
     };
     Ok(reply::entity(&schema::UnitStatePage {

@@ -17,7 +17,8 @@ use crate::{
 /// One page of the units.
 pub(crate) async fn list(api: &Api, query: &Query) -> Result<Reply, ApiError> {
     let after = paging::after(query, Collection::Units)?;
-    let page = api.note_answer(api.registry.units_page(after.as_deref(), api.page_size()).await)?;
+    let size = paging::size(query, api.page_size())?;
+    let page = api.note_answer(api.registry.units_page(after.as_deref(), size).await)?;
     Ok(reply::entity(&schema::UnitPage {
         units: page.items.into_iter().map(entity).collect(),
         next_page_token: paging::next(page.next, Collection::Units),

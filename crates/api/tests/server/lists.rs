@@ -1,5 +1,8 @@
 //! Paging and filters (`api.md` 3.1, 3.2, 5, 6.1; `spec/README.md` 2).
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
 use fleet_core::JobState;
 
 use crate::harness::{SLEEP, Server, settings};
@@ -10,7 +13,8 @@ async fn walk(server: &Server, url: &str, items: &str, field: &str) -> Vec<Vec<S
     let mut token: Option<String> = None;
     while pages.len() < 100 {
         let query = token.map_or_else(String::new, |token| format!("nextPageToken={token}"));
-        let answer = server.get(&format!("{url}?{query}")).await;
+        let answer =
+            server.get(&format!("{url}{}{query}", if url.contains('?') { "" } else { "?" })).await;
         let page: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         let items = page[items].as_array().cloned().unwrap_or_default();
         pages.push(items.iter().map(|item| item[field].as_str().unwrap().to_owned()).collect());
@@ -192,4 +196,59 @@ async fn a_page_of_units_ends_when_they_are_large() {
     let pages: Vec<String> =
         pages.iter().map(|names| names.iter().map(|name| &name[..1]).collect()).collect();
     assert_eq!(pages, ["abc", "def"]);
+}
+
+#[tokio::test]
+async fn a_client_may_say_how_large_a_page_is() {
+    let server = Server::start_with(settings(3));
+    for n in 0..7 {
+        server.create(&format!("u@{n}.service"), SLEEP, JobState::Inactive).await;
+        let machine = server.register(&format!("m{n}"), "", &[]).await;
+        server.publish(&machine, "u@0.service", JobState::Loaded).await;
+    }
+    for (url, items, field) in [
+        ("/fleet/v1/units", "units", "name"),
+        ("/fleet/v1/state", "states", "machineID"),
+        ("/fleet/v1/machines", "machines", "id"),
+    ] {
+        for (limit, sizes) in [
+            ("limit=", vec![3, 3, 1]),
+            ("limit=%zz", vec![3, 3, 1]),
+            ("limit=2", vec![2, 2, 2, 1]),
+            ("limit=7", vec![7]),
+            ("limit=10000", vec![7]),
+            ("limit=1000000000", vec![7]),
+        ] {
+            let pages = walk(&server, &format!("{url}?{limit}&"), items, field).await;
+            assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), sizes, "{url} {limit}");
+        }
+        for bad in ["0", "-1", "x", "1.5", "99999999999999999999"] {
+            let answer = server.get(&format!("{url}?limit={bad}")).await;
+            answer.assert_error(400, "invalid limit: expect a number from 1 on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_page_is_compressed_for_those_who_take_that() {
+    let server = Server::start();
+    for n in 0..50 {
+        server.create(&format!("u{n:02}.service"), SLEEP, JobState::Inactive).await;
+    }
+    let plain = server.get("/fleet/v1/units").await;
+    assert_eq!((plain.header("Content-Encoding"), plain.header("Vary")), (None, None));
+    let request = "GET /fleet/v1/units HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n";
+    let answer = server.raw(request.as_bytes()).await;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = (std::str::from_utf8(&answer[..end]).unwrap(), &answer[end..]);
+    for line in
+        ["Content-Encoding: gzip", "Vary: Accept-Encoding", "Content-Type: application/json"]
+    {
+        assert!(head.lines().any(|found| found == line), "{head}");
+    }
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    let mut page = String::new();
+    GzDecoder::new(body).read_to_string(&mut page).unwrap();
+    assert_eq!(page, plain.body);
+    assert!(body.len() < page.len() / 4);
 }

@@ -61,7 +61,7 @@ async fn whoever_takes_gzip_gets_it() {
     let mut page = String::new();
     GzDecoder::new(body).read_to_string(&mut page).unwrap();
     assert_eq!(page, PAGE);
-    // The API's own answers never are.
+    // Small answers of the API aren't.
     let units = server.send("GET", "/fleet/v1/units", "Accept-Encoding: gzip\r\n", "").await;
     units.assert_ok("{}");
 }
