@@ -17,6 +17,10 @@ use crate::{ClientError, Endpoint, transport::Transport, transport::word};
 /// What is encoded in a path segment or a query value: everything but RFC 3986's unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The items that a page is asked to have once a list turns out to be long; a server ends it before
+/// that when they are large, and an old one sends pages as ever.
+const LONG_PAGE: usize = 10_000;
+
 /// A client of one server.
 pub struct Client {
     transport: Transport,
@@ -58,6 +62,18 @@ impl Client {
         Self { transport: self.transport.plain() }
     }
 
+    /// The same, taking what is large compressed: for servers that aren't on this machine.
+    #[must_use]
+    pub fn compressed(self) -> Self {
+        Self { transport: self.transport.compressed() }
+    }
+
+    /// The same over so many connections at most.
+    #[must_use]
+    pub fn connections(self, most: usize) -> Self {
+        Self { transport: self.transport.connections(most) }
+    }
+
     /// All units, in the server's order.
     ///
     /// # Errors
@@ -67,6 +83,15 @@ impl Client {
             self.pages("units", |page: UnitPage| (page.units, page.next_page_token)).await?;
         units.retain(|unit| *unit != Unit::default());
         Ok(units)
+    }
+
+    /// The same unless there are more than so many: `None` then, and no more than that was read.
+    ///
+    /// # Errors
+    /// Any page fails.
+    pub async fn units_within(&self, most: usize) -> Result<Option<Vec<Unit>>, ClientError> {
+        let open = |page: UnitPage| (page.units, page.next_page_token);
+        self.pages_within("units", "", most, open).await
     }
 
     /// The unit called `name`, if there is one.
@@ -83,6 +108,15 @@ impl Client {
     /// Any page fails.
     pub async fn states(&self) -> Result<Vec<UnitState>, ClientError> {
         self.pages("state", |page: UnitStatePage| (page.states, page.next_page_token)).await
+    }
+
+    /// The same unless there are more than so many: `None` then, and no more than that was read.
+    ///
+    /// # Errors
+    /// Any page fails.
+    pub async fn states_within(&self, most: usize) -> Result<Option<Vec<UnitState>>, ClientError> {
+        let open = |page: UnitStatePage| (page.states, page.next_page_token);
+        self.pages_within("state", "", most, open).await
     }
 
     /// The state of the unit called `name`, on one of its machines, if there is one.
@@ -217,6 +251,17 @@ impl Client {
         filter: &str,
         open: impl Fn(P) -> (Vec<T>, String),
     ) -> Result<Vec<T>, ClientError> {
+        let all = self.pages_within(collection, filter, usize::MAX, open).await?;
+        Ok(all.unwrap_or_default())
+    }
+
+    async fn pages_within<P: DeserializeOwned + Default, T>(
+        &self,
+        collection: &str,
+        filter: &str,
+        most: usize,
+        open: impl Fn(P) -> (Vec<T>, String),
+    ) -> Result<Option<Vec<T>>, ClientError> {
         let first = self.transport.target(&format!("/fleet/v1/{collection}?alt=json{filter}"));
         let mut seen = HashSet::new();
         let mut target = first.clone();
@@ -225,9 +270,13 @@ impl Client {
             let (items, token) = open(self.get(&target).await?);
             all.extend(items);
             if token.is_empty() {
-                return Ok(all);
+                return Ok(Some(all));
             }
-            target = format!("{first}&nextPageToken={}", utf8_percent_encode(&token, ENCODED));
+            if all.len() >= most {
+                return Ok(None);
+            }
+            let token_of_it = utf8_percent_encode(&token, ENCODED);
+            target = format!("{first}&limit={LONG_PAGE}&nextPageToken={token_of_it}");
             if !seen.insert(token.clone()) {
                 return Err(ClientError::RepeatedToken { url: self.transport.url(&first), token });
             }

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use std::net::IpAddr;
+
 use fleet_net::Target;
 use percent_encoding::percent_decode_str;
 use url::{Host, ParseError, Url};
@@ -65,6 +67,17 @@ impl Endpoint {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whether it is on this machine, as far as its address says.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        match &self.target {
+            Target::Unix(_) => true,
+            Target::Tcp { host, .. } => {
+                host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
+            }
+        }
     }
 
     /// The scheme of what is spoken there.

@@ -20,8 +20,12 @@ use crate::{
 };
 
 /// How many requests run at a time, and so how many connections there are: enough to hide the
-/// way to the server, few enough for a server that limits its connections.
-const MAX_CONNECTIONS: usize = 4;
+/// way to the server and what etcd takes to write, few enough for a server that limits its connections.
+const MAX_CONNECTIONS: usize = 16;
+/// How often a request is sent again to a server that has too much to do and asks for that, and how long
+/// it may ask one to wait. It has done nothing of what it was asked.
+const MAX_RETURNS: usize = 5;
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How many redirects of a GET are followed.
 const MAX_REDIRECTS: usize = 5;
 /// How requests introduce themselves.
@@ -36,6 +40,8 @@ pub(crate) struct Transport {
     timeout: Option<Duration>,
     /// Puts an answer that is no success into words.
     words: fn(u16, &[u8]) -> Answer,
+    /// Whether answers may come compressed.
+    takes_gzip: bool,
     slots: Semaphore,
     /// Connections that wait for a request; never locked across an await.
     idle: Mutex<Vec<Connection>>,
@@ -56,6 +62,7 @@ impl Transport {
             tls,
             timeout,
             words: Answer::new,
+            takes_gzip: false,
             slots,
             idle: Mutex::new(Vec::new()),
         }
@@ -64,6 +71,16 @@ impl Transport {
     /// The same, telling of answers that are no success only the words of the server.
     pub(crate) fn plain(self) -> Self {
         Self { words: Answer::plain, ..self }
+    }
+
+    /// The same, asking for compressed answers.
+    pub(crate) fn compressed(self) -> Self {
+        Self { takes_gzip: true, ..self }
+    }
+
+    /// The same with so many connections at most.
+    pub(crate) fn connections(self, most: usize) -> Self {
+        Self { slots: Semaphore::new(most.clamp(1, MAX_CONNECTIONS)), ..self }
     }
 
     /// The address of a request target, for messages.
@@ -85,11 +102,19 @@ impl Transport {
     ) -> Result<Bytes, ClientError> {
         let body = body.map(Bytes::from);
         let mut target = target.to_owned();
-        let mut redirects = 0;
+        let (mut redirects, mut returns) = (0, 0);
         loop {
             let reply = self.logged(&method, &target, body.as_ref()).await?;
             if reply.status.is_success() {
                 return Ok(reply.body);
+            }
+            if let Some(pause) = reply.retry_after
+                && reply.status == StatusCode::SERVICE_UNAVAILABLE
+                && returns < MAX_RETURNS
+            {
+                returns += 1;
+                time::sleep(pause.min(MAX_PAUSE)).await;
+                continue;
             }
             match self.redirected(&method, &target, &reply) {
                 Some(next) if redirects < MAX_REDIRECTS => target = next,
@@ -190,6 +215,9 @@ impl Transport {
             .uri(target)
             .header(header::HOST, self.endpoint.authority())
             .header(header::USER_AGENT, USER_AGENT);
+        if self.takes_gzip && method == Method::GET {
+            request = request.header(header::ACCEPT_ENCODING, "gzip");
+        }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }

@@ -3,9 +3,12 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use fleet_client::{Client, ClientError, Removal};
+use fleet_client::{Client, ClientError, Endpoint, Removal};
 use fleet_core::JobState;
 use fleet_schema::UnitOption;
 use support::{Reply, Request, Server};
@@ -98,12 +101,34 @@ async fn unix_sockets_are_asked_as_domain_sock() {
 async fn pages_are_joined_in_order() {
     let server = Server::tcp(|request| match &*request.line() {
         "GET units" => ok(r#"{"nextPageToken":"a/b==","units":[{"name":"1"},null]}"#),
-        "GET units?nextPageToken=a%2Fb%3D%3D" => ok(r#"{"units":[{"name":"2"}]}"#),
+        "GET units?limit=10000&nextPageToken=a%2Fb%3D%3D" => ok(r#"{"units":[{"name":"2"}]}"#),
         _ => Reply::Send(400, String::new()),
     });
     let names: Vec<_> =
         client(&server).units().await.unwrap().into_iter().map(|unit| unit.name).collect();
     assert_eq!(names, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn only_who_is_far_away_is_asked_to_compress() {
+    let server = Server::tcp(|_| ok("{}"));
+    client(&server).machines().await.unwrap();
+    let far = client(&server).compressed();
+    far.machines().await.unwrap();
+    far.set_state("a.service", JobState::Loaded).await.unwrap();
+    let requests = server.requests();
+    let accepted: Vec<_> = requests.iter().map(|r| r.header("accept-encoding")).collect();
+    assert_eq!(accepted, [None, Some("gzip"), None]);
+    for (endpoint, is_near) in [
+        ("unix:///run/fleet.sock", true),
+        ("http://127.0.0.1:49153", true),
+        ("http://[::1]:49153", true),
+        ("http://localhost:49153", true),
+        ("http://198.18.0.11:49153", false),
+        ("https://fleet.example:49153", false),
+    ] {
+        assert_eq!(endpoint.parse::<Endpoint>().unwrap().is_near(), is_near, "{endpoint}");
+    }
 }
 
 #[tokio::test]
@@ -193,7 +218,7 @@ async fn a_get_is_sent_again_when_its_old_connection_breaks_and_a_put_is_not() {
 #[tokio::test]
 async fn many_requests_at_once_share_few_connections() {
     let server = Server::tcp(|_| ok(r#"{"name":"a"}"#));
-    let client = client(&server);
+    let client = client(&server).connections(4);
     let (a, b, c, d, e, f) = tokio::join!(
         client.unit("a"),
         client.unit("b"),
@@ -225,4 +250,30 @@ async fn redirects_are_followed_on_the_same_server_only() {
     assert!(client.unit("moved.service").await.unwrap().is_some());
     assert!(client.unit("loop.service").await.is_err());
     assert!(client.unit("away.service").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_to_be_asked_again_is_and_not_for_ever() {
+    let busy = || {
+        Reply::With(
+            503,
+            "Retry-After: 1".into(),
+            r#"{"error":{"code":503,"message":"busy"}}"#.into(),
+        )
+    };
+    let times = AtomicUsize::new(0);
+    let server = Server::tcp(move |request| match &*request.target {
+        target if target.contains("stuck") => busy(),
+        target if target.contains("down") => Reply::Send(503, String::new()),
+        _ if times.fetch_add(1, Ordering::Relaxed) < 2 => busy(),
+        _ => Reply::Send(204, String::new()),
+    });
+    let client = Client::new(server.endpoint().parse().unwrap(), None);
+    client.set_state("a.service", JobState::Loaded).await.unwrap();
+    assert_eq!(server.requests().len(), 3);
+    let error = client.set_state("stuck.service", JobState::Loaded).await.unwrap_err();
+    assert_eq!(error.to_string(), "googleapi: Error 503: busy");
+    assert_eq!(server.requests().len(), 3 + 6);
+    client.set_state("down.service", JobState::Loaded).await.unwrap_err();
+    assert_eq!(server.requests().len(), 3 + 6 + 1, "only who asks for it");
 }

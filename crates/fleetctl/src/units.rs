@@ -5,6 +5,7 @@ pub(crate) mod advice;
 pub(crate) mod create;
 pub(crate) mod halt;
 pub(crate) mod local;
+pub(crate) mod many;
 pub(crate) mod name;
 pub(crate) mod select;
 pub(crate) mod target;

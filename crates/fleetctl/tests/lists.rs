@@ -85,8 +85,8 @@ fn units_are_listed() {
     out|everywhere.service→c31e44e1.../10.0.0.1→active→running
     out|everywhere.service→595989bb...→→failed→failed
     out|hello.service→→c31e44e1.../10.0.0.1→active→running
-    req|GET state
     req|GET machines
+    req|GET state
     ");
     assert_snapshot!(sample().run("list-units --fields=unit,hash,machine --full --no-legend").transcript(), @r"
     rc 0
@@ -107,8 +107,8 @@ fn unit_files_are_listed() {
     out|hello.service→→3270011→launched→launched→c31e44e1.../10.0.0.1
     out|idle.service→→3270011→inactive→inactive→-
     out|everywhere.service→612415e→launched→-→→global
-    req|GET units
     req|GET machines
+    req|GET units
     ");
     assert_snapshot!(sample().run("list-unit-files --fields=unit,global,desc,dstate").with_requests(), @r"
     rc 0

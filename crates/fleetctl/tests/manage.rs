@@ -36,16 +36,16 @@ fn stop_stops_what_runs() {
     err|WARNING: Unit nope.service not found in registry
     err|WARNING: Unit nope2.service not found in registry
     err|Successfully stopped units [run.service].
-    req|GET units/nope.service
-    req|GET units/run.service
-    req|GET units/nope2.service
     req|GET units/g.service
     req|GET units/load.service
-    req|PUT units/run.service {"desiredState":"loaded","name":"run.service"}
-    req|PUT units/g.service {"desiredState":"loaded","name":"g.service"}
+    req|GET units/nope.service
+    req|GET units/nope2.service
     req|GET units/run.service
-    req|GET state?unitName=run.service
+    req|PUT units/g.service {"desiredState":"loaded","name":"g.service"}
+    req|PUT units/run.service {"desiredState":"loaded","name":"run.service"}
     req|GET machines
+    req|GET state?unitName=run.service
+    req|GET units/run.service
     "#);
     assert_snapshot!(desk().run("stop --no-block run run2 g").transcript(), @r"
     rc 0
@@ -141,13 +141,13 @@ fn destroy_destroys_and_looks_that_it_is_gone() {
     out|Destroyed g.service
     out|Destroyed load.service
     err|WARNING: Unit nope.service not found in registry
-    req|GET units/run.service
-    req|GET units/nope.service
     req|GET units/g.service
     req|GET units/load.service
-    req|DELETE units/run.service
+    req|GET units/nope.service
+    req|GET units/run.service
     req|DELETE units/g.service
     req|DELETE units/load.service
+    req|DELETE units/run.service
     req|GET state?unitName=g.service
     req|GET state?unitName=load.service
     req|GET state?unitName=run.service

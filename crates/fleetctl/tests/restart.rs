@@ -88,9 +88,9 @@ fn units_are_never_created_and_nothing_happens_when_one_is_missing() {
     rc 1
     err|unable to find unit new.service
     err|unable to find unit nope.service
-    req|GET units/run.service
     req|GET units/new.service
     req|GET units/nope.service
+    req|GET units/run.service
     ");
 }
 

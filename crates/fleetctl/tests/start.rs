@@ -22,15 +22,15 @@ fn start_brings_a_new_unit_up() {
     req|GET units/hello.service
     req|GET units/hello.service
     req|PUT units/hello.service {"desiredState":"launched","name":"hello.service"}
-    req|GET units/hello.service
     req|GET machines
     req|GET state/hello.service
+    req|GET units/hello.service
     "#);
     assert_snapshot!(desk.run("start hello").with_requests(), @r"
     rc 0
-    req|GET units/hello.service
-    req|GET units/hello.service
     req|GET state/hello.service
+    req|GET units/hello.service
+    req|GET units/hello.service
     ");
 }
 

@@ -45,8 +45,8 @@ fn lists_ask_only_about_units_that_are_not_as_desired_and_only_when_told() {
     out|in.service→inactive→inactive→-
     out|r.service→launched→launched→-
     out|w.service→launched→launched→-
-    req|GET units
     req|GET state
+    req|GET units
     ");
     desk.cluster.units.lock().unwrap().get_mut("w.service").unwrap().current_state =
         "inactive".into();
@@ -56,8 +56,8 @@ fn lists_ask_only_about_units_that_are_not_as_desired_and_only_when_told() {
     out|in.service→-
     out|r.service→-
     out|w.service→no machine takes it (c31e44e1...: local Machine metadata insufficient)
-    req|GET units
     req|GET state
+    req|GET units
     req|GET units/w.service
     ");
     assert_eq!(desk.run("list-unit-files").requests, ["GET units", "GET machines"]);

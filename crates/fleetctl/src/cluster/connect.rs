@@ -4,7 +4,6 @@ use std::{fmt::Display, sync::Arc};
 
 use fleet_client::{Client, Endpoint, InvalidEndpoint};
 use fleet_core::error_text::carries_login;
-use fleet_net::Dial;
 use tracing::warn;
 
 use crate::{
@@ -18,6 +17,9 @@ use crate::{
 
 /// The word for the registry itself.
 const ETCD: &str = "etcd";
+
+/// Connections through a tunnel: where each is a session of its own sshd allows ten by default.
+const IN_TUNNEL: usize = 8;
 
 /// A client of the cluster that `config` names. The tunnel is established, if there is one. To the
 /// API nothing is sent yet, by `direct` where there is no tunnel; etcd is asked whether this fleetctl is older than the cluster.
@@ -52,11 +54,14 @@ pub(crate) async fn connect(
                 warn!("multiple endpoints provided but only the first ({first}) is used");
             }
             let tls = files.map(|(_, tls)| tls);
-            let dial: Arc<dyn Dial> = match tunnel(ssh).await? {
-                None => direct.clone(),
-                Some(tunnel) => tunnel,
+            let tunnel = tunnel(ssh).await?;
+            let is_near = tunnel.is_none() && endpoint.is_near();
+            let client = |dial| Client::with(endpoint, dial, tls, config.request_timeout);
+            let client = match tunnel {
+                None => client(direct.clone()),
+                Some(tunnel) => client(tunnel).connections(IN_TUNNEL),
             };
-            Ok(Client::with(endpoint, dial, tls, config.request_timeout))
+            Ok(if is_near { client } else { client.compressed() })
         }
         #[cfg(feature = "etcd")]
         ETCD => {

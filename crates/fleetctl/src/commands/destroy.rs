@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    convert::Infallible,
 };
 
 use clap::{ArgMatches, Command};
@@ -14,6 +15,7 @@ use crate::{
     error::CliError,
     flags,
     units::{
+        many,
         name::UnitArg,
         select::select,
         wait::{Block, Cause, Failure, OnFailure, Poll, Wait, running},
@@ -47,8 +49,15 @@ pub(crate) async fn run(matches: &ArgMatches, session: &Session<'_>) -> Result<(
         result = Err(CliError::Reported);
     };
     let mut removed: Vec<String> = Vec::new();
-    for Unit { name, .. } in select(session, &UnitArg::all(&words)?).await? {
-        match session.api.destroy(&name).await {
+    let units = select(session, &UnitArg::all(&words)?).await?;
+    // One that fails keeps none of the others.
+    let (told, _) = many::in_order(units, async |Unit { name, .. }: Unit| {
+        let ended = session.api.destroy(&name).await;
+        Ok::<_, Infallible>((name, ended))
+    })
+    .await;
+    for (name, ended) in told {
+        match ended {
             Ok(Removal::Removed) if block == Block::No => {
                 session.ui.out(format_args!("Destroyed {name}"))?;
             }
@@ -79,8 +88,16 @@ async fn gone(
         on_failure: OnFailure::GoOn,
     };
     let order = Order::new(units);
+    let look = async |most: usize| {
+        let known = session.api.units_within(most).await.ok()??.into_iter().map(|unit| unit.name);
+        let reported =
+            session.api.states_within(most).await.ok()??.into_iter().map(|state| state.name);
+        let there: BTreeSet<String> = known.chain(reported).collect();
+        let gone = |name: &&String| !there.contains(*name);
+        Some(units.iter().filter(gone).cloned().collect())
+    };
     let failures = wait
-        .run(async |name, _| match is_there(session, name).await {
+        .run_with_list(look, async |name, _| match is_there(session, name).await {
             Some(what) => Ok(Poll::NotYet(what)),
             None => {
                 order.over(name, |name| session.ui.out(format_args!("Destroyed {name}")))?;

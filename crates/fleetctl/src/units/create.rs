@@ -16,6 +16,7 @@ use crate::{
     error::CliError,
     units::{
         local::{self, Content, Local},
+        many,
         name::UnitArg,
         unit,
         wait::{Block, Goal, OnFailure, for_state},
@@ -95,10 +96,18 @@ struct Creation<'a> {
     block: Block,
     /// The files about which everything was said; several instances have one template.
     remarked: RefCell<BTreeSet<PathBuf>>,
+    /// The templates that were asked for, as long as nothing is uploaded.
+    templates: RefCell<BTreeMap<String, Option<Unit>>>,
 }
 
-/// Creates or replaces the units of `arguments` that need it, one after the other, and waits for
-/// what was created. The first failure ends it; what was done before stays done.
+/// What is uploaded of a unit.
+struct Upload {
+    name: String,
+    options: Vec<UnitOption>,
+}
+
+/// Creates or replaces the units of `arguments` that need it, and waits for what was created. Many are
+/// asked about and uploaded at a time. The first failure ends it; what was done stays done.
 pub(crate) async fn create(
     session: &Session<'_>,
     command: CreatingCommand,
@@ -107,8 +116,8 @@ pub(crate) async fn create(
     block: Block,
     arguments: &[UnitArg],
 ) -> Result<Created, CliError> {
-    let remarked = RefCell::default();
-    let creation = Creation { session, command, existing, remarks, block, remarked };
+    let (remarked, templates) = (RefCell::default(), RefCell::default());
+    let creation = Creation { session, command, existing, remarks, block, remarked, templates };
     creation.run(arguments).await.map_err(|failure| match failure {
         Failure::Text(text) => CliError::Failed(format!("Error creating units: {text}")),
         Failure::Other(error) => error,
@@ -119,8 +128,11 @@ impl Creation<'_> {
     async fn run(&self, arguments: &[UnitArg]) -> Result<Created, Failure> {
         let mut done = Created::default();
         let mut new = Vec::new();
-        for argument in arguments {
-            if let Err(failure) = self.bring_in(argument, &mut done, &mut new).await {
+        // One that was given before is there by then, and so is the template of an instance.
+        let template = |argument: &UnitArg| Some(argument.template()?.name);
+        for run in many::runs(arguments, |argument| &argument.name, template) {
+            self.templates.borrow_mut().clear();
+            if let Err(failure) = self.bring_in(run, &mut done, &mut new).await {
                 if !new.is_empty() {
                     let new = new.join(", ");
                     self.session
@@ -134,33 +146,66 @@ impl Creation<'_> {
         Ok(done)
     }
 
-    /// Brings one unit in, and puts it among the `new` if it was uploaded.
+    /// Brings units in, and puts those among the `new` that were uploaded. Those before one that can't be
+    /// brought in are; none after it is.
     async fn bring_in(
         &self,
-        argument: &UnitArg,
+        arguments: &[UnitArg],
         done: &mut Created,
         new: &mut Vec<String>,
     ) -> Result<(), Failure> {
-        match self.content(argument).await? {
-            Wanted::Keep => {}
-            Wanted::Refused => done.refused.push(argument.name.clone()),
+        let (known, unknown) = many::looked_up(arguments, async |argument| {
+            let name = &argument.name;
+            self.session.api.unit(name).await.map_err(|error| {
+                Failure::Text(format!("error retrieving Unit({name}) from Registry: {error}"))
+            })
+        })
+        .await;
+        let mut uploads = Vec::new();
+        let mut failure = None;
+        for (argument, known) in arguments.iter().zip(known) {
+            match self.upload_of(argument, known, done).await {
+                Ok(upload) => uploads.extend(upload),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let (uploaded, refused) = many::in_order(uploads, async |Upload { name, options }| {
+            let put = self.session.api.put_unit(&name, options).await;
+            put.map_err(|error| Failure::Text(format!("failed creating unit {name}: {error}")))?;
+            Ok(name)
+        })
+        .await;
+        new.extend(uploaded);
+        refused.or(failure).or(unknown).map_or(Ok(()), Err)
+    }
+
+    /// What is to be uploaded for `argument`, if anything.
+    async fn upload_of(
+        &self,
+        argument: &UnitArg,
+        known: Option<Unit>,
+        done: &mut Created,
+    ) -> Result<Option<Upload>, Failure> {
+        match self.content(argument, known).await? {
+            Wanted::Keep => Ok(None),
+            Wanted::Refused => {
+                done.refused.push(argument.name.clone());
+                Ok(None)
+            }
             Wanted::Upload(content, runs_on) => {
                 if !runs_on.is_empty() {
                     done.machines.insert(argument.name.clone(), runs_on);
                 }
-                self.upload(argument, content).await?;
-                new.push(argument.name.clone());
+                self.checked(argument, &content).map(Some)
             }
         }
-        Ok(())
     }
 
-    /// What is to be uploaded for `argument`, if anything.
-    async fn content(&self, argument: &UnitArg) -> Result<Wanted, Failure> {
-        let name = &argument.name;
-        let known = self.session.api.unit(name).await.map_err(|error| {
-            Failure::Text(format!("error retrieving Unit({name}) from Registry: {error}"))
-        })?;
+    /// What an argument leads to, where the registry has this.
+    async fn content(&self, argument: &UnitArg, known: Option<Unit>) -> Result<Wanted, Failure> {
         let Some(known) = known else {
             return Ok(Wanted::Upload(self.new_file(argument).await?, Vec::new()));
         };
@@ -244,9 +289,17 @@ impl Creation<'_> {
         template: &UnitArg,
     ) -> Result<Content, String> {
         let name = &template.name;
-        let known = self.session.api.unit(name).await.map_err(|error| {
-            format!("error retrieving template Unit({name}) from Registry: {error}")
-        })?;
+        let asked = self.templates.borrow().get(name).cloned();
+        let known = match asked {
+            Some(known) => known,
+            None => {
+                let known = self.session.api.unit(name).await.map_err(|error| {
+                    format!("error retrieving template Unit({name}) from Registry: {error}")
+                })?;
+                self.templates.borrow_mut().insert(name.clone(), known.clone());
+                known
+            }
+        };
         if let Some(known) = known {
             self.compare(argument, &known);
             return Ok(Content { file: unit::file(&known), advice: None });
@@ -258,8 +311,9 @@ impl Creation<'_> {
         })
     }
 
-    async fn upload(&self, argument: &UnitArg, content: Content) -> Result<(), Failure> {
-        let name = &argument.name;
+    /// What is uploaded of a file, after all that can be said of it here.
+    fn checked(&self, argument: &UnitArg, content: &Content) -> Result<Upload, Failure> {
+        let name = argument.name.clone();
         let file = &content.file;
         let text = |error: &dyn fmt::Display| Failure::Text(error.to_string());
         // The text is the original's; it doesn't name the file.
@@ -276,13 +330,9 @@ impl Creation<'_> {
             for warning in file.fleet_options().warnings() {
                 warn!("Unit {name}: {warning}");
             }
-            self.remark(&content);
+            self.remark(content);
         }
-        self.session
-            .api
-            .put_unit(name, options)
-            .await
-            .map_err(|error| Failure::Text(format!("failed creating unit {name}: {error}")))
+        Ok(Upload { name, options })
     }
 
     /// Says what is odd about a file, once.

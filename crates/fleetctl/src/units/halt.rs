@@ -6,6 +6,7 @@ use crate::{
     cluster::session::Session,
     error::CliError,
     units::{
+        many,
         name::UnitArg,
         select::select,
         target::settle,
@@ -36,26 +37,31 @@ pub(crate) async fn halt(
     if units.is_empty() {
         return Ok(());
     }
-    let mut halted = Vec::new();
-    for unit in &units {
+    let steps: Vec<(&Unit, Step)> = units.iter().map(|unit| (unit, step(change, unit))).collect();
+    let refused = steps.iter().position(|(_, step)| *step == Step::Refuse);
+    let before = &steps[..refused.unwrap_or(steps.len())];
+    let to_set = before.iter().filter(|(_, step)| *step == Step::Set).map(|(unit, _)| *unit);
+    let (set, failure) = many::in_order(to_set, async |unit: &Unit| {
         let name = &unit.name;
-        match step(change, unit) {
-            Step::Skip => continue,
-            Step::Refuse => {
-                let text = format!("Unable to stop unit {name} in state {}", unit.current_state);
-                return Err(CliError::Failed(text));
-            }
-            Step::Set => {}
-        }
-        session.api.set_state(name, change.state()).await.map_err(|error| {
+        let set = session.api.set_state(name, change.state()).await;
+        set.map(|()| unit).map_err(|error| {
             CliError::Failed(format!("Error setting target state for unit {name}: {error}"))
-        })?;
-        if unit::is_global(unit) {
-            session.ui.out(format_args!("Triggered global unit {name} {}", change.as_str()))?;
-        } else {
-            halted.push(name.clone());
-        }
+        })
+    })
+    .await;
+    let (globals, halted): (Vec<&Unit>, Vec<&Unit>) =
+        set.into_iter().partition(|unit| unit::is_global(unit));
+    for Unit { name, .. } in globals {
+        session.ui.out(format_args!("Triggered global unit {name} {}", change.as_str()))?;
     }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    if let Some(Unit { name, current_state, .. }) = refused.map(|refused| steps[refused].0) {
+        let text = format!("Unable to stop unit {name} in state {current_state}");
+        return Err(CliError::Failed(text));
+    }
+    let halted: Vec<String> = halted.into_iter().map(|unit| unit.name.clone()).collect();
     let names = halted.join(" ");
     if let Some(error) = settle(session, change, &halted, block).await? {
         let text = format!("Failed to {} units [{names}]. err: {error}", change.as_str());

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use fleet_client::ClientError;
 use fleet_schema::Unit;
 
-use crate::{cluster::session::Session, error::CliError, units::name::UnitArg};
-
-/// This many units are asked for one by one; for more, all that exist are.
-const FEW: usize = 8;
+use crate::{
+    cluster::session::Session,
+    error::CliError,
+    units::{
+        many::{self, FEW, LIST_COSTS},
+        name::UnitArg,
+    },
+};
 
 /// The units of `arguments` that exist, in their order, and the names of those that don't.
 pub(crate) async fn pick(
@@ -33,14 +37,17 @@ async fn candidates(
     session: &Session<'_>,
     arguments: &[UnitArg],
 ) -> Result<Vec<Unit>, ClientError> {
-    if arguments.len() > FEW {
-        return session.api.units().await;
+    if arguments.len() > FEW
+        && let Some(units) = session.api.units_within(arguments.len() * LIST_COSTS).await?
+    {
+        return Ok(units);
     }
-    let mut units = Vec::new();
-    for UnitArg { name, .. } in arguments {
-        units.extend(session.api.unit(name).await?);
+    let (units, error) =
+        many::looked_up(arguments, async |argument| session.api.unit(&argument.name).await).await;
+    match error {
+        None => Ok(units.into_iter().flatten().collect()),
+        Some(error) => Err(error),
     }
-    Ok(units)
 }
 
 /// The units of `arguments` that exist, in their order. When there are none, the user is told.

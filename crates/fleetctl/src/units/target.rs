@@ -8,7 +8,7 @@ use crate::{
     cluster::session::Session,
     error::CliError,
     units::{
-        unit,
+        many, unit,
         wait::{AwaitedUnit, Block, Change, OnFailure, for_state},
     },
 };
@@ -24,8 +24,9 @@ pub(crate) struct Triggered {
     pub(crate) already: Vec<Unit>,
 }
 
-/// Sets the desired state of those of `names` that have another one. Global units are reported as
-/// triggered; the others can be waited for. The first failure ends it.
+/// Sets the desired state of those of `names` that have another one, of many at a time. Global units are
+/// reported as triggered; the others can be waited for. The first failure ends it: those before it are
+/// set, and of those behind it only what was under way.
 pub(crate) async fn trigger(
     session: &Session<'_>,
     change: Change,
@@ -33,31 +34,47 @@ pub(crate) async fn trigger(
 ) -> Result<Triggered, CliError> {
     let failed = |text: String| CliError::Failed(format!("Error {} units: {text}", change.doing()));
     let mut done = Triggered::default();
-    for name in names {
-        let known = session.api.unit(name).await;
-        let known = known
-            .map_err(|error| {
-                failed(format!("error retrieving unit {name} from registry: {error}"))
-            })?
-            .ok_or_else(|| failed(format!("unable to find unit {name}")))?;
-        if known.desired_state == change.state().as_str() {
-            debug!("Unit({name}) already {}, skipping.", change.state());
-            done.already.push(known);
-            continue;
-        }
-        let set = session.api.set_state(name, change.state()).await;
-        set.map_err(|error| failed(error.to_string()))?;
-        let asked = AwaitedUnit { name: name.clone(), ..AwaitedUnit::of(&known) };
-        if unit::is_global(&known) {
-            done.globals.push(asked);
-        } else {
-            done.units.push(asked);
-        }
+    // One that was given before is set by then.
+    for run in many::runs(names, |name| name, |_| None) {
+        set_all(session, change, run, &mut done).await.map_err(failed)?;
     }
     for AwaitedUnit { name, .. } in &done.globals {
         session.ui.out(format_args!("Triggered global unit {name} {}", change.as_str()))?;
     }
     Ok(done)
+}
+
+async fn set_all(
+    session: &Session<'_>,
+    change: Change,
+    names: &[String],
+    done: &mut Triggered,
+) -> Result<(), String> {
+    let (known, failure) = many::looked_up(names, async |name| {
+        let known = session.api.unit(name).await;
+        let known = known
+            .map_err(|error| format!("error retrieving unit {name} from registry: {error}"))?
+            .ok_or_else(|| format!("unable to find unit {name}"))?;
+        Ok(Unit { name: name.clone(), ..known })
+    })
+    .await;
+    let (already, others): (Vec<Unit>, Vec<Unit>) =
+        known.into_iter().partition(|unit| unit.desired_state == change.state().as_str());
+    for Unit { name, .. } in &already {
+        debug!("Unit({name}) already {}, skipping.", change.state());
+    }
+    done.already.extend(already);
+    let (set, refused) = many::in_order(others, async |unit: Unit| {
+        let set = session.api.set_state(&unit.name, change.state()).await;
+        set.map(|()| unit).map_err(|error| error.to_string())
+    })
+    .await;
+    for unit in set {
+        let asked = AwaitedUnit::of(&unit);
+        let which = if unit::is_global(&unit) { &mut done.globals } else { &mut done.units };
+        which.push(asked);
+    }
+    refused.or(failure).map_or(Ok(()), Err)
 }
 
 /// Waits until `units` are what `change` wants them to be, or just says that they were told to.

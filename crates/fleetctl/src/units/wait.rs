@@ -16,6 +16,7 @@ use crate::{
 
 mod everywhere;
 mod launched;
+mod many;
 mod restarted;
 mod since;
 mod state;
@@ -23,6 +24,7 @@ mod state;
 pub(crate) use crate::flags::{ATTEMPT, Block};
 pub(crate) use everywhere::{Everywhere, for_everywhere};
 pub(crate) use launched::{AwaitedUnit, for_systemd};
+use many::Rounds;
 pub(crate) use restarted::{EarlierStarts, for_restart};
 use since::Since;
 pub(crate) use state::{Change, Goal, for_state, running};
@@ -88,16 +90,27 @@ impl Wait<'_> {
         &self,
         poll: impl AsyncFn(&str, Duration) -> Result<Poll, CliError>,
     ) -> Result<Vec<Failure>, CliError> {
-        let known = Known::default();
-        let begun = Instant::now();
-        let mut polls: FuturesUnordered<_> = (0..self.units.len())
-            .map(|unit| poll_until(unit, &self.units[unit], &poll, begun, &known))
+        let rounds = Rounds { left: (0..self.units.len()).collect(), ..Rounds::default() };
+        self.one_by_one(&poll, Instant::now(), Known::default(), rounds).await
+    }
+
+    /// Polls those that are left, each by itself.
+    async fn one_by_one(
+        &self,
+        poll: &impl AsyncFn(&str, Duration) -> Result<Poll, CliError>,
+        begun: Instant,
+        known: Known,
+        rounds: Rounds,
+    ) -> Result<Vec<Failure>, CliError> {
+        let Rounds { left, mut failures, mut has_announced } = rounds;
+        known.borrow_mut().retain(|unit, _| left.contains(unit));
+        let mut polls: FuturesUnordered<_> = left
+            .into_iter()
+            .map(|unit| poll_until(unit, &self.units[unit], poll, begun, &known))
             .collect();
-        let mut failures = BTreeMap::new();
         let deadline = sleep_at(self.limit.map(|limit| begun + limit));
         let patience = sleep_at(self.is_long().then(|| begun + ATTEMPT));
         tokio::pin!(deadline, patience);
-        let mut has_announced = false;
         loop {
             tokio::select! {
                 biased;
@@ -120,7 +133,8 @@ impl Wait<'_> {
                 }
                 () = &mut patience, if !has_announced => {
                     has_announced = true;
-                    self.ui.err(self.still_waiting(&known.borrow()));
+                    let known = known.borrow();
+                    self.ui.err(self.still_waiting(&known, known.len()));
                 }
             }
         }
@@ -134,12 +148,13 @@ impl Wait<'_> {
         self.limit.is_none_or(|limit| limit > ATTEMPT)
     }
 
-    fn still_waiting(&self, known: &BTreeMap<usize, String>) -> String {
+    /// Tells of some of those that are waited for, who are so many.
+    fn still_waiting(&self, known: &BTreeMap<usize, String>, many: usize) -> String {
         let named = known.iter().take(NAMED);
         let mut units: Vec<_> =
             named.map(|(unit, what)| format!("{} ({what})", self.units[*unit])).collect();
-        if known.len() > NAMED {
-            units.push(format!("{} more", known.len() - NAMED));
+        if many > NAMED {
+            units.push(format!("{} more", many - known.len().min(NAMED)));
         }
         // One line, whatever a server has said.
         let units = tame(&units.join(", "));
@@ -155,7 +170,7 @@ async fn poll_until(
     begun: Instant,
     known: &Known,
 ) -> (usize, Result<Option<String>, CliError>) {
-    known.borrow_mut().insert(place, "no answer yet".to_owned());
+    known.borrow_mut().entry(place).or_insert_with(|| "no answer yet".to_owned());
     let mut backoff = PAUSES.begin();
     loop {
         match poll(unit, begun.elapsed()).await {

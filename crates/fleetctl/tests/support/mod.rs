@@ -74,9 +74,13 @@ impl Run {
         format!("rc {code}\n{}{}", prefixed("out|", &self.out), prefixed("err|", &self.err))
     }
 
-    /// The same, followed by what was asked of the server.
+    /// The same, followed by what was asked of the server. What is of one kind may go out at the same
+    /// time, and is sorted.
     pub fn with_requests(&self) -> String {
-        format!("{}{}", self.transcript(), prefixed("req|", &self.requests.join("\n")))
+        let mut requests = self.requests.clone();
+        let kind = |request: &String| request.split(' ').next().map(str::to_owned);
+        requests.chunk_by_mut(|one, next| kind(one) == kind(next)).for_each(<[String]>::sort);
+        format!("{}{}", self.transcript(), prefixed("req|", &requests.join("\n")))
     }
 }
 

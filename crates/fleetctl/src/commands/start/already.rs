@@ -1,6 +1,8 @@
 //! What start says of units that are to run already: which of them failed, have finished, or are on
 //! their way.
 
+use std::convert::Infallible;
+
 use fleet_schema::{Unit, UnitStart, UnitState};
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     error::CliError,
     ui::tame,
     units::{
-        unit,
+        many, unit,
         wait::{AwaitedUnit, Block, Change},
         why,
     },
@@ -48,10 +50,14 @@ pub(super) async fn look(
 ) -> Result<Outcome, CliError> {
     let mut outcome = Outcome::default();
     let mut pending = Vec::new();
-    for unit in units {
+    let (standings, _) = many::looked_up(units, async |unit: &Unit| {
+        Ok::<_, Infallible>(standing(session, unit).await)
+    })
+    .await;
+    for (unit, standing) in units.iter().zip(standings) {
         let name = &unit.name;
         let again = format!("To run it again: fleetctl restart {name}");
-        match standing(session, unit).await {
+        match standing {
             Standing::Well => {}
             Standing::Finished => session
                 .ui

@@ -60,8 +60,18 @@ pub(crate) async fn for_systemd(
         limit,
         on_failure: OnFailure::Stop,
     };
+    let worth_a_look = async |most: usize| {
+        let states = session.api.states_within(most).await.ok()??;
+        // Of one that is on its way nothing is to be learnt by asking for it.
+        let on_its_way = |state: &UnitState| {
+            state.systemd_active_state == "activating"
+                || (state.start != UnitStart::default() && !state.start.settled)
+        };
+        let worth = states.into_iter().filter(|state| !on_its_way(state));
+        Some(worth.map(|state| state.name).collect())
+    };
     let failures = wait
-        .run(async |name, since| {
+        .run_with_list(worth_a_look, async |name, since| {
             let look = look(session, name, &asked, &rest, since).await;
             Ok(look.unwrap_or_else(|error| Poll::NotYet(error.to_string())))
         })

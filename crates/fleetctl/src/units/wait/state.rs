@@ -1,6 +1,10 @@
 //! Waiting for the state that the cluster reports of units (`fleetctl.md` 4.7).
 
-use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use fleet_core::JobState;
 use fleet_schema::{Unit, UnitState};
@@ -112,9 +116,23 @@ pub(crate) async fn for_state(
     let words = format!("to report state {state}");
     let limit = block.limit();
     let wait = Wait { ui: session.ui, goal: &words, units, limit, on_failure };
+    // What the list says of those that are there; nothing more is asked of them.
+    let listed = RefCell::new(BTreeMap::new());
+    let look = async |most: usize| {
+        let units = session.api.units_within(most).await.ok()??;
+        let there = units.into_iter().filter(|unit| reported(unit) == state.as_str());
+        let there: BTreeMap<String, Unit> = there.map(|unit| (unit.name.clone(), unit)).collect();
+        let names = there.keys().cloned().collect();
+        listed.replace(there);
+        Some(names)
+    };
     let failures = wait
-        .run(async |name, since| {
-            let found = session.api.unit(name).await;
+        .run_with_list(look, async |name, since| {
+            let found = listed.borrow_mut().remove(name);
+            let found = match found {
+                Some(unit) => Ok(Some(unit)),
+                None => session.api.unit(name).await,
+            };
             if matches!(found, Ok(Some(_))) {
                 seen.borrow_mut().insert(name.to_owned());
             }
