@@ -78,10 +78,20 @@ impl Counter {
         &self,
         operation: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        self.count_unless(operation, |_| false).await
+    }
+
+    /// The same but for errors that mean that there was nothing to do.
+    pub(crate) async fn count_unless<T, E>(
+        &self,
+        operation: impl Future<Output = Result<T, E>>,
+        is_nothing: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
         let started = Instant::now();
         let result = operation.await;
         match &result {
             Ok(_) => self.took(started.elapsed()),
+            Err(error) if is_nothing(error) => {}
             Err(_) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
             }

@@ -95,10 +95,40 @@ impl Registry {
         file: &UnitFile,
         desired: JobState,
     ) -> Result<(), RegistryError> {
+        self.files.set.count(self.write_new(name, file, desired)).await
+    }
+
+    /// Creates a unit if there is none of that name and etcd has room for it. Returns whether it did. That
+    /// there was one counts as no attempt.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn create_if_absent(
+        &self,
+        name: &UnitName,
+        file: &UnitFile,
+        desired: JobState,
+    ) -> Result<bool, RegistryError> {
+        let is_nothing = |error: &RegistryError| {
+            matches!(error, RegistryError::Conflict(_)) || error.is_out_of_space()
+        };
+        let write = self.write_new(name, file, desired);
+        match self.files.set.count_unless(write, is_nothing).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_nothing(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write_new(
+        &self,
+        name: &UnitName,
+        file: &UnitFile,
+        desired: JobState,
+    ) -> Result<(), RegistryError> {
         let record = record_of(name, file, desired, None);
         let absent = Compare::Absent(self.keys.unit(name.as_str()));
-        let write = self.write_unit(name, absent, None, &record, Some(file));
-        self.files.set.count(write).await
+        self.write_unit(name, absent, None, &record, Some(file)).await
     }
 
     /// Replaces content and desired state of a unit; it stays on its machine, or goes back there

@@ -77,6 +77,14 @@ where
         wanted(&path, unit)
     };
     let wanted = api.bodies.read(body, work).await?;
+    // Most content is of new units: these cost no look.
+    if let Ok(Decision::Create(file, state)) = decide(&wanted, None) {
+        let created = api.registry.create_if_absent(&wanted.name, file, state).await;
+        if api.note_answer(created)? {
+            info!(unit = %wanted.name, %state, "unit created");
+            return Ok(reply::empty(StatusCode::CREATED));
+        }
+    }
     let mut attempts = Attempts::within(api.limits().store_time);
     loop {
         let found = api.note_answer(api.registry.unit(&wanted.name).await)?;
