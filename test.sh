@@ -120,6 +120,8 @@ functional() {
   step stories stories "$@"
 }
 bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
+# What parts of fleet cost by themselves.
+bench_parts() { cargo bench --quiet --locked --package fleet-core --package fleet-store --package fleet-registry; }
 
 # Faults that were mended are found again; fixed seeds stay sound. Seeds of the day are reported
 # loudly, and to be repeated by hand: they hold nobody up who has changed something else.
@@ -187,6 +189,7 @@ case $mode in
   bench)
     step packages install_missing $build_needs $lab_needs
     step 'release build' release
+    step 'bench of parts' bench_parts
     step bench bench "$@"
     ;;
   *) usage ;;
