@@ -81,3 +81,24 @@ pub(super) fn carries_install_info(file: &UnitFile) -> bool {
     const KNOWN: [&str; 5] = ["Alias", "WantedBy", "RequiredBy", "Also", "DefaultInstance"];
     file.options().iter().any(|o| o.section == "Install" && KNOWN.contains(&o.name.as_str()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_takes_what_comes_before_it_or_what_it_is() {
+        let takes = |service: &str| {
+            let file = UnitFile::parse(format!("[Service]\n{service}\n").as_bytes()).unwrap();
+            Behaviour::of(&file).start_takes
+        };
+        let forever = "ExecStart=/bin/sleep infinity";
+        let before =
+            |seconds: &str| takes(&format!("ExecStartPre=/bin/sleep {seconds}\n{forever}"));
+        assert_eq!(takes(forever), Some(Duration::ZERO));
+        assert_eq!(before("0.012"), Some(Duration::from_millis(12)));
+        assert_eq!(before("infinity"), None);
+        assert_eq!(takes(&format!("Type=oneshot\n{forever}")), None);
+        assert_eq!(takes("ExecStartPre=/bin/false\nExecStart=/bin/true"), Some(Duration::ZERO));
+    }
+}
