@@ -1,13 +1,17 @@
 //! Carries out a plan. No opinions here: what is refused is left to the next pass, or a later one
 //! ([`Refused`]).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic,
+};
 
 use fleet_core::UnitName;
 use fleet_registry::{
     Decided, Decision, Event, Leadership, Model, Moot, Registry, RegistryError, Target,
 };
 use fleet_runtime::exhibits::Exhibit;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -17,6 +21,9 @@ use crate::{
     plan::{Action, Reason, Task},
     refused::Refused,
 };
+
+/// Batches that are on their way to the store at a time.
+const IN_FLIGHT: usize = 8;
 
 /// What is remembered of earlier passes.
 #[derive(Debug, Default)]
@@ -32,46 +39,106 @@ pub(crate) struct Tally {
     pub(crate) failed: ByAction,
 }
 
-/// Writes what `tasks` decide, and takes what was written into `cluster` at once.
+/// Writes what `tasks` decide, and takes what was written into `cluster` at once. What was written
+/// stays so, whatever becomes of the rest: the units of that go to `undone`.
 ///
 /// # Errors
-/// `LeadershipLost`, and store errors; the tasks then count as failed, whether or not some were
-/// carried out, which the mirror will show.
+/// `LeadershipLost`, and the first error of the store: what it wasn't asked for by then it isn't asked
+/// for. Tasks that failed count as that, whether or not some were carried out, which the mirror will
+/// show.
 pub(crate) async fn execute(
     registry: &Registry,
     lead: &Leadership,
     cluster: &mut Cluster,
-    tasks: &[Task],
+    tasks: &[&Task],
     past: &mut Past,
     tally: &mut Tally,
+    undone: &mut BTreeSet<UnitName>,
 ) -> Result<(), RegistryError> {
-    let Past { refused, move_limiter } = past;
-    refused.tidy(cluster);
-    let tasks: Vec<&Task> =
-        tasks.iter().filter(|task| !refused.holds(cluster, &task.unit)).collect();
-    let decisions = decisions(cluster, &tasks);
-    if decisions.is_empty() {
-        return Ok(());
-    }
-    let decided = registry.decide(lead, &decisions).await.inspect_err(|_| {
-        tasks.iter().for_each(|task| tally.failed.count(task.action));
-    })?;
-    assert_eq!(decided.len(), decisions.len(), "every decision has its answer");
-    let mut outcomes: BTreeMap<UnitName, bool> = BTreeMap::new();
-    for (decision, decided) in decisions.into_iter().zip(decided) {
-        let is_done = take_in(cluster, refused, &decision, decided);
-        outcomes.insert(decision.unit, is_done);
-    }
+    let decisions = decisions(cluster, tasks);
+    let mut by_unit: BTreeMap<&UnitName, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
-        if outcomes.get(&task.unit) == Some(&true) {
-            tally.done.count(task.action);
-            report(task);
-            note_move(cluster, move_limiter, task);
-        } else {
-            tally.failed.count(task.action);
+        by_unit.entry(&task.unit).or_default().push(task);
+    }
+    let mut batches = Registry::batches(decisions).into_iter();
+    let (mut in_flight, mut failure) = (InFlight::new(registry, lead), None);
+    loop {
+        while failure.is_none()
+            && in_flight.has_room()
+            && let Some(batch) = batches.next()
+        {
+            in_flight.send(batch);
+        }
+        let Some((batch, decided)) = in_flight.answer().await else { break };
+        let decided = match decided {
+            Ok(decided) => decided,
+            Err(RegistryError::LeadershipLost) => return Err(RegistryError::LeadershipLost),
+            Err(error) => {
+                for Decision { unit, .. } in batch {
+                    by_unit[&unit].iter().for_each(|task| tally.failed.count(task.action));
+                    undone.insert(unit);
+                }
+                failure.get_or_insert(error);
+                continue;
+            }
+        };
+        assert_eq!(decided.len(), batch.len(), "every decision has its answer");
+        for (decision, decided) in batch.iter().zip(decided) {
+            let is_done = take_in(cluster, &mut past.refused, decision, decided);
+            for task in &by_unit[&decision.unit] {
+                if is_done {
+                    tally.done.count(task.action);
+                    report(task);
+                    note_move(cluster, &mut past.move_limiter, task);
+                } else {
+                    tally.failed.count(task.action);
+                }
+            }
+            if !is_done && !past.refused.holds(cluster, &decision.unit) {
+                undone.insert(decision.unit.clone());
+            }
         }
     }
-    Ok(())
+    undone.extend(batches.flatten().map(|decision| decision.unit));
+    failure.map_or(Ok(()), Err)
+}
+
+/// A batch, and what became of it.
+type Answer = (Vec<Decision>, Result<Vec<Decided>, RegistryError>);
+
+/// Batches of decisions that are on their way to the store.
+struct InFlight<'a> {
+    registry: &'a Registry,
+    lead: &'a Leadership,
+    answers: JoinSet<Answer>,
+}
+
+impl<'a> InFlight<'a> {
+    fn new(registry: &'a Registry, lead: &'a Leadership) -> Self {
+        Self { registry, lead, answers: JoinSet::new() }
+    }
+
+    fn has_room(&self) -> bool {
+        self.answers.len() < IN_FLIGHT
+    }
+
+    fn send(&mut self, batch: Vec<Decision>) {
+        let (registry, lead) = (self.registry.clone(), self.lead.clone());
+        self.answers.spawn(async move {
+            let decided = registry.decide(&lead, &batch).await;
+            (batch, decided)
+        });
+    }
+
+    /// The next answer, from whichever batch; `None` when there is none to come.
+    async fn answer(&mut self) -> Option<Answer> {
+        match self.answers.join_next().await?.map_err(JoinError::try_into_panic) {
+            Ok(answer) => Some(answer),
+            Err(Ok(panic)) => panic::resume_unwind(panic),
+            // The runtime ends, and everything with it.
+            Err(Err(_)) => std::future::pending().await,
+        }
+    }
 }
 
 /// Forgets what is said of machines that still have destroyed units where that is so no more, and
@@ -143,7 +210,7 @@ fn take_in(
             if let Target::Machine { leaving: Some(_), .. } = target {
                 cluster.apply(Event::Leaving(unit.clone(), None));
             }
-            cluster.apply(Event::Unit(unit.clone(), Some(Ok(record))));
+            cluster.take_in(unit.clone(), record);
             true
         }
         Err(error @ RegistryError::Conflict(_)) => {

@@ -110,10 +110,10 @@ impl Metrics {
         self.task_failures.schedule += failed.schedule;
     }
 
-    /// Counts what a plan found amiss.
-    pub(crate) fn count_plan(&mut self, plan: &Plan) {
-        self.unplaced += plan.unplaced.len() as u64;
-        self.unfinished_passes += u64::from(!plan.rest.is_empty());
+    /// Counts what a plan found amiss, and the units that are `waiting` for a machine after it.
+    pub(crate) fn count_plan(&mut self, plan: &Plan, waiting: usize, is_finished: bool) {
+        self.unplaced += waiting as u64;
+        self.unfinished_passes += u64::from(!is_finished);
         for task in &plan.tasks {
             match task.reason {
                 Reason::MachineAway(_) => self.machines_away += 1,

@@ -17,6 +17,9 @@ use tokio::time::Instant;
 
 use crate::plan::{Pace, Sweep};
 
+/// The most tasks that a sweep makes in a pass. They are written before anything else is looked at.
+const MOST_TASKS: usize = 4096;
+
 /// Where a pass is.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -63,6 +66,10 @@ impl Pace for Bounded {
         let mut at = self.progress.unit.lock().unwrap_or_else(PoisonError::into_inner);
         *at = Some(unit.clone());
         time < self.time / 2 && !self.progress.is_abandoned.load(Ordering::Relaxed)
+    }
+
+    fn most_tasks(&self) -> usize {
+        MOST_TASKS
     }
 }
 

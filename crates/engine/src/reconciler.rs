@@ -4,7 +4,7 @@
 //! the engine lease, so being dropped in the middle of one hurts nothing. Woken by changes of
 //! the mirror, by a timer, and by questions. While the mirror isn't current nothing is decided.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use fleet_core::UnitName;
 use fleet_registry::{Event, Followed, Leadership, Mirror, Model, Registry, RegistryError, Scope};
@@ -15,16 +15,16 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    backoff::sleep_until,
-    backoff::{backoff, pauses},
-    cluster::Cluster,
+    backoff::{backoff, pauses, sleep_until},
+    cluster::{Cluster, Marks},
     contact::Touch,
     execute::{Past, Tally, execute, forget},
+    full_look::FullLook,
     metrics::{Metrics, SharedMetrics},
-    plan::{Absent, Plan, Rest, doubtful},
+    plan::{Absent, Plan, Task, doubtful},
     roll::{News, Roll},
     status::Status,
-    thinking::{Answers, PlanInput, QUERIES, think},
+    thinking::{Answers, PlanInput, QUERIES, THINKING, think},
 };
 
 /// The cluster, shared with the threads that think about it. One that is in use is copied when
@@ -39,9 +39,13 @@ impl Model for Shared {
 }
 
 impl Shared {
-    /// Whether anything that decisions rest on has changed since the last call.
-    fn has_news(&mut self) -> bool {
-        self.0.has_unseen() && Arc::make_mut(&mut self.0).has_news()
+    /// Whether anything that decisions rest on has changed since the last pass.
+    fn has_news(&self) -> bool {
+        self.0.is_marked() || self.0.roll_has_changed()
+    }
+
+    fn change(&mut self) -> &mut Cluster {
+        Arc::make_mut(&mut self.0)
     }
 }
 
@@ -52,10 +56,13 @@ pub(crate) struct FailureDetector {
 }
 
 impl FailureDetector {
-    /// Looks at who is there, and tells what absent machines are taken for.
-    fn look(&mut self, cluster: &Cluster, metrics: &SharedMetrics) -> Absent {
+    /// Tells what absent machines are taken for. Looks at who is there if that may have changed.
+    fn look(&mut self, cluster: &Cluster, is_changed: bool, metrics: &SharedMetrics) -> Absent {
         let now = Instant::now();
-        let news = self.roll.call(now, cluster.present(), cluster.targets());
+        let news = match is_changed {
+            true => self.roll.call(now, cluster.present(), cluster.targets()),
+            false => None,
+        };
         match news {
             Some(News::Braked { lost, of }) => warn!(
                 lost,
@@ -89,8 +96,30 @@ pub(crate) struct Reconciler<'a> {
     past: Past,
     /// Whether what engines before this one left undone has been looked at.
     has_tidied: bool,
-    /// Where the last pass gave up.
-    rest: Rest,
+    /// What wasn't carried out: that is tried again, though nothing has changed.
+    undone: BTreeSet<UnitName>,
+    full_look: FullLook,
+    /// The last pass failed: what is left to do waits for news, or for its time.
+    is_held_up: bool,
+}
+
+/// Why there is a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Something has changed, or there is something left to do.
+    Change,
+    /// Time has passed: what machines that are away are taken for may be another matter, and it is
+    /// time for a stretch of the full look.
+    Time,
+}
+
+/// What a pass looks at.
+struct Agenda {
+    absent: Absent,
+    resting: BTreeSet<UnitName>,
+    marks: Marks,
+    /// It is a stretch of the full look: of its units nothing is known to have changed.
+    is_stretch: bool,
 }
 
 impl<'a> Reconciler<'a> {
@@ -105,8 +134,19 @@ impl<'a> Reconciler<'a> {
     ) -> Self {
         let mirror =
             Mirror::new(registry.clone(), Scope::Cluster).every(period).pausing(pauses(interval));
-        let (past, rest, has_tidied) = (Past::default(), Rest::default(), false);
-        Self { registry, lead, interval, detector, status, mirror, past, has_tidied, rest }
+        Self {
+            registry,
+            lead,
+            interval,
+            detector,
+            status,
+            mirror,
+            past: Past::default(),
+            has_tidied: false,
+            undone: BTreeSet::new(),
+            full_look: FullLook::new(interval),
+            is_held_up: false,
+        }
     }
 
     /// Reconciles on change and at least every interval, until the lease turns out to be lost.
@@ -118,68 +158,75 @@ impl<'a> Reconciler<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut backoff = backoff(self.interval);
         loop {
+            let mut cause = Cause::Change;
             if !self.mirror.is_current() {
                 // However long the store is out of reach: nothing moves until it can be read.
                 while self.mirror.follow().await == Followed::Lost {}
-                self.rest.begin_anew();
-            } else if !self.is_due(&mut tick, &mut answers).await {
+            } else if let Some(due) = self.is_due(&mut tick, &mut answers).await {
+                cause = due;
+            } else {
                 continue;
             }
-            // One pass takes in the news of a snapshot and of a watch alike.
-            self.mirror.model_mut().has_news();
-            match self.pass(&mut answers).await {
+            match self.pass(cause, &mut answers).await {
                 Ok(()) => {
                     backoff.reset();
-                    tick.reset();
-                    if !self.rest.is_empty() {
-                        tick.reset_immediately();
-                    }
+                    self.is_held_up = false;
                 }
                 Err(RegistryError::LeadershipLost) => return,
                 Err(error) => {
-                    warn!(%error, "pass failed, will retry");
+                    self.is_held_up = true;
+                    warn!(%error, "pass failed, will retry what it left undone");
                     tick.reset_after(backoff.pause());
                 }
             }
         }
     }
 
-    /// Waits for something to do; whether it is a pass.
-    async fn is_due(&mut self, tick: &mut time::Interval, answers: &mut Answers) -> bool {
+    /// Waits for something to do; whether, and why, it is a pass.
+    async fn is_due(&mut self, tick: &mut time::Interval, answers: &mut Answers) -> Option<Cause> {
         let next_change = self.detector.roll.next_change(Instant::now());
+        let has_more = !self.is_held_up && self.mirror.model().has_news();
         let query = tokio::select! {
             biased;
-            () = sleep_until(next_change) => {
-                self.rest.begin_anew();
-                return true;
-            }
+            () = sleep_until(next_change) => return Some(Cause::Time),
             followed = self.mirror.follow() => {
-                let has_news = followed != Followed::Lost && self.mirror.model_mut().has_news();
-                if has_news {
-                    self.rest.begin_anew();
-                }
-                return has_news;
+                let has_news = followed != Followed::Lost && self.mirror.model().has_news();
+                return has_news.then_some(Cause::Change);
             }
-            _ = tick.tick() => return true,
+            () = std::future::ready(()), if has_more => return Some(Cause::Change),
+            _ = tick.tick() => return Some(Cause::Time),
             query = answers.next() => query,
         };
         answers.answer(query, Arc::clone(&self.mirror.model().0));
-        false
+        None
     }
 
-    /// Decides on the newest picture, and carries it out.
-    async fn pass(&mut self, answers: &mut Answers) -> Result<(), RegistryError> {
+    /// Decides about what has changed, and carries it out.
+    async fn pass(&mut self, cause: Cause, answers: &mut Answers) -> Result<(), RegistryError> {
         let started = Instant::now();
         self.tidy().await?;
-        let plan = self.decide(answers).await;
+        let agenda = self.agenda(cause);
+        let is_stretch = agenda.is_stretch;
+        let mut plan = self.decide(agenda, answers).await;
+        let is_finished = is_stretch || plan.rest.is_empty();
+        if is_stretch {
+            let (refused, cluster) = (&self.past.refused, &self.mirror.model().0);
+            self.full_look.take_in(&plan, |unit| refused.holds(cluster, unit));
+        } else if !is_finished {
+            let rest = std::mem::take(&mut plan.rest);
+            self.mirror.model_mut().change().mark_again(rest);
+        }
         let mut tally = Tally::default();
-        let cluster = Arc::make_mut(&mut self.mirror.model_mut().0);
-        forget(self.registry, self.lead, cluster, &plan.moot).await?;
-        let (tasks, past) = (&plan.tasks, &mut self.past);
-        let result = execute(self.registry, self.lead, cluster, tasks, past, &mut tally).await;
+        let result = self.carry_out(&plan, &mut tally).await;
         let duration = started.elapsed();
-        self.count(&plan, tally, result.is_ok().then_some(duration));
-        self.rest = plan.rest;
+        let waiting = self.mirror.model().0.waiting().all().len();
+        self.status.borrow().metrics.change(|metrics| {
+            metrics.count_plan(&plan, waiting, is_finished);
+            metrics.count_tasks(tally.done, tally.failed);
+            if result.is_ok() {
+                metrics.count_pass(duration);
+            }
+        });
         result?;
         if duration > self.interval {
             warn!("Engine completed reconciliation in {duration:?}");
@@ -189,36 +236,68 @@ impl<'a> Reconciler<'a> {
         Ok(())
     }
 
+    /// Does what `plan` says, and keeps what wasn't done, and what rests on that, for later.
+    async fn carry_out(&mut self, plan: &Plan, tally: &mut Tally) -> Result<(), RegistryError> {
+        let cluster = self.mirror.model_mut().change();
+        let (registry, lead, past) = (self.registry, self.lead, &mut self.past);
+        past.refused.tidy(cluster);
+        let is_held = |unit: &UnitName| past.refused.holds(cluster, unit);
+        let (held, tasks): (Vec<&Task>, Vec<&Task>) =
+            plan.tasks.iter().partition(|task| is_held(&task.unit));
+        let result = match forget(registry, lead, cluster, &plan.moot).await {
+            Ok(()) => execute(registry, lead, cluster, &tasks, past, tally, &mut self.undone).await,
+            Err(error) => {
+                self.undone.extend(plan.moot.iter().map(|moot| moot.unit.clone()));
+                Err(error)
+            }
+        };
+        if !held.is_empty() || !self.undone.is_empty() {
+            let is_held = |unit: &UnitName| held.iter().any(|task| task.unit == *unit);
+            self.undone.extend(plan.concerned().filter(|unit| !is_held(unit)).cloned());
+        }
+        result
+    }
+
+    /// What there is to look at now.
+    fn agenda(&mut self, cause: Cause) -> Agenda {
+        let metrics = self.status.borrow().metrics.clone();
+        let cluster = Arc::make_mut(&mut self.mirror.model_mut().0);
+        let is_changed = cause == Cause::Time || cluster.roll_has_changed();
+        let absent = self.detector.look(cluster, is_changed, &metrics);
+        cluster.roll_is_called();
+        let hash = |unit: &UnitName| cluster.unit(unit).map(|unit| unit.record.value.hash);
+        let resting = self.past.move_limiter.resting(hash);
+        let mut marks = cluster.take_marks(&absent, &resting);
+        marks.units.append(&mut self.undone);
+        marks.units.extend(self.past.refused.due(Instant::now()));
+        let is_stretch = marks.is_empty() && cause == Cause::Time;
+        if is_stretch {
+            marks = self.full_look.stretch(cluster);
+        }
+        Agenda { absent, resting, marks, is_stretch }
+    }
+
     /// Looks once at what is said of machines that still have destroyed units: an engine that knows
     /// nothing of that may have led before, and taken the order away that would end it.
     async fn tidy(&mut self) -> Result<(), RegistryError> {
         if !self.has_tidied {
             let moot = doubtful(&self.mirror.model().0);
-            let cluster = Arc::make_mut(&mut self.mirror.model_mut().0);
+            let cluster = self.mirror.model_mut().change();
             forget(self.registry, self.lead, cluster, &moot).await?;
             self.has_tidied = true;
         }
         Ok(())
     }
 
-    async fn decide(&mut self, answers: &mut Answers) -> Plan {
+    async fn decide(&mut self, agenda: Agenda, answers: &mut Answers) -> Plan {
+        let Agenda { absent, resting, marks, is_stretch } = agenda;
+        if marks.is_empty() {
+            return Plan::default();
+        }
         let cluster = Arc::clone(&self.mirror.model().0);
-        let hash = |unit: &UnitName| cluster.unit(unit).map(|unit| unit.record.value.hash);
-        let resting = self.past.move_limiter.resting(hash);
         let metrics = self.status.borrow().metrics.clone();
-        let absent = self.detector.look(&cluster, &metrics);
-        let from = std::mem::take(&mut self.rest);
-        think(PlanInput { cluster, absent, resting, from }, answers, &metrics).await
-    }
-
-    fn count(&self, plan: &Plan, tally: Tally, completed: Option<Duration>) {
-        self.status.borrow().metrics.change(|metrics| {
-            metrics.count_plan(plan);
-            metrics.count_tasks(tally.done, tally.failed);
-            if let Some(duration) = completed {
-                metrics.count_pass(duration);
-            }
-        });
+        let time = if is_stretch { self.full_look.time() } else { THINKING };
+        think(PlanInput { cluster, absent, resting, marks, time }, answers, &metrics).await
     }
 }
 

@@ -25,6 +25,8 @@ struct Refusal {
     /// How often the same was refused before.
     earlier: u32,
     until: Instant,
+    /// Whether it has been said that its time has come.
+    is_due: bool,
 }
 
 impl Refused {
@@ -41,8 +43,18 @@ impl Refused {
         let earlier = self.0.get(unit).filter(|refusal| refusal.seen == seen);
         let earlier = earlier.map_or(0, |refusal| refusal.earlier.saturating_add(1));
         let until = Instant::now() + PAUSES.after(earlier);
-        self.0.insert(unit.clone(), Refusal { seen, earlier, until });
+        self.0.insert(unit.clone(), Refusal { seen, earlier, until, is_due: false });
         earlier == 0
+    }
+
+    /// The units that are to be tried again from now on, each once.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<UnitName> {
+        let due = self.0.iter_mut().filter(|(_, refusal)| !refusal.is_due && refusal.until <= now);
+        due.map(|(unit, refusal)| {
+            refusal.is_due = true;
+            unit.clone()
+        })
+        .collect()
     }
 
     /// Forgets units that have changed since, or are gone.

@@ -15,10 +15,10 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Marks},
     metrics::{LongPass, SharedMetrics},
     pace::{Bounded, Progress},
-    plan::{Absent, Plan, Rest, plan_within},
+    plan::{Absent, Plan, plan_within},
     status::Query,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) const QUERIES: usize = 16;
 
 /// The time a pass may think. It holds up nobody but the units that wait for a decision.
-const THINKING: Duration = Duration::from_secs(2);
+pub(crate) const THINKING: Duration = Duration::from_secs(2);
 
 /// A pass that thinks for so long is told of, and again every time that has passed.
 const LONG: Duration = Duration::from_secs(1);
@@ -65,7 +65,9 @@ pub(crate) struct PlanInput {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) absent: Absent,
     pub(crate) resting: BTreeSet<UnitName>,
-    pub(crate) from: Rest,
+    pub(crate) marks: Marks,
+    /// For how long to think at most.
+    pub(crate) time: Duration,
 }
 
 /// Ends the thread's work when nobody waits for it any more.
@@ -86,10 +88,10 @@ pub(crate) async fn think(
     let progress = Arc::new(Progress::default());
     let _abandon = AbandonOnDrop(Arc::clone(&progress));
     let cluster = Arc::clone(&input.cluster);
-    let mut pace = Bounded::new(THINKING, Arc::clone(&progress));
+    let mut pace = Bounded::new(input.time, Arc::clone(&progress));
     let thread = threads::spawn(move || {
-        let PlanInput { cluster, absent, resting, from } = input;
-        plan_within(&cluster, absent, &resting, &from, &mut pace)
+        let PlanInput { cluster, absent, resting, marks, .. } = input;
+        plan_within(&cluster, absent, &resting, marks, &mut pace)
     });
     await_plan(thread, &progress, &cluster, answers, metrics).await
 }

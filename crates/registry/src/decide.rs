@@ -8,11 +8,6 @@ use fleet_store::{Compare, MAX_TXN_OPS, Op, Revision, StoreError, Txn};
 
 use crate::{Leadership, Registry, RegistryError, UnitRecord, Versioned, registry::halves};
 
-/// Operations of one decision at most, and as many comparisons, beside that of the lease: the record, the old schedule entry and a restart asked
-/// for there, the new schedule entry. A unit that is destroyed and comes again has no old one, but
-/// an entry that says where it is leaving.
-const OPS_OF_DECISION: usize = 4;
-
 /// A unit's new target, and what the decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -66,6 +61,23 @@ impl Decision {
         }
     }
 
+    /// What it writes at most: the record, the order of the machine it leaves and a restart asked for
+    /// there, the order of the machine it goes to, and that it isn't leaving that any more.
+    fn most_ops(&self) -> usize {
+        let leaves = if self.seen.value.machine.is_some() { 2 } else { 0 };
+        let comes = match &self.target {
+            Target::None => 0,
+            Target::Leaving(_) => 1,
+            Target::Machine { leaving, .. } => 1 + usize::from(leaving.is_some()),
+        };
+        1 + leaves + comes
+    }
+
+    /// What it compares at most, beside machines: the record, and where it is leaving.
+    fn most_compares(&self) -> usize {
+        if matches!(self.target, Target::Machine { .. }) { 2 } else { 1 }
+    }
+
     /// The machines that must be as they were seen: there since that revision, or (`None`) absent.
     fn machines(&self) -> impl Iterator<Item = (&MachineId, Option<Revision>)> {
         let named = match &self.target {
@@ -97,8 +109,14 @@ impl Registry {
     ) -> Result<Vec<Decided>, RegistryError> {
         let mut decided = Vec::with_capacity(decisions.len());
         // The next one is the last.
-        let mut batches: Vec<&[Decision]> =
-            decisions.chunks((MAX_TXN_OPS - 1) / OPS_OF_DECISION).rev().collect();
+        let mut batches: Vec<&[Decision]> = Vec::new();
+        let mut left = decisions;
+        while !left.is_empty() {
+            let (batch, behind) = left.split_at(Self::fitting(left));
+            batches.push(batch);
+            left = behind;
+        }
+        batches.reverse();
         while let Some(batch) = batches.pop() {
             match (self.commit_decisions(lead, batch).await, batch) {
                 (Ok(Some(revision)), _) => {
@@ -117,6 +135,33 @@ impl Registry {
         }
         assert_eq!(decided.len(), decisions.len(), "every decision is answered, in their order");
         Ok(decided)
+    }
+
+    /// Cuts decisions into as many as fit in a transaction each.
+    #[must_use]
+    pub fn batches(mut decisions: Vec<Decision>) -> Vec<Vec<Decision>> {
+        let mut batches = Vec::new();
+        while !decisions.is_empty() {
+            let behind = decisions.split_off(Self::fitting(&decisions));
+            batches.push(std::mem::replace(&mut decisions, behind));
+        }
+        batches
+    }
+
+    /// How many of `decisions`, from the first on, fit in a transaction: at least one.
+    fn fitting(decisions: &[Decision]) -> usize {
+        let (mut compares, mut ops, mut machines) = (1, 0, BTreeSet::new());
+        let mut fitting = 0;
+        for decision in decisions {
+            machines.extend(decision.machines());
+            compares += decision.most_compares();
+            ops += decision.most_ops();
+            if fitting > 0 && (compares + machines.len() > MAX_TXN_OPS || ops > MAX_TXN_OPS) {
+                break;
+            }
+            fitting += 1;
+        }
+        fitting
     }
 
     /// Commits decisions together; `None` when something they rest on doesn't hold.

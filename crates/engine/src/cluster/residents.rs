@@ -26,6 +26,19 @@ pub(crate) struct Residents {
     barred: Arc<BTreeMap<UnitName, HostObstacle>>,
 }
 
+/// The global units that came to a machine and left it, as something else there changed.
+#[derive(Debug, Default)]
+pub(crate) struct Shift {
+    pub(crate) came: Vec<Arc<Unit>>,
+    pub(crate) left: Vec<Arc<Unit>>,
+}
+
+impl Shift {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.came.is_empty() && self.left.is_empty()
+    }
+}
+
 impl Residents {
     /// How many units are on the machine: its load.
     pub(crate) fn len(&self) -> usize {
@@ -108,38 +121,45 @@ impl Residents {
         replacers.next().map(|found| &found.name)
     }
 
-    /// Puts a non-global unit on `machine`; global units make way for it.
-    pub(crate) fn add(&mut self, unit: &Arc<Unit>, machine: &Machine, globals: &Units) {
+    /// Puts a non-global unit on `machine`; global units make way for it. Says which.
+    #[must_use]
+    pub(crate) fn add(&mut self, unit: &Arc<Unit>, machine: &Machine, globals: &Units) -> Shift {
         self.insert(unit);
-        if concerns(unit, globals) {
-            self.settle(machine, globals);
-        }
+        if concerns(unit, globals) { self.settle(machine, globals) } else { Shift::default() }
     }
 
-    /// Takes a non-global unit off `machine`; global units may come in its place.
-    pub(crate) fn remove(&mut self, unit: &Unit, machine: &Machine, globals: &Units) {
+    /// Takes a non-global unit off `machine`; global units may come in its place. Says which.
+    #[must_use]
+    pub(crate) fn remove(&mut self, unit: &Unit, machine: &Machine, globals: &Units) -> Shift {
         self.take(&unit.name);
-        if concerns(unit, globals) {
-            self.settle(machine, globals);
-        }
+        if concerns(unit, globals) { self.settle(machine, globals) } else { Shift::default() }
     }
 
-    /// Takes in that the global unit `name` has come, gone or changed.
-    pub(crate) fn refresh(&mut self, name: &UnitName, machine: &Machine, globals: &Units) {
-        let was_choosy = self.take(name).is_some_and(|unit| unit.is_choosy());
+    /// Takes in that the global unit `name` has come, gone or changed. Says what that has moved.
+    #[must_use]
+    pub(crate) fn refresh(&mut self, name: &UnitName, machine: &Machine, globals: &Units) -> Shift {
+        let left = self.take(name);
+        let was_choosy = left.as_ref().is_some_and(|unit| unit.is_choosy());
         let is_choosy = globals.values().any(|global| global.is_choosy());
         if was_choosy || is_choosy || !self.choosy.is_empty() {
-            self.settle(machine, globals);
-        } else if let Some(unit) = globals.get(name)
+            let mut shift = self.settle(machine, globals);
+            shift.left.extend(left);
+            return shift;
+        }
+        let mut shift = Shift { left: left.into_iter().collect(), ..Shift::default() };
+        if let Some(unit) = globals.get(name)
             && self.obstacle_of_global(unit, machine).is_none()
         {
             self.insert(unit);
+            shift.came.push(Arc::clone(unit));
         }
+        shift
     }
 
-    /// Decides anew which global units are here.
-    pub(crate) fn settle(&mut self, machine: &Machine, globals: &Units) {
-        self.all.retain(|_, unit| !unit.is_global());
+    /// Decides anew which global units are here. Says which have come and gone.
+    #[must_use]
+    pub(crate) fn settle(&mut self, machine: &Machine, globals: &Units) -> Shift {
+        let before: Units = self.all.extract_if(.., |_, unit| unit.is_global()).collect();
         self.choosy.retain(|_, unit| !unit.is_global());
         let (scheduled, globals) = (self.all.values(), globals.values());
         let scheduled = scheduled.map(|unit| contender(unit, Origin::Unjudged));
@@ -150,9 +170,26 @@ impl Residents {
         });
         let judged = residents(machine, scheduled.chain(globals)).into_iter();
         let here = judged.filter(|(unit, verdict)| unit.tag.is_global() && verdict.is_ok());
-        for unit in here.map(|(unit, _)| Arc::clone(unit.tag)).collect::<Vec<_>>() {
-            self.insert(&unit);
-        }
+        let here: Vec<_> = here.map(|(unit, _)| Arc::clone(unit.tag)).collect();
+        here.iter().for_each(|unit| self.insert(unit));
+        let is_new = |unit: &&Arc<Unit>| {
+            before.get(&unit.name).is_none_or(|known| !Arc::ptr_eq(known, unit))
+        };
+        let came = here.iter().filter(is_new).cloned().collect();
+        let is_gone =
+            |unit: &Arc<Unit>| self.all.get(&unit.name).is_none_or(|now| !Arc::ptr_eq(now, unit));
+        Shift { came, left: before.into_values().filter(is_gone).collect() }
+    }
+
+    /// Those of them that `unit` has to do with, by the patterns of either.
+    pub(crate) fn related(&self, unit: &Unit) -> impl Iterator<Item = &Arc<Unit>> {
+        let relevant = if unit.is_choosy() { &self.all } else { &self.choosy };
+        relevant.values().filter(|other| other.name != unit.name && other.is_related(unit))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &Units {
+        &self.all
     }
 
     fn insert(&mut self, unit: &Arc<Unit>) {

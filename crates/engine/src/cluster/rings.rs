@@ -10,7 +10,7 @@
 //! so that the graph is as large as the options that make it.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     mem,
     ops::Bound,
 };
@@ -20,24 +20,43 @@ use fleet_core::{Pattern, UnitName};
 use super::{Unit, Units};
 
 /// Which units are in a ring, and in which.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rings(BTreeMap<UnitName, usize>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rings {
+    rings: BTreeMap<UnitName, usize>,
+    /// All that were looked at: what becomes of others changes no ring.
+    nodes: BTreeSet<String>,
+}
 
 impl Rings {
     /// Finds the rings that `replacers` are in, which are some of `units`.
     pub(crate) fn of(replacers: &Units, units: &Units) -> Self {
         let nodes: BTreeMap<&str, Option<&Unit>> = nodes(replacers, units);
         let components = components(&edges(&nodes));
+        let looked_at = nodes.keys().map(|name| (*name).to_owned()).collect();
         let mut sizes = vec![0; components.len()];
         components.iter().take(nodes.len()).for_each(|ring| sizes[*ring] += 1);
         let names = nodes.into_values().zip(components);
         let shared = names.filter(|(_, ring)| sizes[*ring] > 1);
-        Self(shared.filter_map(|(unit, ring)| Some((unit?.name.clone(), ring))).collect())
+        let rings = shared.filter_map(|(unit, ring)| Some((unit?.name.clone(), ring))).collect();
+        Self { rings, nodes: looked_at }
     }
 
     /// Whether two units are in the same ring.
     pub(crate) fn join(&self, one: &UnitName, other: &UnitName) -> bool {
-        self.0.get(one).is_some_and(|ring| self.0.get(other) == Some(ring))
+        self.rings.get(one).is_some_and(|ring| self.rings.get(other) == Some(ring))
+    }
+
+    /// Whether the unit called `name`, which replaces none, can have to do with a ring.
+    pub(crate) fn concern(&self, name: &UnitName) -> bool {
+        self.nodes.contains(name.as_str())
+    }
+
+    /// The units in rings, if those aren't the same as in `others`.
+    pub(crate) fn changed_from<'a>(&'a self, others: &'a Self) -> Vec<&'a UnitName> {
+        if self.rings == others.rings {
+            return Vec::new();
+        }
+        self.rings.keys().chain(others.rings.keys()).collect()
     }
 }
 

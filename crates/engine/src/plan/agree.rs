@@ -6,12 +6,13 @@ use super::{Action, Task};
 use crate::picture::Picture;
 
 /// Whether `tasks` come to what `picture` shows: who is given a machine is there, once, and who is to
-/// leave one isn't. Nobody who is only asked to leave is given another: it may run where it is.
+/// leave one isn't, unless it is told to come back. Nobody who is only asked to leave is given another: it may run where it is.
 pub(super) fn agree(tasks: &[Task], picture: &Picture<'_>) -> bool {
     let is_there = |task: &Task| {
-        let place = picture.place(&task.machine);
-        place.is_some_and(|place| place.residents.has(&task.unit))
+        picture.place(&task.machine).is_some_and(|(_, residents)| residents.has(&task.unit))
     };
+    let back = tasks.iter().filter(|task| task.action == Action::Schedule);
+    let back: BTreeSet<_> = back.map(|task| (&task.unit, &task.machine)).collect();
     let asked = tasks.iter().filter(|task| task.action == Action::Leave);
     let asked: BTreeSet<_> = asked.map(|task| &task.unit).collect();
     let mut given = BTreeSet::new();
@@ -19,7 +20,8 @@ pub(super) fn agree(tasks: &[Task], picture: &Picture<'_>) -> bool {
         Action::Schedule => {
             is_there(task) && !asked.contains(&task.unit) && given.insert(&task.unit)
         }
-        Action::Leave | Action::Unschedule => !is_there(task),
+        Action::Leave => !is_there(task),
+        Action::Unschedule => !is_there(task) || back.contains(&(&task.unit, &task.machine)),
     })
 }
 
@@ -76,10 +78,11 @@ mod tests {
             ("m2", &[(Unschedule, "m1"), (Schedule, "m2"), (Schedule, "m2")], false),
             ("m2", &[(Unschedule, "m1"), (Schedule, "m3")], false),
         ] {
-            let mut picture = Picture::of(&cluster);
             let known = Arc::new(cluster.unit(&unit).unwrap().clone());
-            picture.remove(&known, &machine("m1"));
-            picture.add(&known, &machine(on));
+            let on = machine(on);
+            let mut picture = Picture::of(&cluster);
+            drop(picture.remove(&known, &machine("m1")));
+            drop(picture.add(&known, &on));
             let task = |&(action, id): &(Action, &str)| Task {
                 action,
                 unit: unit.clone(),

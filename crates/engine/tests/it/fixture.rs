@@ -199,13 +199,13 @@ impl World {
                 }
                 Action::Schedule => {
                     assert_eq!(record.machine, None, "placed twice: {task}");
-                    record.machine = Some(task.machine.clone());
+                    (record.machine, record.leaving) = (Some(task.machine.clone()), false);
                     record.return_to = None;
                     self.cluster.apply(Event::Leaving(task.unit.clone(), None));
                 }
             }
             let record = self.versioned(record);
-            self.cluster.apply(Event::Unit(task.unit.clone(), Some(Ok(record))));
+            self.cluster.take_in(task.unit.clone(), record);
         }
     }
 

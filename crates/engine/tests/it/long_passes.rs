@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use fleet_core::{FleetOptions, JobState, MAX_PATTERNS, Obstacle, UnitName, eligibility::Refusal};
-use fleet_engine::{Absent, Pace, Rest, Sweep, plan_within, why_not};
+use fleet_engine::{Absent, Marks, Pace, Sweep, plan_within, why_not};
 use fleet_registry::UnitRecord;
 use fleet_store::{Key, Range, Revision, Store};
 use tokio::time::{self, Instant};
@@ -26,17 +26,18 @@ impl Pace for For {
 
 /// Makes passes with time for `units` each until one has nothing left to do, and says how many.
 fn settle(world: &mut World, units: usize) -> usize {
-    let (mut rest, nothing, mut tasks) = (Rest::default(), BTreeSet::new(), 0);
+    let (mut marks, nothing, mut tasks) = (Marks::all(), BTreeSet::new(), 0);
     for passes in 1..1000 {
         let mut pace = For(units, [0, 0]);
-        let plan = plan_within(&world.cluster, Absent::Dead, &nothing, &rest, &mut pace);
+        let plan = plan_within(&world.cluster, Absent::Dead, &nothing, marks, &mut pace);
         world.carry_out(&plan);
-        rest = plan.rest;
+        marks = plan.rest;
         tasks += plan.tasks.len();
-        match (rest.is_empty(), tasks) {
-            (true, 0) => return passes,
-            (true, _) => tasks = 0,
-            _ => {}
+        if marks.is_empty() {
+            if tasks == 0 {
+                return passes;
+            }
+            (marks, tasks) = (Marks::all(), 0);
         }
     }
     panic!("it never comes to rest");
@@ -74,8 +75,8 @@ fn new_units_are_placed_though_the_others_take_all_the_time() {
         world.unit_on("a", &format!("u{unit:02}.service"), &[]);
     }
     world.unit("new.service", &[]);
-    let (rest, nothing) = (Rest::default(), BTreeSet::new());
-    let plan = plan_within(&world.cluster, Absent::Dead, &nothing, &rest, &mut For(3, [0, 0]));
+    let (all, nothing) = (Marks::all(), BTreeSet::new());
+    let plan = plan_within(&world.cluster, Absent::Dead, &nothing, all, &mut For(3, [0, 0]));
     assert_eq!(plan.tasks.len(), 1);
     assert!(!plan.rest.is_empty());
 }

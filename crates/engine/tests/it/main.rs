@@ -8,6 +8,7 @@ mod leadership;
 mod leaving;
 mod long_passes;
 mod plan_table;
+mod prop_changes;
 mod prop_handover;
 mod prop_plan;
 mod running;

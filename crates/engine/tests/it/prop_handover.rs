@@ -68,6 +68,8 @@ struct Game {
     /// The machines that have a unit, as the engine can know: those it was put on and that haven't
     /// let it go nor died.
     has: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The machines that have an order to let go what was destroyed, whether they have it or not.
+    told: BTreeMap<&'static str, String>,
 }
 
 impl Game {
@@ -104,6 +106,7 @@ impl Game {
                 self.world.remove(unit);
                 if let Some(machine) = machine {
                     self.world.leaving(unit, Some(machine.as_str()));
+                    self.told.insert(unit, machine.to_string());
                 }
             }
             Act::Metadata(machine, value) => {
@@ -152,10 +155,14 @@ impl Game {
             Some(UnitRecord { machine: Some(machine), .. }) => machine.to_string(),
             _ => match self.has.get(unit).and_then(|has| has.first()) {
                 Some(machine) if present(machine) => machine.clone(),
-                _ => return false,
+                _ => match self.told.get(unit) {
+                    Some(machine) if present(machine) => machine.clone(),
+                    _ => return false,
+                },
             },
         };
         self.world.release(unit);
+        self.told.remove(unit);
         self.has.entry(unit).or_default().remove(&from);
         true
     }

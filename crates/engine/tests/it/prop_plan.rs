@@ -13,7 +13,7 @@ use proptest::{bool::weighted, collection::vec, option, prelude::*, sample::sele
 
 use crate::fixture::{World, name, record};
 
-const UNITS: [&str; 9] = [
+pub(crate) const UNITS: [&str; 9] = [
     "a.service",
     "b.service",
     "c.service",
@@ -24,9 +24,9 @@ const UNITS: [&str; 9] = [
     "web@3.service",
     "z.service",
 ];
-const MACHINES: [&str; 4] = ["m1", "m2", "m3", "m4"];
+pub(crate) const MACHINES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 /// One more than there are: units may be left on a machine that is gone.
-const TARGETS: [&str; 5] = ["m1", "m2", "m3", "m4", "gone"];
+pub(crate) const TARGETS: [&str; 5] = ["m1", "m2", "m3", "m4", "gone"];
 const PATTERNS: [&str; 5] = ["web@*.service", "?.service", "a.service", "z*", "[ab].service"];
 
 /// What a machine says of a unit that it can't have.
@@ -34,7 +34,7 @@ const TAKEN: &str = "this machine has a unit of that name of its own";
 
 /// One change of a cluster.
 #[derive(Clone, Debug)]
-enum Change {
+pub(crate) enum Change {
     Machine(&'static str, &'static str),
     MachineGone(&'static str),
     Metadata(&'static str, Option<&'static str>),
@@ -91,7 +91,7 @@ fn any_unit() -> impl Strategy<Value = (&'static str, UnitRecord)> {
     )
 }
 
-fn any_change() -> impl Strategy<Value = Change> {
+pub(crate) fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => (select(&MACHINES[..]), select(&["", "1", "2"][..]))
             .prop_map(|(machine, value)| Change::Machine(machine, value)),
@@ -110,7 +110,7 @@ fn any_changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 /// Some machines, and wanted units of which most replace others: rings are common.
-fn pushing_units() -> impl Strategy<Value = Vec<Change>> {
+pub(crate) fn pushing_units() -> impl Strategy<Value = Vec<Change>> {
     let other = || select(&UNITS[..6]);
     let unit = (option::weighted(0.8, other()), option::weighted(0.2, other()), other()).prop_map(
         |(replaced, peer, conflict)| {
@@ -135,19 +135,22 @@ fn pushing_units() -> impl Strategy<Value = Vec<Change>> {
 
 fn world(changes: &[Change]) -> World {
     let mut world = World::default();
-    for change in changes {
-        match change {
-            Change::Machine(machine, value) => world.machine(machine, &[("r", value)]),
-            Change::MachineGone(machine) => world.machine_gone(machine),
-            Change::Metadata(machine, value) => world.metadata(machine, "r", *value),
-            Change::Unit(unit, record) => world.set(unit, record.clone()),
-            Change::UnitGone(unit) => world.remove(unit),
-            Change::Obstacle(unit, machine, there) => {
-                world.obstacle(unit, machine, there.then_some(TAKEN))
-            }
-        };
-    }
+    changes.iter().for_each(|change| make(&mut world, change));
     world
+}
+
+/// Makes one change.
+pub(crate) fn make(world: &mut World, change: &Change) {
+    match change {
+        Change::Machine(machine, value) => world.machine(machine, &[("r", value)]),
+        Change::MachineGone(machine) => world.machine_gone(machine),
+        Change::Metadata(machine, value) => world.metadata(machine, "r", *value),
+        Change::Unit(unit, record) => world.set(unit, record.clone()),
+        Change::UnitGone(unit) => world.remove(unit),
+        Change::Obstacle(unit, machine, there) => {
+            world.obstacle(unit, machine, there.then_some(TAKEN))
+        }
+    };
 }
 
 /// The last word on everything, as a snapshot would bring it: in another order, units first.
