@@ -105,6 +105,8 @@ pub struct Plan {
     pub unplaced: Vec<UnitName>,
     /// Units that their machines refuse as things are, and that stay as what drives them off leaves.
     pub staying: Vec<UnitName>,
+    /// Those that were judged while these seemed to leave: they are to be looked at again.
+    pub again: BTreeSet<UnitName>,
     /// What is said of machines that still have destroyed units, and isn't so any more: to be
     /// forgotten before any task.
     pub moot: Vec<Moot>,

@@ -216,6 +216,10 @@ impl<'a> Reconciler<'a> {
             let rest = std::mem::take(&mut plan.rest);
             self.mirror.model_mut().change().mark_again(rest);
         }
+        if !plan.again.is_empty() {
+            let again = Marks::of(std::mem::take(&mut plan.again));
+            self.mirror.model_mut().change().mark_again(again);
+        }
         let mut tally = Tally::default();
         let result = self.carry_out(&plan, &mut tally).await;
         let duration = started.elapsed();

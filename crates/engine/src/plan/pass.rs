@@ -61,11 +61,15 @@ impl<'a> Pass<'a> {
         let moot = self.moot();
         self.unschedule();
         let unplaced = self.schedule();
-        let Self { mut tasks, staying, picture, rest, .. } = self;
+        let Self { cluster, mut tasks, staying, picture, rest, .. } = self;
         tasks.retain(|task| !staying.contains(&task.unit));
         assert!(agree(&tasks, &picture), "a plan does what its picture shows");
+        let stay = staying.iter().filter_map(|name| cluster.unit(name));
+        let places = stay.filter_map(|unit| Some((unit, picture.place(unit.target()?)?)));
+        let met = places.flat_map(|(unit, (_, residents))| residents.related(unit));
+        let again = met.map(|unit| unit.name.clone()).collect();
         let staying = staying.into_iter().cloned().collect();
-        Plan { tasks, unplaced, staying, moot, rest }
+        Plan { tasks, unplaced, staying, again, moot, rest }
     }
 
     /// Why nothing has to wait for the machine that an entry of a destroyed unit names, if so.

@@ -110,6 +110,7 @@ impl Engine {
     fn carry_out(&mut self, mut plan: Plan, failing: &BTreeSet<UnitName>) {
         let rest = std::mem::take(&mut plan.rest);
         self.world.cluster.mark_again(rest);
+        self.world.cluster.mark_again(Marks::of(std::mem::take(&mut plan.again)));
         self.undone.extend(plan.tasks.iter().map(|task| task.unit.clone()));
         self.undone.extend(plan.moot.iter().map(|moot| moot.unit.clone()));
         self.undone.retain(|unit| failing.contains(unit));
