@@ -121,7 +121,10 @@ functional() {
 }
 bench() { cargo run --quiet --release --locked --package fleet-functional --bin bench -- "$@"; }
 # What parts of fleet cost by themselves.
-bench_parts() { cargo bench --quiet --locked --package fleet-core --package fleet-store --package fleet-registry; }
+bench_parts() {
+  cargo bench --quiet --locked --package fleet-core --package fleet-store --package fleet-registry \
+    --package fleet-engine
+}
 
 # Faults that were mended are found again; fixed seeds stay sound. Seeds of the day are reported
 # loudly, and to be repeated by hand: they hold nobody up who has changed something else.

@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p fleet-engine --example scale [UNITS MACHINES]`
 
-#[path = "../benches/world.rs"]
+#[path = "../benches/world/mod.rs"]
 mod world;
 
 use std::{
@@ -34,11 +34,12 @@ fn main() -> io::Result<()> {
         let mut world = World::settled(kind, units, machines);
         let look = spent(|| drop(world.plan()))?;
         let unit = median(|change| {
-            let unit = units + change;
-            spent(|| {
-                world.add(unit);
+            let time = spent(|| {
+                world.add(units + change);
                 while world.pass() > 0 {}
-            })
+            });
+            world.remove(units + change);
+            time
         })?;
         let metadata = median(|change| {
             let value = (change % 2 == 0).then_some("other");
@@ -48,10 +49,12 @@ fn main() -> io::Result<()> {
             })
         })?;
         let lost = median(|change| {
-            spent(|| {
+            let time = spent(|| {
                 world.go(change * 11 % machines);
                 while world.pass() > 0 {}
-            })
+            });
+            world.come(change * 11 % machines);
+            time
         })?;
         let name = format!("{kind:?}");
         writeln!(

@@ -1,8 +1,8 @@
 //! The engine of one fleetd: follows the leader, and leads when it is its turn.
 //!
 //! One task, given by whoever awaits [`Engine::run`]. While it doesn't lead it has one watch, on
-//! the lease. While it leads it renews the lease, follows it and reconciles, side by side; the
-//! first of them that ends ends the term. It ends when it is told to stop, never by itself.
+//! the lease. While it leads it follows the lease and reconciles, side by side, and another task renews
+//! the lease; the first of them that ends ends the term. It ends when it is told to stop, never by itself.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use fleet_registry::{Contact, LEASE_IN_INTERVALS, LeaderRecord, Registry};
 use fleet_runtime::clock;
 use tokio::{
     sync::watch,
+    task::{JoinError, JoinSet},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -28,10 +29,6 @@ use crate::{
 
 /// The shortest interval there is; a timer can't have none.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Engines that see the lease go free take it after this much at most, so that they don't all
-/// try in the same moment.
-const JITTER: Duration = Duration::from_millis(30);
 
 /// What an engine is told.
 #[derive(Clone, Debug)]
@@ -112,7 +109,9 @@ impl Engine {
                 free_since = is_free.then(|| free_since.unwrap_or_else(Instant::now));
             }
             let turn = free_since.filter(|_| is_free).and_then(|since| self.touch.turn(since));
-            let jitter = JITTER.mul_f64(fastrand::f64());
+            // An earlier life's lease is nobody else's to take.
+            let is_contested = !matches!(stance, Stance::Resume(_));
+            let jitter = if is_contested { lead::wait(fastrand::f64()) } else { Duration::ZERO };
             let at = turn.map(|turn| turn.max(not_before).max(Instant::now()) + jitter);
             tokio::select! {
                 biased;
@@ -168,6 +167,10 @@ impl Engine {
 
     async fn govern(&mut self, term: &Term, stop: &CancellationToken) -> End {
         let Self { registry, interval, period, agent_ttl, touch, follower, status, .. } = self;
+        // On its own: whatever else holds up this task, the lease is renewed.
+        let mut keeping = JoinSet::new();
+        let (asked, kept) = (registry.clone(), term.clone());
+        keeping.spawn(async move { lead::keep(&asked, &kept).await });
         let reconcile = async {
             if !term.wait.is_zero() {
                 let wait = term.wait;
@@ -181,7 +184,7 @@ impl Engine {
         tokio::select! {
             biased;
             () = stop.cancelled() => End::Stopped,
-            reason = lead::keep(registry, term) => End::Lost(reason),
+            reason = end_of(&mut keeping) => End::Lost(reason),
             () = touch.clone().lost() => End::OutOfTouch,
             deposed = follower.deposed(status) => match deposed {
                 Deposed::Outdated => End::Outdated,
@@ -189,5 +192,15 @@ impl Engine {
             },
             () = reconcile => End::Lost("a decision was refused: the lease is gone".to_owned()),
         }
+    }
+}
+
+/// Waits until the lease can't be kept any more, and says why.
+async fn end_of(keeping: &mut JoinSet<String>) -> String {
+    match keeping.join_next().await.map(|end| end.map_err(JoinError::try_into_panic)) {
+        Some(Ok(reason)) => reason,
+        Some(Err(Ok(panic))) => std::panic::resume_unwind(panic),
+        // The runtime ends, and everything with it.
+        Some(Err(Err(_))) | None => std::future::pending().await,
     }
 }

@@ -84,13 +84,27 @@ impl LeadView {
 }
 
 /// A time in which this engine leads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Term {
     pub(crate) lead: Leadership,
     /// When the lease was asked for: by our own clock it runs out no later than counted from here.
     pub(crate) since: Instant,
     /// How long not to act: what remained of a stolen lease.
     pub(crate) wait: Duration,
+}
+
+/// The longest that engines wait before they take a lease that has gone free.
+const SPREAD: Duration = Duration::from_millis(100);
+
+/// How much more likely an engine is to wait long than not at all, as a power of e: about as many
+/// engines as there may be.
+const STEEPNESS: f64 = 7.0;
+
+/// For how long an engine waits whose lot, from 0 to 1, is this. Long waits are far more likely than
+/// short ones, so that of many engines as of few there is one that is first by more than it takes to
+/// tell the others: with equal chances a thousand of them would all ask.
+pub(crate) fn wait(lot: f64) -> Duration {
+    SPREAD.mul_f64((lot * STEEPNESS.exp_m1()).ln_1p() / STEEPNESS)
 }
 
 /// Takes the engine lease as `stance` says; `None` when it isn't ours to take.
@@ -102,6 +116,10 @@ pub(crate) async fn take(
 ) -> Result<Option<Term>, RegistryError> {
     let since = Instant::now();
     let term = |lead, wait| Term { lead, since, wait };
+    // A look costs etcd less than a lease that nobody needs, and many may ask at once.
+    if *stance == Stance::Acquire && registry.has_leader().await? {
+        return Ok(None);
+    }
     if *stance != Stance::Follow {
         registry.raise_engine_version(me.version).await?;
     }
@@ -262,6 +280,21 @@ mod tests {
     use fleet_store::Revision;
 
     use super::*;
+
+    /// What it takes to be granted the lease and to tell the others.
+    const TOLD: Duration = Duration::from_millis(15);
+
+    #[test]
+    fn of_many_engines_as_of_few_hardly_any_ask_beside_the_first() {
+        for engines in [1, 2, 3, 30, 300, 1000, 5000] {
+            let lots = (0..engines).map(|engine| (f64::from(engine) + 0.5) / f64::from(engines));
+            let waits: Vec<Duration> = lots.map(wait).collect();
+            assert!(waits.iter().all(|wait| *wait <= SPREAD));
+            let asking = waits.iter().filter(|wait| **wait <= waits[0] + TOLD).count();
+            let most = if engines > 1000 { 12 } else { 4 };
+            assert!(asking <= most, "{asking} of {engines}");
+        }
+    }
 
     fn record(machine: &str, version: u64) -> LeaderRecord {
         LeaderRecord { machine: machine.parse().unwrap(), version }

@@ -44,6 +44,14 @@ pub struct Leadership {
 }
 
 impl Registry {
+    /// Whether somebody has the engine lease.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn has_leader(&self) -> Result<bool, RegistryError> {
+        Ok(self.get(self.keys.leader()).await?.is_some())
+    }
+
     /// Takes the engine lease if nobody has it; `None` when somebody does.
     ///
     /// # Errors

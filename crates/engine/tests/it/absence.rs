@@ -19,7 +19,7 @@ use crate::{
 /// What a machine has to return.
 const MOMENT: Duration = Duration::from_millis(300);
 /// Beyond what has to be waited for.
-const AT_ONCE: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_millis(150);
 
 const FIVE: [&str; 5] = ["a", "b", "c", "d", "e"];
 

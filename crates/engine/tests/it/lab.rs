@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,11 +52,17 @@ pub(crate) struct Line {
     mode: watch::Sender<Mode>,
     /// Transactions on the way, and those that were refused.
     held: Mutex<Vec<Txn>>,
+    /// How many leases were asked for.
+    grants: AtomicUsize,
 }
 
 impl Line {
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    pub(crate) fn grants(&self) -> usize {
+        self.grants.load(Ordering::Relaxed)
     }
 
     pub(crate) fn held(&self) -> Vec<Txn> {
@@ -114,6 +123,7 @@ impl Store for Line {
 
     async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError> {
         self.check(&[Mode::Cut])?;
+        self.grants.fetch_add(1, Ordering::Relaxed);
         self.store.grant(ttl).await
     }
 
@@ -240,7 +250,8 @@ impl Lab {
         contact: watch::Receiver<Option<Contact>>,
     ) -> Running {
         let mode = watch::Sender::new(Mode::Open);
-        let line = Arc::new(Line { store: self.store.clone(), mode, held: Mutex::default() });
+        let (held, grants) = (Mutex::default(), AtomicUsize::new(0));
+        let line = Arc::new(Line { store: self.store.clone(), mode, held, grants });
         let disable_watches = self.disable_watches;
         let metrics = self.metrics.clone().unwrap_or_default();
         let (machine, interval, agent_ttl) = (id(machine), INTERVAL, AGENT_TTL);

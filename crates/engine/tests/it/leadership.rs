@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a takeover may take beyond what has to be waited for: the jitter, and our own polling.
-const AT_ONCE: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Two engines, the first of which leads.
 async fn two(lab: &mut Lab) -> (Running, Running) {
@@ -59,6 +59,22 @@ async fn when_the_leader_dies_another_leads_within_the_leases_time_to_live() {
     let took = leads(&second).await;
     assert!(took <= TTL + AT_ONCE, "{took:?}");
     assert!(took >= TTL - TTL / 3 - AT_ONCE, "before the lease was out: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_leader_dies_few_of_many_ask_for_its_lease() {
+    let mut lab = Lab::with_machines(&["m00"]).await;
+    let first = lab.engine("m00");
+    leads(&first).await;
+    let others: Vec<Running> = (1..60).map(|engine| lab.engine(&format!("m{engine:02}"))).collect();
+    let follow = || others.iter().all(|engine| engine.handle.leader().is_some());
+    eventually("all others follow", async || follow()).await;
+    first.kill();
+    let leading = || others.iter().any(|engine| engine.handle.is_leading());
+    eventually("another leads", async || leading()).await;
+    pass(TTL).await;
+    let grants: usize = others.iter().map(|engine| engine.line.grants()).sum();
+    assert!((1..=4).contains(&grants), "{grants} asked for a lease");
 }
 
 #[tokio::test(start_paused = true)]

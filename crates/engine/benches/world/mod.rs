@@ -9,7 +9,7 @@ use fleet_store::Revision;
 
 /// What the units of a cluster ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Nothing.
     Plain,
     /// One region of five, some a disk as well.
@@ -25,7 +25,7 @@ pub enum Kind {
 }
 
 /// For plans that may take as long as they do.
-pub struct NoLimit;
+pub(crate) struct NoLimit;
 
 impl Pace for NoLimit {
     fn has_time(&mut self, _: Sweep, _: &UnitName) -> bool {
@@ -34,12 +34,12 @@ impl Pace for NoLimit {
 }
 
 /// The name of the unit with this number.
-pub fn name(unit: usize) -> UnitName {
+pub(crate) fn name(unit: usize) -> UnitName {
     format!("web{}@{unit:06}.service", unit / 10).parse().expect("it is a unit name")
 }
 
 /// The id of the machine with this number.
-pub fn id(machine: usize) -> MachineId {
+pub(crate) fn id(machine: usize) -> MachineId {
     format!("{:032x}", machine.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .parse()
         .expect("digits are an id")
@@ -93,15 +93,15 @@ fn record(kind: Kind, unit: usize) -> UnitRecord {
 
 /// A cluster whose decisions are carried out, and a clock of revisions.
 #[derive(Clone)]
-pub struct World {
-    pub cluster: Cluster,
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
     kind: Kind,
     revision: i64,
 }
 
 impl World {
     /// A cluster in which no unit has a machine.
-    pub fn new(kind: Kind, units: usize, machines: usize) -> Self {
+    pub(crate) fn new(kind: Kind, units: usize, machines: usize) -> Self {
         let mut world = Self { cluster: Cluster::default(), kind, revision: 1 };
         (0..machines).for_each(|machine| world.come(machine));
         if matches!(kind, Kind::Mixed | Kind::Absent) {
@@ -120,7 +120,7 @@ impl World {
     }
 
     /// The same after all units were placed, and all that follows from that was done.
-    pub fn settled(kind: Kind, units: usize, machines: usize) -> Self {
+    pub(crate) fn settled(kind: Kind, units: usize, machines: usize) -> Self {
         let mut world = Self::new(kind, units, machines);
         while world.pass() > 0 {}
         world
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// A machine comes.
-    pub fn come(&mut self, machine: usize) {
+    pub(crate) fn come(&mut self, machine: usize) {
         let metadata = [("region", (machine % 5).to_string()), ("host", machine.to_string())];
         let disk = ("disk", if machine % 2 == 0 { "ssd" } else { "hdd" }.to_owned());
         let metadata = metadata.into_iter().chain([disk]).map(|(k, v)| (k.to_owned(), v)).collect();
@@ -141,33 +141,33 @@ impl World {
     }
 
     /// A machine goes.
-    pub fn go(&mut self, machine: usize) {
+    pub(crate) fn go(&mut self, machine: usize) {
         self.cluster.apply(Event::Machine(id(machine), None));
     }
 
     /// A machine's metadata is changed through the API.
-    pub fn metadata(&mut self, machine: usize, key: &str, value: Option<&str>) {
+    pub(crate) fn metadata(&mut self, machine: usize, key: &str, value: Option<&str>) {
         self.cluster.apply(Event::Metadata(id(machine), key.to_owned(), value.map(str::to_owned)));
     }
 
     /// A unit comes.
-    pub fn add(&mut self, unit: usize) {
+    pub(crate) fn add(&mut self, unit: usize) {
         let record = versioned(self.next(), record(self.kind, unit));
         self.cluster.apply(Event::Unit(name(unit), Some(Ok(record))));
     }
 
     /// A unit goes.
-    pub fn remove(&mut self, unit: usize) {
+    pub(crate) fn remove(&mut self, unit: usize) {
         self.cluster.apply(Event::Unit(name(unit), None));
     }
 
     /// What a plan from scratch decides.
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         plan(&self.cluster, Absent::Dead, &BTreeSet::new())
     }
 
     /// A pass over what has changed, with all that follows from it; the number of its tasks.
-    pub fn pass(&mut self) -> usize {
+    pub(crate) fn pass(&mut self) -> usize {
         let nothing = BTreeSet::new();
         let marks = self.cluster.take_marks(&Absent::Dead, &nothing);
         let plan = plan_within(&self.cluster, Absent::Dead, &nothing, marks, &mut NoLimit);
