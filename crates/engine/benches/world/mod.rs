@@ -134,7 +134,7 @@ impl World {
     /// A machine comes.
     pub(crate) fn come(&mut self, machine: usize) {
         let metadata = [("region", (machine % 5).to_string()), ("host", machine.to_string())];
-        let disk = ("disk", if machine % 2 == 0 { "ssd" } else { "hdd" }.to_owned());
+        let disk = ("disk", if machine.is_multiple_of(2) { "ssd" } else { "hdd" }.to_owned());
         let metadata = metadata.into_iter().chain([disk]).map(|(k, v)| (k.to_owned(), v)).collect();
         let record = versioned(self.next(), MachineRecord { metadata, ..MachineRecord::default() });
         self.cluster.apply(Event::Machine(id(machine), Some(Ok(record))));
