@@ -76,6 +76,7 @@ install_to() {
   install -D --mode=644 --target-directory="$doc/docs" docs/*.md
   install -D --mode=644 --target-directory="$doc/docs/decisions" docs/decisions/*.md
   install -D --mode=644 --target-directory="$doc/docs/spec" docs/spec/*.md
+  install -D --mode=644 --target-directory="$doc/docs/scale" docs/scale/*.svg
   for section in 1 5 8; do
     install -D --mode=644 --target-directory="$root/share/man/man$section" "$manual/man$section"/*
   done
