@@ -18,7 +18,8 @@ fn runs(exhibit: Exhibit) -> (Size, &'static [Class]) {
         Exhibit::PresenceNotHeld => (size(3, 12), &[Class::Terminate, Class::Store]),
         Exhibit::AbsentIsDead => (size(3, 12), &[Class::Leases, Class::Store]),
         Exhibit::NoHandover => (size(3, 20), &[Class::Kill]),
-        Exhibit::AbsenceAssumed => (size(5, 30), &[Class::Freeze]),
+        // It takes a write that is slow, since what is decided is written at once.
+        Exhibit::AbsenceAssumed => (size(5, 30), &[Class::Freeze, Class::Network]),
         // Rare since what was withdrawn is looked for again after an outage.
         Exhibit::LateWrites => (Size { episodes: 3, ..size(5, 50) }, &[Class::Store]),
         Exhibit::ClockThatIsSet => {
