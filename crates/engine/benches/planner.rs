@@ -19,10 +19,6 @@ fn main() {
     divan::main();
 }
 
-fn settle(world: &mut World) {
-    while world.pass() > 0 {}
-}
-
 #[divan::bench(args = KINDS, sample_count = 5)]
 fn place_all(bencher: Bencher<'_, '_>, kind: Kind) {
     let world = World::new(kind, UNITS, MACHINES);
@@ -40,9 +36,9 @@ fn unit_comes_and_goes(bencher: Bencher<'_, '_>, kind: Kind) {
     let mut world = World::settled(kind, UNITS, MACHINES);
     bencher.bench_local(|| {
         world.add(UNITS);
-        settle(&mut world);
+        world.settle();
         world.remove(UNITS);
-        settle(&mut world);
+        world.settle();
     });
 }
 
@@ -52,7 +48,7 @@ fn metadata_comes_and_goes(bencher: Bencher<'_, '_>, kind: Kind) {
     bencher.bench_local(|| {
         for value in [Some("other"), None] {
             world.metadata(7, "host", value);
-            settle(&mut world);
+            world.settle();
         }
     });
 }
@@ -63,9 +59,9 @@ fn machine_is_lost(bencher: Bencher<'_, '_>, kind: Kind) {
     let mut machine = 0;
     bencher.bench_local(|| {
         world.go(machine % MACHINES);
-        settle(&mut world);
+        world.settle();
         world.come(machine % MACHINES);
-        settle(&mut world);
+        world.settle();
         machine += 11;
     });
 }

@@ -258,7 +258,7 @@ impl Process {
 }
 
 /// Registers and runs the agent, over and over as the store comes and goes, until `stop`.
-async fn serve_agent(
+pub(crate) async fn serve_agent(
     mut agent: Agent,
     availability: Availability,
     stop: CancellationToken,

@@ -122,8 +122,13 @@ impl World {
     /// The same after all units were placed, and all that follows from that was done.
     pub(crate) fn settled(kind: Kind, units: usize, machines: usize) -> Self {
         let mut world = Self::new(kind, units, machines);
-        while world.pass() > 0 {}
+        world.settle();
         world
+    }
+
+    /// Passes until nothing follows from what was done.
+    pub(crate) fn settle(&mut self) {
+        while self.pass() > 0 {}
     }
 
     fn next(&mut self) -> i64 {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fleet_agent::{
-    Agent, Ended, PresenceHandle,
+    Agent, PresenceHandle,
     fake::{Call, FakeManager},
 };
 use fleet_api::Availability;
@@ -11,22 +11,17 @@ use fleet_core::{Machine, UnitName, VERSION};
 use fleet_etcd::{EtcdConfig, EtcdStore};
 use fleet_net::Certificates;
 use fleet_registry::{Capabilities, Keys, MachineRecord, Registry};
-use tokio::{
-    task::JoinSet,
-    time::{self, Instant},
-};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     process::INTERVAL,
     role::{PREFIX, Setup, Told},
 };
+use crate::fleetd::serve_agent;
 
 /// How long a request to etcd may take, as fleetd has it by default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long the API stays available while its machine registers.
-const GAP: Duration = Duration::from_secs(1);
 
 /// The host of an agent, for as long as it has power.
 pub(super) struct Host {
@@ -85,31 +80,6 @@ pub(super) fn agent(
     Agent::new(registry, units, config)
 }
 
-/// Registers and runs the agent, over and over as etcd comes and goes.
-pub(super) async fn serve(mut agent: Agent, availability: Availability) {
-    let stop = CancellationToken::new();
-    loop {
-        let is_present = {
-            let mut registering = std::pin::pin!(agent.register(&stop));
-            match time::timeout(GAP, &mut registering).await {
-                Ok(presence) => presence.is_some(),
-                Err(_) => {
-                    availability.set(false);
-                    registering.await.is_some()
-                }
-            }
-        };
-        if !is_present {
-            return;
-        }
-        availability.set(true);
-        match agent.run(&stop).await {
-            Ended::Stopped => return,
-            Ended::BeatTimedOut => availability.set(false),
-        }
-    }
-}
-
 impl Host {
     /// Switches the machine of this number on, for the `boot`th time.
     pub(super) fn start(
@@ -127,7 +97,9 @@ impl Host {
     /// One that runs this agent.
     pub(super) fn of(units: Arc<FakeManager>, agent: Agent, availability: Availability) -> Self {
         let (presence, mut task) = (agent.presence(), JoinSet::new());
-        task.spawn(serve(agent, availability));
+        task.spawn(async move {
+            serve_agent(agent, availability, CancellationToken::new()).await;
+        });
         Self { units, told: Told::default(), presence, task }
     }
 
